@@ -1,0 +1,84 @@
+# Letterplate: what is built from what.
+#
+#   make                       programs in build/bin (objects in build/obj/VARIANT)
+#   make CC=clang              the same with another compiler
+#   make SANITIZE=address,undefined
+#   make run | check | lint | install    see mk/*.mk and README.md
+#
+# A new .c file needs no line here: a folder is a library, tests/unit/*.c are
+# programs of their own.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PREFIX ?= /usr/local
+SANITIZE ?=
+WERROR ?= -Werror
+
+comma := ,
+VARIANT := $(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+OBJ := build/obj/$(VARIANT)
+BIN := build/bin
+
+PROGRAMS := letterplate letterplate-worker letterplate-mailboxes letterplate-stats
+all: $(PROGRAMS:%=$(BIN)/%)
+
+include mk/flags.mk
+
+LIBS_letterplate := -lconfuse -lidn2 -lunistring -lbsd
+LIBS_letterplate-worker := -lconfuse -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
+LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
+LIBS_letterplate-stats := -ljansson -lbsd
+LIBS_all := -lconfuse -llmdb -lseccomp -lidn2 -lunistring -ljansson -lbsd -pthread
+
+SRC_common := $(wildcard common/*.c)
+SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c))
+SRC_master := $(filter-out master/main.c,$(wildcard master/*.c))
+SRC_mailboxes := $(filter-out tools/mailboxes/main.c,$(wildcard tools/mailboxes/*.c))
+SRC_stats := $(filter-out tools/stats/main.c,$(wildcard tools/stats/*.c))
+SRC_mains := master/main.c worker/main.c tools/mailboxes/main.c tools/stats/main.c
+SRC_unit := $(wildcard tests/unit/*.c)
+SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_mailboxes) $(SRC_stats) $(wildcard $(SRC_mains))
+
+LIBRARIES := worker master mailboxes stats common
+define library
+$(OBJ)/lib$(1).a: $(SRC_$(1):%.c=$(OBJ)/%.o)
+	@rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LIBRARIES),$(eval $(call library,$(l))))
+
+# build/bin belongs to the variant that was built last; the stamp makes the others link again.
+$(shell mkdir -p $(BIN) $(OBJ); [ "$$(cat build/variant 2>/dev/null)" = "$(VARIANT)" ] || echo "$(VARIANT)" > build/variant)
+
+# The installed place of letterplate-worker is found beside letterplate, so it needs no path compiled in.
+define program
+$(BIN)/$(1): $(OBJ)/$(2).o $(3:%=$(OBJ)/lib%.a) build/variant
+	@echo "  LINK  $$@"
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $(OBJ)/$(2).o $(3:%=$(OBJ)/lib%.a) $$(LIBS_$(1)) $$(LDLIBS)
+endef
+$(eval $(call program,letterplate,master/main,master common))
+$(eval $(call program,letterplate-worker,worker/main,worker common))
+$(eval $(call program,letterplate-mailboxes,tools/mailboxes/main,mailboxes common))
+$(eval $(call program,letterplate-stats,tools/stats/main,stats common))
+
+$(OBJ)/%.o: %.c $(OBJ)/flags.mk
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+UNIT := $(SRC_unit:%.c=$(OBJ)/%)
+$(OBJ)/tests/unit/%: $(OBJ)/tests/unit/%.o $(LIBRARIES:%=$(OBJ)/lib%.a)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(LIBRARIES:%=$(OBJ)/lib%.a) -Wl,--end-group \
+	    $(LIBS_all) -lcheck -lsubunit -lrt -lm $(LDLIBS)
+unit-programs: $(UNIT)
+
+-include $(SRC_product:%.c=$(OBJ)/%.d) $(SRC_unit:%.c=$(OBJ)/%.d)
+-include $(filter-out mk/flags.mk,$(wildcard mk/*.mk))
+
+clean:
+	rm -rf build
+
+.PHONY: all clean unit-programs
+.SECONDARY:

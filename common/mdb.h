@@ -1,0 +1,53 @@
+/*
+ * mdb: the mailbox directory's snapshot, an immutable LMDB file that was
+ * published by rename and that nobody writes again.  Opened after the fork,
+ * read-only and without a lock file, so that a worker can't harm it and a dead
+ * one leaves nothing behind.  The only reader of LMDB; the writer is
+ * tools/mailboxes.
+ */
+#ifndef COMMON_MDB_H_
+#define COMMON_MDB_H_
+
+#include <sys/types.h>
+
+#include "common/span.h"
+
+#define MDB_FILE	"mailboxes.mdb"		/* in the directory's folder */
+#define MDB_PREVIOUS	"mailboxes.mdb.previous"	/* its predecessor, for rollback */
+
+struct mdb;
+
+/* What a snapshot says of itself: written by the loader under the key "\0meta". */
+struct mdb_info {
+	uint64_t	entries;	/* without the domains the loader added */
+	uint64_t	domains;
+	int64_t		made;		/* unix seconds */
+	uint64_t	octets;		/* of the file */
+};
+
+/**
+ * mdb_open(dir, name, m):
+ * Map DIR/NAME after checking that the file is as long as its last page says
+ * (a truncated map is SIGBUS) and that it is ours.  0, or -1 with errno:
+ * ENOENT, EACCES, EBADMSG (damaged, foreign, another version)...
+ */
+int	mdb_open(const char *dir, const char *name, struct mdb **m);
+
+/**
+ * mdb_get(m, key, val):
+ * 1 with *val pointing into the map (good until mdb_close() or a newer
+ * mdb_refresh()), 0 if there is no such key, -1 with errno EBADMSG or another
+ * when it cannot be known.
+ */
+int	mdb_get(struct mdb *m, struct span key, struct span *val);
+
+/* Walk in key order: 1 with the first (first = true) or next entry, 0 at the end, -1 with errno.  One walk at a time. */
+int	mdb_walk(struct mdb *m, bool first, struct span *key, struct span *val);
+
+/* 1 if DIR/NAME is another file by now and was mapped instead; 0 if not; -1 with errno if it is another and cannot be used: the old map stays. */
+int	mdb_refresh(struct mdb *m);
+
+void	mdb_info(const struct mdb *m, struct mdb_info *out);
+
+void	mdb_close(struct mdb *m);	/* NULL is a no-op */
+#endif

@@ -1,0 +1,41 @@
+/*
+ * content: what a receiver must see in, and take out of, a message's header.
+ * Counts Received and notes Delivered-To (loops: RFC 5321 6.3), drops
+ * Return-Path (RFC 5321 4.4: final delivery adds exactly one) and
+ * Authentication-Results that claim to be ours (RFC 8601 5).  The body passes
+ * untouched.  Pulled like the engine; works for every split.  PURE.
+ */
+#ifndef WORKER_SMTP_CONTENT_H_
+#define WORKER_SMTP_CONTENT_H_
+
+#include "common/arena.h"
+#include "common/span.h"
+
+enum {
+	CONTENT_HOLD_MAX	= 512,	/* octets of a field that are held back until it is judged */
+	CONTENT_RECEIVED_MAX	= 100,	/* Received fields that make a loop (RFC 5321 6.3) */
+	CONTENT_DELIVERED_MAX	= 100	/* Delivered-To fields that are noted */
+};
+
+struct content;			/* opaque; lives in an arena */
+
+/* A scanner in ${a} at the start of a message; ${authserv} is our authserv-id and must outlive it.  NULL with errno ENOMEM. */
+struct content	*content_new(struct arena *a, const char *authserv);
+
+/**
+ * content_next(c, in, out):
+ * Consume from the front of *in; *out gets octets to keep (from *in or from
+ * what was held, good until the next call).  Return true while there is more
+ * to fetch, false when *in is empty and *out is too: then feed more.
+ */
+bool		 content_next(struct content *c, struct span *in, struct span *out);
+
+/* The message is complete: *out gets what was still held back (false: nothing). */
+bool		 content_end(struct content *c, struct span *out);
+
+/* Received fields seen, up to CONTENT_RECEIVED_MAX. */
+unsigned	 content_received(const struct content *c);
+
+/* Whether a Delivered-To field names ${key} (canonical local@domain; compared without ASCII case). */
+bool		 content_delivered_to(const struct content *c, struct span key);
+#endif

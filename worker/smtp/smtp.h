@@ -1,0 +1,139 @@
+/*
+ * smtp: the protocol engine, pulled.
+ * Octets in; events and reply octets out.  It does no I/O, knows no clock,
+ * allocates only in the arenas it is lent, keeps no global and never calls
+ * out (PURE).  So it is tested and fuzzed without a socket, and gives the same
+ * events however the octets fall into packets.
+ *
+ * It asks one question at a time and consumes nothing while one is open: a
+ * session that waits for a disk or a filter just does not answer yet, and
+ * pipelined replies are in order by construction.
+ */
+#ifndef WORKER_SMTP_SMTP_H_
+#define WORKER_SMTP_SMTP_H_
+
+#include "common/buf.h"
+#include "common/reply.h"
+#include "worker/smtp/txn.h"
+
+enum {
+	SMTP_LINE_MAX		= 4096,		/* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
+	SMTP_TEXT_LINE_MAX	= 65536,	/* octets of a line of content; RFC 5321 asks for 1,000 */
+	SMTP_OUT_MIN		= 2048,		/* octets that must be free in the output before smtp_next() or smtp_answer() */
+	SMTP_HELO_MAX		= 256		/* octets of a HELO argument that are kept */
+};
+
+enum smtp_ext {			/* what EHLO may offer */
+	SMTP_EXT_CHUNKING	= 1 << 0,	/* RFC 3030, with BINARYMIME */
+	SMTP_EXT_SMTPUTF8	= 1 << 1,	/* RFC 6531 */
+	SMTP_EXT_DSN		= 1 << 2,	/* RFC 3461 */
+	SMTP_EXT_STARTTLS	= 1 << 3,	/* RFC 3207 */
+	SMTP_EXT_REQUIRETLS	= 1 << 4	/* RFC 8689; listed inside TLS alone */
+};
+
+/* What a listener's sessions share; immutable while any of them lives. */
+struct smtp_conf {
+	const char	*hostname;	/* of the greeting and EHLO */
+	uint64_t	 size_max;	/* octets of content, counted with CRLF */
+	uint32_t	 rcpt_max;	/* accepted recipients a transaction */
+	uint32_t	 errors_max;	/* 5xx replies since the last accepted message before 421 4.7.0; 0: no limit */
+	unsigned	 ext;		/* SMTP_EXT_* */
+	bool		 lmtp;		/* RFC 2033 */
+};
+
+enum smtp_ev {
+	SMTP_EV_MORE,		/* nothing to say: feed more input */
+	SMTP_EV_REPLY,		/* statement: the engine replied by itself; ev->sent says what */
+	SMTP_EV_CONNECT,	/* question: may it be greeted? asked first, once */
+	SMTP_EV_HELO,		/* question: ev->span is the argument */
+	SMTP_EV_MAIL,		/* question: smtp_txn() has the reverse-path and parameters */
+	SMTP_EV_RCPT,		/* question: ev->rcpt, not yet in the list */
+	SMTP_EV_DATA,		/* question: content is about to come (DATA, or the first BDAT) */
+	SMTP_EV_BODY,		/* statement: ev->span is content as on the wire, dots unstuffed; good until the next call */
+	SMTP_EV_EOM,		/* question: take it?  LMTP: once a recipient, ev->rcpt; SMTP: once, ev->rcpt NULL */
+	SMTP_EV_STARTTLS,	/* question: ready to start?  (220, then the caller does the handshake) */
+	SMTP_EV_RESET,		/* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what ended it */
+	SMTP_EV_CLOSE		/* statement: send what is queued, then close.  Said again at each further call */
+};
+
+/* A reply that was appended to the output.  One for each reply: counting these counts all. */
+struct smtp_sent {
+	uint16_t	 code;		/* 0: none */
+	uint32_t	 enh;		/* ENH(), 0 for 3xx, the greeting and HELO */
+	const char	*reason;	/* a static word, or (smtp_answer) the one in the caller's reply; never NULL */
+};
+
+struct smtp_event {
+	struct span		 span;
+	struct rcpt		*rcpt;
+	struct smtp_sent	 sent;
+};
+
+/* What the caller's deadline should be. */
+enum smtp_phase { SMTP_PHASE_COMMAND, SMTP_PHASE_DATA };
+
+struct smtp;			/* opaque; lives in the session's arena */
+
+/**
+ * smtp_new(cf, id, session, transaction):
+ * An engine at the point before the greeting, allocated in ${session};
+ * transactions are made in ${transaction}.  ${id} stands at the end of every
+ * 4xx and 5xx and, like ${cf}, must outlive it.  NULL with errno ENOMEM.
+ */
+struct smtp	*smtp_new(const struct smtp_conf *cf, struct span id,
+		    struct arena *session, struct arena *transaction);
+
+/**
+ * smtp_next(s, in, out, ev):
+ * Consume from the front of *in until there is something to say; what it
+ * leaves in *in must be there again, first, at the next call (at most
+ * SMTP_LINE_MAX octets are left with SMTP_EV_MORE).  At most one reply is
+ * appended to ${out} a call, which must have SMTP_OUT_MIN octets left.  While a
+ * question is open the same event comes again and nothing is consumed.  Never
+ * fails: bad input becomes replies, and at worst SMTP_EV_CLOSE.
+ */
+enum smtp_ev	 smtp_next(struct smtp *s, struct span *in, struct buf *out,
+		    struct smtp_event *ev);
+
+/**
+ * smtp_answer(s, r, out):
+ * Answer the open question.  NULL, or a reply with code 0, is the usual yes:
+ * the greeting, the EHLO list, 250 2.1.0, 250 2.1.5, 354, "250 2.0.0 queued as
+ * ID".  A refusal is sent as it is; r->close closes after it.  Return what was
+ * appended (code 0 if nothing, as for a non-final BDAT's question).  With no
+ * question open it aborts: that is a programming error.
+ */
+struct smtp_sent smtp_answer(struct smtp *s, const struct reply *r,
+		    struct buf *out);
+
+/**
+ * smtp_shutdown(s, r, out):
+ * Say ${r} (421 4.3.2 at shutdown, 421 4.4.2 at a deadline) out of turn; from
+ * now on smtp_next() says SMTP_EV_CLOSE.  An open question is withdrawn.
+ * Return what was appended.  The transaction, if any, is still smtp_txn().
+ */
+struct smtp_sent smtp_shutdown(struct smtp *s, const struct reply *r,
+		    struct buf *out);
+
+/* The transaction, or NULL.  During SMTP_EV_MAIL it is the one that is asked about. */
+struct txn	*smtp_txn(const struct smtp *s);
+
+/* The HELO name as given, empty before HELO.  Lives as long as the session's arena. */
+struct span	 smtp_helo(const struct smtp *s);
+
+/* RFC 3848 and RFC 6531 keyword for Received: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP"... static. */
+const char	*smtp_with(const struct smtp *s);
+
+enum smtp_phase	 smtp_phase(const struct smtp *s);
+
+/* Whether content octets may still be coming or a question is open: not the moment for an idle session's 421. */
+bool		 smtp_busy(const struct smtp *s);
+
+/**
+ * smtp_tls_started(s, in):
+ * The handshake after a 220 to STARTTLS is done: forget all that was learnt in
+ * clear (RFC 3207 4.2).  0, or -1 if ${in} is not empty: the peer pipelined
+ * plaintext behind STARTTLS and must be dropped (CVE-2011-0411).
+ */
+int		 smtp_tls_started(struct smtp *s, struct span in);
+#endif
