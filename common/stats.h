@@ -21,7 +21,8 @@
 
 enum {
 	STATS_MAGIC	= 0x4c505354,	/* "LPST" */
-	STATS_LAYOUT	= 1,		/* raised at every change below */
+	STATS_LAYOUT	= 1,		/* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
+	STATS_PAGE	= 4096,		/* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
 	STATS_SLOTS	= 129,		/* the master's, and two generations of 64 workers */
 	STATS_CODES	= 600,		/* reply codes; 0..199 stay unused */
 	STATS_REASONS	= 256,		/* different (code, enhanced, reason) a slot; the last one holds the overflow */
@@ -94,30 +95,48 @@ struct stats_slot {
 	struct stats_reason	reason[STATS_REASONS];
 };
 
+_Static_assert(sizeof(struct stats_slot) % STATS_PAGE == 0, "a slot is whole pages, so that it can be mapped alone");
+
 struct stats_head {
-	uint32_t	magic, layout, nslots, slot_size;	/* slot_size in octets */
+	uint32_t	magic, layout, nslots, slot_size;	/* slot_size in octets; layout: STATS_LAYOUT_ALL */
 	uint64_t	started;	/* unix seconds */
 	char		version[32];
 };
 
+/* What stands in head.layout. */
+#define STATS_LAYOUT_ALL \
+	((uint32_t)STATS_LAYOUT << 24 | (uint32_t)STATS_NCOUNTERS << 16 | (uint32_t)STATS_NGAUGES << 8 | STATS_NHISTOGRAMS)
+
 /* --- who counts --- */
 
-/* Create DIR/stats anew (temporary file, rename), 0644.  The descriptor, or -1 with errno. */
+/* Create DIR/stats anew (temporary file, rename), 0644, all its blocks allocated.  The descriptor, or -1 with errno. */
 int	stats_create(const char *dir, const char *version);
 
-/* Map slot ${i} of ${fd} alone, read-write, and take it: pid, generation; gauges to 0.  NULL with errno. */
+/**
+ * stats_slot_map(fd, i, generation):
+ * Map slot ${i} of ${fd} alone, read-write, and take it: pid, generation;
+ * gauges to 0, counters go on.  NULL with errno: EINVAL for no such slot,
+ * EPROTONOSUPPORT for a segment of another layout.
+ */
 struct stats_slot	*stats_slot_map(int fd, unsigned i, uint64_t generation);
 
 /* Its owner is dead: pid and gauges to 0 (master). */
 void	stats_slot_release(struct stats_slot *s);
 
+/* The same for slot ${i} of ${fd}, mapped for the moment (master).  0, or -1 with errno. */
+int	stats_slot_clear(int fd, unsigned i);
+
 /* Unmap. */
 void	stats_slot_unmap(struct stats_slot *s);
 
-/* One reply was sent.  ${reason} "" counts by code alone. */
+/**
+ * stats_reply(s, code, enh, reason):
+ * One reply was sent.  ${reason} "" counts by code alone; else it is counted
+ * under (code, enh, reason) too, or under "other" once the table is full.
+ */
 void	stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reason);
 
-/* One microsecond value. */
+/* One value of ${us} microseconds. */
 void	stats_observe(struct stats_slot *s, enum stats_histogram h, uint64_t us);
 
 static inline void
@@ -132,6 +151,13 @@ static inline void
 stats_gauge(struct stats_slot *s, enum stats_gauge g, uint64_t v)
 {
 	atomic_store_explicit(&s->gauge[g], v, memory_order_relaxed);
+}
+
+/* The loop lives: ${now} in unix seconds. */
+static inline void
+stats_beat(struct stats_slot *s, uint64_t now)
+{
+	atomic_store_explicit(&s->beat, now, memory_order_relaxed);
 }
 
 /* --- who looks --- */

@@ -1,0 +1,246 @@
+/*
+ * stats: who counts.
+ * Creates the segment, hands its slots out and counts in them.  Every store is
+ * a relaxed 64-bit one by the slot's only writer: no lock, no locked
+ * instruction.  Reading it is stats_read.c's part.
+ */
+#include "common/stats.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <bsd/string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RELAXED memory_order_relaxed
+
+static off_t
+slot_offset(unsigned i)
+{
+	return STATS_PAGE + (off_t)i * (off_t)sizeof(struct stats_slot);
+}
+
+/* posix_fallocate: on a full tmpfs a hole would be SIGBUS at some later count instead of ENOSPC now. */
+static int
+fill(int fd, const char *version)
+{
+	struct stats_head h = {
+		.magic = STATS_MAGIC,
+		.layout = STATS_LAYOUT_ALL,
+		.nslots = STATS_SLOTS,
+		.slot_size = sizeof(struct stats_slot),
+		.started = (uint64_t)time(NULL),
+	};
+
+	if ((errno = posix_fallocate(fd, 0, slot_offset(STATS_SLOTS))) != 0)
+		return -1;
+	strlcpy(h.version, version, sizeof(h.version));
+	if (pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+		return -1;
+	return fchmod(fd, 0644);
+}
+
+int
+stats_create(const char *dir, const char *version)
+{
+	static const char name[] = STATS_FILE, fresh[] = STATS_FILE ".new";
+	int d, fd, err;
+
+	if ((d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+		goto err0;
+	if (unlinkat(d, fresh, 0) != 0 && errno != ENOENT)
+		goto err1;
+	if ((fd = openat(d, fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) == -1)
+		goto err1;
+	if (fill(fd, version) != 0 || renameat(d, fresh, d, name) != 0)
+		goto err2;
+	close(d);
+	return fd;
+
+err2:
+	err = errno;
+	unlinkat(d, fresh, 0);
+	close(fd);
+	errno = err;
+err1:
+	err = errno;
+	close(d);
+	errno = err;
+err0:
+	return -1;
+}
+
+/* The slot's pages, or NULL with errno; a segment of another build is refused: its numbers stand elsewhere. */
+static struct stats_slot *
+map(int fd, unsigned i)
+{
+	struct stats_head h;
+	struct stat st;
+	void *p;
+
+	if (i >= STATS_SLOTS) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (fstat(fd, &st) != 0)
+		return NULL;
+	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != STATS_MAGIC ||
+	    h.layout != STATS_LAYOUT_ALL || h.slot_size != sizeof(struct stats_slot) || h.nslots != STATS_SLOTS ||
+	    st.st_size < slot_offset(STATS_SLOTS)) {
+		errno = EPROTONOSUPPORT;
+		return NULL;
+	}
+	p = mmap(NULL, sizeof(struct stats_slot), PROT_READ | PROT_WRITE, MAP_SHARED, fd, slot_offset(i));
+	return p != MAP_FAILED ? p : NULL;
+}
+
+/* Gauges first: whoever sees the pid gone must not see its sessions. */
+void
+stats_slot_release(struct stats_slot *s)
+{
+	for (size_t g = 0; g < STATS_NGAUGES; g++)
+		atomic_store_explicit(&s->gauge[g], 0, RELAXED);
+	atomic_store_explicit(&s->beat, 0, RELAXED);
+	atomic_store_explicit(&s->pid, 0, RELAXED);
+}
+
+struct stats_slot *
+stats_slot_map(int fd, unsigned i, uint64_t generation)
+{
+	struct stats_slot *s = map(fd, i);
+
+	if (s == NULL)
+		return NULL;
+	stats_slot_release(s);
+	atomic_store_explicit(&s->generation, generation, RELAXED);
+	stats_beat(s, (uint64_t)time(NULL));
+	atomic_store_explicit(&s->pid, (uint64_t)getpid(), RELAXED);
+	return s;
+}
+
+int
+stats_slot_clear(int fd, unsigned i)
+{
+	struct stats_slot *s = map(fd, i);
+
+	if (s == NULL)
+		return -1;
+	stats_slot_release(s);
+	stats_slot_unmap(s);
+	return 0;
+}
+
+void
+stats_slot_unmap(struct stats_slot *s)
+{
+	if (s != NULL)
+		munmap(s, sizeof(*s));
+}
+
+static inline void
+bump(_Atomic uint64_t *n, uint64_t by)
+{
+	atomic_store_explicit(n, atomic_load_explicit(n, RELAXED) + by, RELAXED);
+}
+
+/* What a reply is counted under: the reason's word is made [a-z0-9-], NUL-filled, so that rows compare whole. */
+struct key {
+	uint32_t enh, hash;
+	uint16_t code;
+	char reason[sizeof(((struct stats_reason *)0)->reason)];
+};
+
+/* FNV-1a.  Reasons are words of our own code and of the administrator's handlers: no attacker picks them. */
+static void
+key_make(struct key *k, uint16_t code, uint32_t enh, const char *reason)
+{
+	uint32_t h = ((2166136261u ^ code) * 16777619u ^ enh) * 16777619u;
+
+	*k = (struct key){ .enh = enh, .code = code };
+	for (size_t i = 0; i < sizeof(k->reason) - 1 && reason[i] != '\0'; i++) {
+		char c = reason[i];
+
+		k->reason[i] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
+		h = (h ^ (uint8_t)k->reason[i]) * 16777619u;
+	}
+	k->hash = h ^ h >> 16;
+}
+
+static bool
+row_is(const struct stats_reason *r, const struct key *k)
+{
+	return atomic_load_explicit(&r->code, RELAXED) == k->code && atomic_load_explicit(&r->enh, RELAXED) == k->enh &&
+	    memcmp(r->reason, k->reason, sizeof(k->reason)) == 0;
+}
+
+/* A free row becomes this one; the count, stored last, is what makes readers look. */
+static void
+row_take(struct stats_reason *r, const struct key *k)
+{
+	atomic_store_explicit(&r->code, k->code, RELAXED);
+	atomic_store_explicit(&r->enh, k->enh, RELAXED);
+	memcpy(r->reason, k->reason, sizeof(k->reason));
+	atomic_store_explicit(&r->count, 1, memory_order_release);
+}
+
+/* Open addressing over all rows but the last, which takes the overflow.  A row is never given back, so a free one ends the search. */
+static void
+count_reason(struct stats_slot *s, const struct key *k)
+{
+	static const struct key overflow = { .reason = "other" };
+	enum { ROWS = STATS_REASONS - 1 };
+	struct stats_reason *r;
+	size_t at = k->hash % ROWS;
+
+	for (size_t i = 0; i < ROWS; i++, at = at + 1 < ROWS ? at + 1 : 0) {
+		r = &s->reason[at];
+		if (atomic_load_explicit(&r->count, RELAXED) == 0) {
+			row_take(r, k);
+			return;
+		}
+		if (row_is(r, k)) {
+			bump(&r->count, 1);
+			return;
+		}
+	}
+	r = &s->reason[ROWS];
+	if (atomic_load_explicit(&r->count, RELAXED) == 0)
+		row_take(r, &overflow);
+	else
+		bump(&r->count, 1);
+}
+
+void
+stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reason)
+{
+	bump(&s->reply[code < STATS_CODES ? code : 0], 1);
+	if (reason[0] != '\0') {
+		struct key k;
+
+		key_make(&k, code, enh, reason);
+		count_reason(s, &k);
+	}
+}
+
+void
+stats_observe(struct stats_slot *s, enum stats_histogram h, uint64_t us)
+{
+	unsigned width = us != 0 ? 64 - (unsigned)__builtin_clzll(us) : 0;
+
+	bump(&s->hist[h].bucket[width < STATS_BUCKETS ? width : STATS_BUCKETS - 1], 1);
+	bump(&s->hist[h].sum_us, us);
+}
+
+#define NAME(id, name, help) name,
+#define HELP(id, name, help) help,
+const char *const stats_counter_name[STATS_NCOUNTERS] = { STATS_COUNTERS(NAME) };
+const char *const stats_counter_help[STATS_NCOUNTERS] = { STATS_COUNTERS(HELP) };
+const char *const stats_gauge_name[STATS_NGAUGES] = { STATS_GAUGES(NAME) };
+const char *const stats_gauge_help[STATS_NGAUGES] = { STATS_GAUGES(HELP) };
+const char *const stats_hist_name[STATS_NHISTOGRAMS] = { STATS_HISTOGRAMS(NAME) };
+const char *const stats_hist_help[STATS_NHISTOGRAMS] = { STATS_HISTOGRAMS(HELP) };
