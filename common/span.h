@@ -37,7 +37,7 @@ span_of(const void *p, size_t n)
 static inline struct span
 span_skip(struct span s, size_t n)
 {
-	return (struct span){ s.p + n, s.n - n };
+	return (struct span){ n > 0 ? s.p + n : s.p, s.n - n };	/* NULL + 0 is undefined in C */
 }
 
 /* The first ${n} octets of ${s}; ${n} <= s.n. */
