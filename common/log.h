@@ -15,11 +15,15 @@
 enum log_level { LOG_L_ERROR, LOG_L_WARN, LOG_L_INFO, LOG_L_DEBUG };
 
 enum {
-	LOG_LINE_MAX	= 4000,		/* octets of a line; what is longer is cut at a field and marked cut=yes; below PIPE_BUF, so lines never mix */
+	LOG_LINE_MAX	= 4000,		/* octets of a line; a field that does not fit is left out and the line marked cut=yes; below PIPE_BUF, so lines never mix */
+	LOG_VALUE_MAX	= 1300,		/* octets of an escaped value; a longer one is cut and the line marked cut=yes.  An address of ADDR_MAX octets fits, all escaped */
 	LOG_RING	= 1 << 20	/* octets that wait for the writing thread */
 };
 
-/* How this process logs.  ${who} is a static word: "master", "worker", "mailboxes".  ${slot} -1: none. */
+/*
+ * How this process logs.  ${who} is a static word: "master", "worker", "mailboxes".  ${slot} -1: none.
+ * A closed standard error becomes /dev/null, lest a mail file be given its number.
+ */
 void	log_init(const char *who, int slot, bool json, enum log_level level);
 
 void	log_set_level(enum log_level level);
@@ -31,7 +35,7 @@ int	log_thread_start(void);
 /* Wait at most ${ms} until all is written, e.g. before exit. */
 void	log_flush(unsigned ms);
 
-/* Lines dropped since the start because the ring was full. */
+/* Lines dropped since the start because the ring was full or standard error took no more. */
 uint64_t	log_dropped(void);
 
 /* A line being put together, on the stack of whoever logs. */
@@ -44,7 +48,10 @@ struct log_line {
 /* Begin a line: time, level, who, slot and event=${event} ([a-z-] word).  Nothing happens below the level. */
 void	log_begin(struct log_line *l, enum log_level level, const char *event);
 
-/* Add a field; keys are [a-z_] words.  Values are escaped: control octets, quotes, invalid UTF-8 cannot break the line. */
+/*
+ * Add a field; keys are [a-z_] words, never from outside.  Values are escaped: control octets, quotes, invalid UTF-8
+ * cannot break the line.  docs/LOGS.md says how to get the octets back.
+ */
 void	log_span(struct log_line *l, const char *key, struct span v);
 void	log_str(struct log_line *l, const char *key, const char *v);	/* NULL: left out */
 void	log_u64(struct log_line *l, const char *key, uint64_t v);

@@ -1,0 +1,330 @@
+/*
+ * log: how a line is put together.
+ * The one place where what came from outside is escaped for a log.  Uses no
+ * locale, no time zone and no memory but the caller's line; where the line
+ * goes is log_sink.c's part.
+ */
+#include "common/log.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "common/log_sink.h"
+
+enum {
+	TAIL = 16,		/* octets kept for the end: ,"cut":"yes"}\n */
+	UNIT_MAX = 3 * 5,	/* octets that one character may need: three octets as \\xNN */
+	MSG_MAX = 1024		/* octets of a formatted message */
+};
+
+_Static_assert(LOG_LINE_MAX < 4096, "a line must be below PIPE_BUF to be written whole");
+
+static struct {
+	const char *who;
+	int slot;
+	bool json;
+	atomic_int level;
+} cfg = { .who = "letterplate", .slot = -1, .level = LOG_L_INFO };
+
+static const char *const level_name[] = { "error", "warn", "info", "debug" };
+
+void
+log_init(const char *who, int slot, bool json, enum log_level level)
+{
+	cfg.who = who;
+	cfg.slot = slot;
+	cfg.json = json;
+	log_set_level(level);
+	log_sink_init();
+}
+
+void
+log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&cfg.level, (int)level, memory_order_relaxed);
+}
+
+bool
+log_enabled(enum log_level level)
+{
+	return (int)level <= atomic_load_explicit(&cfg.level, memory_order_relaxed);
+}
+
+/*
+ * How many octets make up the first character of ${s} if it may stand as it
+ * is: printable ASCII, or well-formed UTF-8 (RFC 3629 4) that no terminal or
+ * viewer acts on.  Not so C1 controls (U+009B begins a terminal's sequence),
+ * U+2028/9 line ends, and the marks that turn the reading direction (CVE-2021-42574).
+ * 0: it has to be escaped.
+ */
+static size_t
+plain_len(struct span s)
+{
+	uint8_t c = s.p[0];
+	size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+	uint32_t u = c & (0xffu >> (n + 1));
+
+	if (c < 0x80)
+		return c >= 0x20 && c != 0x7f && c != '\\';
+	if (c < 0xc2 || c > 0xf4 || s.n < n)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s.p[i] & 0xc0) != 0x80)
+			return 0;
+		u = u << 6 | (s.p[i] & 0x3f);
+	}
+	if ((n == 3 && u < 0x800) || (n == 4 && u < 0x10000) || u > 0x10ffff || (u >= 0xd800 && u <= 0xdfff))
+		return 0;
+	if (u < 0xa0 || u == 0x61c || (u >= 0x200e && u <= 0x200f) || (u >= 0x2028 && u <= 0x202e) ||
+	    (u >= 0x2066 && u <= 0x2069) || u == 0xfeff)
+		return 0;
+	return n;
+}
+
+/*
+ * One character of ${s} into ${out}, which has UNIT_MAX octets; *used of it are
+ * done.  \\ and \xNN are the same in both formats: JSON carries the backslash
+ * escaped once more, so its strings are always valid and the octets can be
+ * got back, which \u00NN for an octet that is no UTF-8 would not allow.
+ */
+static size_t
+escape_one(struct span s, char *out, size_t *used)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = plain_len(s), o = 0;
+	uint8_t c = s.p[0];
+
+	*used = 1;
+	if (n > 0 && c != '"') {
+		memcpy(out, s.p, n);
+		*used = n;
+		return n;
+	}
+	out[o++] = '\\';
+	if (c == '"') {
+		out[o++] = '"';
+		return o;
+	}
+	if (cfg.json)
+		out[o++] = '\\';
+	if (c == '\\') {
+		out[o++] = '\\';
+		if (cfg.json)
+			out[o++] = '\\';
+		return o;
+	}
+	out[o++] = 'x';
+	out[o++] = hex[c >> 4];
+	out[o++] = hex[c & 15];
+	return o;
+}
+
+static void
+put(struct log_line *l, const char *p, size_t n)
+{
+	if (n > LOG_LINE_MAX - TAIL - l->n) {
+		l->cut = true;
+		return;
+	}
+	memcpy(l->text + l->n, p, n);
+	l->n += n;
+}
+
+static void
+put_str(struct log_line *l, const char *s)
+{
+	put(l, s, strlen(s));
+}
+
+/* key=VALUE or ,"key":VALUE; all of it or nothing. */
+static void
+put_field(struct log_line *l, const char *key, const char *v, size_t n, bool quoted)
+{
+	static const char dressing[] = ",\"\":\"\"";
+
+	if (strlen(key) + n + sizeof(dressing) > LOG_LINE_MAX - TAIL - l->n) {
+		l->cut = true;
+		return;
+	}
+	if (cfg.json) {
+		put_str(l, l->n > 1 ? ",\"" : "\""); /* no comma after the brace */
+		put_str(l, key);
+		put_str(l, "\":");
+	} else {
+		put_str(l, l->n > 0 ? " " : "");
+		put_str(l, key);
+		put_str(l, "=");
+	}
+	put(l, "\"", quoted);
+	put(l, v, n);
+	put(l, "\"", quoted);
+}
+
+void
+log_span(struct log_line *l, const char *key, struct span v)
+{
+	char text[LOG_VALUE_MAX], unit[UNIT_MAX];
+	bool quoted = cfg.json || v.n == 0;
+	size_t n = 0, used, u;
+
+	if (!l->on)
+		return;
+	for (; v.n > 0; v = span_skip(v, used)) {
+		u = escape_one(v, unit, &used);
+		if (u > sizeof(text) - n) {
+			l->cut = true;
+			break;
+		}
+		quoted = quoted || unit[0] == ' ' || unit[0] == '=' || unit[0] == '\\';
+		memcpy(text + n, unit, u);
+		n += u;
+	}
+	put_field(l, key, text, n, quoted);
+}
+
+void
+log_str(struct log_line *l, const char *key, const char *v)
+{
+	if (l->on && v != NULL)
+		log_span(l, key, span_str(v));
+}
+
+static void
+put_number(struct log_line *l, const char *key, const char *v, int n)
+{
+	if (n > 0)
+		put_field(l, key, v, (size_t)n, false);
+}
+
+void
+log_u64(struct log_line *l, const char *key, uint64_t v)
+{
+	char b[32];
+
+	if (l->on)
+		put_number(l, key, b, snprintf(b, sizeof(b), "%" PRIu64, v));
+}
+
+void
+log_i64(struct log_line *l, const char *key, int64_t v)
+{
+	char b[32];
+
+	if (l->on)
+		put_number(l, key, b, snprintf(b, sizeof(b), "%" PRId64, v));
+}
+
+void
+log_ms(struct log_line *l, const char *key, uint64_t us)
+{
+	char b[40];
+
+	if (l->on)
+		put_number(l, key, b, snprintf(b, sizeof(b), "%" PRIu64 ".%03u", us / 1000, (unsigned)(us % 1000)));
+}
+
+/*
+ * The UTC date and time of ${t}, without gmtime_r(): that one takes the time
+ * zone's lock and may open files, which a worker cannot.  Days to date after
+ * the 400-year cycle of 146,097 days, counted from a March.
+ */
+static void
+format_second(char *out, size_t cap, time_t t)
+{
+	int64_t day = t / 86400 + 719468, sec = t % 86400; /* days since 0000-03-01 */
+	int64_t era = day / 146097, doe = day % 146097;
+	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	int64_t mp = (5 * doy + 2) / 153, month = mp < 10 ? mp + 3 : mp - 9;
+
+	snprintf(out, cap, "%04d-%02d-%02dT%02d:%02d:%02d", (int)(yoe + era * 400 + (month <= 2)), (int)month,
+	    (int)(doy - (153 * mp + 2) / 5 + 1), (int)(sec / 3600), (int)(sec / 60 % 60), (int)(sec % 60));
+}
+
+static void
+put_time(struct log_line *l)
+{
+	static _Thread_local time_t last = -1;
+	static _Thread_local char second[64];
+	struct timespec now = { 0 };
+	char b[80];
+	int n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (now.tv_sec < 0)
+		now = (struct timespec){ 0 };
+	if (now.tv_sec != last) {
+		format_second(second, sizeof(second), now.tv_sec);
+		last = now.tv_sec;
+	}
+	n = snprintf(b, sizeof(b), "%s.%06ldZ", second, now.tv_nsec / 1000);
+	if (n > 0)
+		put_field(l, "time", b, (size_t)n, cfg.json);
+}
+
+void
+log_begin(struct log_line *l, enum log_level level, const char *event)
+{
+	l->on = log_enabled(level);
+	l->cut = false;
+	l->n = 0;
+	if (!l->on)
+		return;
+	if (cfg.json)
+		put(l, "{", 1);
+	put_time(l);
+	log_str(l, "level", level_name[level]);
+	log_str(l, "who", cfg.who);
+	if (cfg.slot >= 0)
+		log_i64(l, "slot", cfg.slot);
+	log_str(l, "event", event);
+}
+
+void
+log_finish(struct log_line *l)
+{
+	const char *tail = cfg.json ? (l->cut ? ",\"cut\":\"yes\"}\n" : "}\n") : l->cut ? " cut=yes\n" : "\n";
+	size_t n = strlen(tail);
+
+	if (!l->on)
+		return;
+	memcpy(l->text + l->n, tail, n);
+	l->n += n;
+	l->on = false;
+}
+
+void
+log_end(struct log_line *l)
+{
+	if (!l->on)
+		return;
+	log_finish(l);
+	log_sink_put(l->text, l->n);
+}
+
+void
+log_msg(enum log_level level, const char *event, const char *fmt, ...)
+{
+	struct log_line l;
+	char msg[MSG_MAX];
+	va_list ap;
+	int n;
+
+	log_begin(&l, level, event);
+	if (!l.on)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		n = 0;
+	if ((size_t)n >= sizeof(msg)) {
+		n = sizeof(msg) - 1;
+		l.cut = true;
+	}
+	log_span(&l, "msg", span_of(msg, (size_t)n));
+	log_end(&l);
+}
