@@ -5,6 +5,8 @@
 #ifndef WORKER_STORE_IOPOOL_H_
 #define WORKER_STORE_IOPOOL_H_
 
+#include <stdbool.h>
+
 enum {
 	IOPOOL_THREADS	= 16,	/* a worker; 16 writers gave 6.6 times the fsyncs of one on ext4 (measured, docs/decisions) */
 	IOPOOL_STACK	= 256 << 10	/* octets of stack a thread */
@@ -14,19 +16,35 @@ struct iojob {
 	void		(*run)(struct iojob *j);	/* in a pool thread, which owns *j */
 	void		(*done)(struct iojob *j);	/* in the loop, which owns *j again and may free it */
 	struct iojob	*next;				/* private */
+	bool		 promised;			/* private */
 };
 
 struct iopool;
 
+/* All of this is the loop's: call it from one thread. */
+
 /**
  * iopool_start(nthreads, maxqueued):
- * Start the threads; call after Landlock and before seccomp.  At most
- * ${maxqueued} jobs wait at a time.  NULL with errno.
+ * Start the threads; call after Landlock and before seccomp.  When it returns
+ * each of them has done its set-up and only run()s and waits from now on.  At
+ * most ${maxqueued} jobs are at work or promised at a time.  NULL with errno.
  */
 struct iopool	*iopool_start(unsigned nthreads, unsigned maxqueued);
 
 /* Hand ${j} over.  0, or -1 with errno EAGAIN when the queue is full (the caller still owns it). */
 int		 iopool_submit(struct iopool *p, struct iojob *j);
+
+/**
+ * iopool_reserve(p):
+ * Promise room for one job at a time, again and again, until
+ * iopool_unreserve(): what must not fail later (making a message durable,
+ * cleaning up after it) asks for its room first.  0, or -1 with errno EAGAIN.
+ */
+int		 iopool_reserve(struct iopool *p);
+void		 iopool_unreserve(struct iopool *p);
+
+/* Hand ${j} over on a promise.  Cannot fail. */
+void		 iopool_submit_reserved(struct iopool *p, struct iojob *j);
 
 /* An eventfd that is readable when done() calls are due.  Owned by the pool. */
 int		 iopool_fd(const struct iopool *p);
