@@ -2,6 +2,10 @@
  * addr: RFC 5321 paths (section 4.1.2) as a type.
  * A struct addr exists only when every octet was checked; nothing is fixed up
  * (CVE-2020-7247).  Says nothing about whether an address is ours.  PURE.
+ *
+ * Where it is not the grammar to the letter: an underscore is a letter of a
+ * domain (hosts that have one send mail); a local part of "" and C1 controls
+ * are invalid; an IPv4 literal has no leading zeros (some read them as octal).
  */
 #ifndef COMMON_ADDR_H_
 #define COMMON_ADDR_H_
@@ -67,7 +71,11 @@ int	addr_parse_bare(struct span in, unsigned flags, struct arena *a,
  */
 ssize_t	addr_format(const struct addr *a, char *out, size_t cap);
 
-/* Whether ${s} is a domain name by RFC 5321 (letters, digits, hyphens, dots; UTF-8 if ${utf8}), at most 255 octets, labels at most 63. */
+/*
+ * Whether ${s} is a domain name by RFC 5321 (letters, digits, hyphens,
+ * underscores, dots; UTF-8 if ${utf8}), at most 255 octets, labels at most 63.
+ * A label with UTF-8 may be longer: its A-label's octets count, see norm.h.
+ */
 bool	addr_domain_ok(struct span s, bool utf8);
 
 /* Whether ${s} is an address literal with brackets: [1.2.3.4], [IPv6:...] or [tag:dcontent] (RFC 5321 4.1.3). */

@@ -30,6 +30,7 @@ struct target {
 	struct span	 folder;	/* path_encode()d sub-folder to use if it exists, or empty */
 	uint64_t	 quota;		/* octets, 0: none */
 	uint32_t	 hash;		/* of key, private to txn.c */
+	uint32_t	 nrcpt;		/* recipients that reach it, private to txn.c */
 	int		 err;		/* set by the store at commit: 0 or an errno */
 };
 
