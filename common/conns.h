@@ -1,8 +1,9 @@
 /*
  * conns: how many connections an address has open, over all workers.
  * A memfd with a table a worker slot.  A worker writes its own table alone and
- * reads the others', so a compromised one can lie about its own connections
- * and about no others'; the master empties the table of a dead one.
+ * reads the others' through a descriptor that cannot write, so a compromised
+ * one can lie about its own connections and about no others'; the master
+ * empties the table of a dead one before it gives the slot away.
  */
 #ifndef COMMON_CONNS_H_
 #define COMMON_CONNS_H_
@@ -20,7 +21,12 @@ struct conns;
 /* A memfd with all tables empty and a secret that addresses are hashed with, or -1 with errno. */
 int		 conns_create(void);
 
-/* Map it: table ${slot} read-write, all others read-only.  NULL with errno. */
+/**
+ * conns_map(fd, slot):
+ * Map it: table ${slot} read-write, all others read-only.  NULL with errno:
+ * EINVAL for no such slot, EBADMSG when ${fd} is none of ours.  Needs /proc
+ * (to open the memfd again, for reading), so it is called before Landlock.
+ */
 struct conns	*conns_map(int fd, unsigned slot);
 
 /**
@@ -31,13 +37,13 @@ struct conns	*conns_map(int fd, unsigned slot);
  */
 uint32_t	 conns_enter(struct conns *c, const uint8_t addr[16]);
 
-/* One less; only for what conns_enter() counted. */
+/* One less; once for each conns_enter(), also when the row's crowd left it uncounted. */
 void		 conns_leave(struct conns *c, const uint8_t addr[16]);
 
-/* Sessions over all workers now, for limits.connections: kept in each table's first row. */
+/* Connections entered and not left, over all workers, for limits.connections: each worker keeps its own number. */
 uint32_t	 conns_total(const struct conns *c);
 
-/* The owner of table ${slot} is dead: empty it (master; maps it for the moment).  0 or -1 with errno. */
+/* The owner of table ${slot} is dead: empty it and give its pages back (master).  0 or -1 with errno. */
 int		 conns_clear(int fd, unsigned slot);
 
 void		 conns_unmap(struct conns *c);
