@@ -43,6 +43,13 @@ struct entry {
 int	entry_parse(struct span line, char *key, size_t *keylen,
 	    uint8_t *rec, size_t *reclen, char *err, size_t errcap);
 
+/**
+ * entry_key(text, key, keylen, err, errcap):
+ * Only the address of a line, "local@domain" or "@domain", in canonical form.
+ * 0, or -1 with a clear message in ${err}.
+ */
+int	entry_key(struct span text, char *key, size_t *keylen, char *err, size_t errcap);
+
 /* Decode a record.  0, or -1 if it is damaged; trusts nothing in it. */
 int	entry_decode(struct span rec, struct entry *e);
 

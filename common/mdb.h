@@ -3,7 +3,8 @@
  * published by rename and that nobody writes again.  Opened after the fork,
  * read-only and without a lock file, so that a worker can't harm it and a dead
  * one leaves nothing behind.  The only reader of LMDB; the writer is
- * tools/mailboxes.
+ * tools/mailboxes.  Every page is compared with its checksum before LMDB reads
+ * it, so that a damaged file is an error and never a wrong answer or a crash.
  */
 #ifndef COMMON_MDB_H_
 #define COMMON_MDB_H_
@@ -34,14 +35,17 @@ struct mdb_info {
 int	mdb_open(const char *dir, const char *name, struct mdb **m);
 
 /**
- * mdb_get(m, key, val):
- * 1 with *val pointing into the map (good until mdb_close() or a newer
+ * mdb_find(m, key, val):
+ * Not mdb_get, which is LMDB's.  1 with *val pointing into the map (good until mdb_close() or a newer
  * mdb_refresh()), 0 if there is no such key, -1 with errno EBADMSG or another
  * when it cannot be known.
  */
-int	mdb_get(struct mdb *m, struct span key, struct span *val);
+int	mdb_find(struct mdb *m, struct span key, struct span *val);
 
-/* Walk in key order: 1 with the first (first = true) or next entry, 0 at the end, -1 with errno.  One walk at a time. */
+/* Compare every page with its checksum: 0, or -1 with errno EBADMSG.  Reads all of the file: for tools. */
+int	mdb_check(struct mdb *m);
+
+/* Walk in key order: 1 with the first (first = true, which checks the whole file) or next entry, 0 at the end, -1 with errno.  One walk at a time; what the snapshot says of itself is left out. */
 int	mdb_walk(struct mdb *m, bool first, struct span *key, struct span *val);
 
 /* 1 if DIR/NAME is another file by now and was mapped instead; 0 if not; -1 with errno if it is another and cannot be used: the old map stays. */
