@@ -34,11 +34,13 @@ enum smtp_ext {			/* what EHLO may offer */
 /* What a listener's sessions share; immutable while any of them lives. */
 struct smtp_conf {
 	const char	*hostname;	/* of the greeting and EHLO */
-	uint64_t	 size_max;	/* octets of content, counted with CRLF */
-	uint32_t	 rcpt_max;	/* accepted recipients a transaction */
-	uint32_t	 errors_max;	/* 5xx replies since the last accepted message before 421 4.7.0; 0: no limit */
+	uint64_t	 size_max;	/* octets of content, counted with CRLF; 0: no limit */
+	uint32_t	 rcpt_max;	/* accepted recipients a transaction; 0: no limit */
+	uint32_t	 errors_max;	/* after so many 5xx replies since the last accepted message the next command but QUIT
+					   gets 421 4.7.0; 0: no limit */
 	unsigned	 ext;		/* SMTP_EXT_* */
 	bool		 lmtp;		/* RFC 2033 */
+	bool		 tls_required;	/* in clear only EHLO, HELO, LHLO, STARTTLS, NOOP, RSET, HELP and QUIT; else 530 5.7.0 */
 };
 
 enum smtp_ev {
@@ -52,11 +54,16 @@ enum smtp_ev {
 	SMTP_EV_BODY,		/* statement: ev->span is content as on the wire, dots unstuffed; good until the next call */
 	SMTP_EV_EOM,		/* question: take it?  LMTP: once a recipient, ev->rcpt; SMTP: once, ev->rcpt NULL */
 	SMTP_EV_STARTTLS,	/* question: ready to start?  (220, then the caller does the handshake) */
-	SMTP_EV_RESET,		/* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what ended it */
+	SMTP_EV_RESET,		/* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what
+				   ended it, which was reported before: not to be counted again */
 	SMTP_EV_CLOSE		/* statement: send what is queued, then close.  Said again at each further call */
 };
 
-/* A reply that was appended to the output.  One for each reply: counting these counts all. */
+/*
+ * A reply that was appended to the output.  Each is reported once, by
+ * SMTP_EV_REPLY or by what smtp_answer() and smtp_shutdown() return: counting
+ * these counts all.
+ */
 struct smtp_sent {
 	uint16_t	 code;		/* 0: none */
 	uint32_t	 enh;		/* ENH(), 0 for 3xx, the greeting and HELO */
@@ -91,6 +98,13 @@ struct smtp	*smtp_new(const struct smtp_conf *cf, struct span id,
  * appended to ${out} a call, which must have SMTP_OUT_MIN octets left.  While a
  * question is open the same event comes again and nothing is consumed.  Never
  * fails: bad input becomes replies, and at worst SMTP_EV_CLOSE.
+ *
+ * Octets that are in *in while SMTP_EV_CONNECT is open are an early talker's:
+ * a yes is then 554 5.5.0 and close (reason "early-talker").  A transaction
+ * that the engine ends by itself gives SMTP_EV_REPLY, then SMTP_EV_RESET; one
+ * that an answer ends gives SMTP_EV_RESET at the next call.  Content past
+ * size_max gives no SMTP_EV_BODY, and past twice size_max 552 5.3.4 and
+ * SMTP_EV_CLOSE.
  */
 enum smtp_ev	 smtp_next(struct smtp *s, struct span *in, struct buf *out,
 		    struct smtp_event *ev);
@@ -99,9 +113,13 @@ enum smtp_ev	 smtp_next(struct smtp *s, struct span *in, struct buf *out,
  * smtp_answer(s, r, out):
  * Answer the open question.  NULL, or a reply with code 0, is the usual yes:
  * the greeting, the EHLO list, 250 2.1.0, 250 2.1.5, 354, "250 2.0.0 queued as
- * ID".  A refusal is sent as it is; r->close closes after it.  Return what was
- * appended (code 0 if nothing, as for a non-final BDAT's question).  With no
- * question open it aborts: that is a programming error.
+ * ID".  A 2xx to MAIL, RCPT or the end of message is a yes in the caller's
+ * words; elsewhere the words are the engine's.  A refusal (4xx, 5xx) is sent as
+ * it is, but to HELO without its enhanced code (RFC 2034 4); r->close closes
+ * after it.  A refused greeting without close leaves QUIT alone to be served.
+ * Return what was appended (code 0 if nothing: a yes to BDAT's question, and a
+ * no to it, which SMTP_EV_REPLY reports once the chunk is read, RFC 3030 2).
+ * With no question open it aborts: that is a programming error.
  */
 struct smtp_sent smtp_answer(struct smtp *s, const struct reply *r,
 		    struct buf *out);
@@ -109,11 +127,16 @@ struct smtp_sent smtp_answer(struct smtp *s, const struct reply *r,
 /**
  * smtp_shutdown(s, r, out):
  * Say ${r} (421 4.3.2 at shutdown, 421 4.4.2 at a deadline) out of turn; from
- * now on smtp_next() says SMTP_EV_CLOSE.  An open question is withdrawn.
- * Return what was appended.  The transaction, if any, is still smtp_txn().
+ * now on smtp_next() says SMTP_EV_CLOSE, after an SMTP_EV_RESET that was due.
+ * An open question is withdrawn.  Return what was appended: nothing where the
+ * session was already being closed or stands before a TLS handshake.  The
+ * transaction, if any, is still smtp_txn().
  */
 struct smtp_sent smtp_shutdown(struct smtp *s, const struct reply *r,
 		    struct buf *out);
+
+/* Content of this session may hold bare CR and LF (PROTOCOL 50: bare_newline_from); by default 550 5.5.2 at its end. */
+void		 smtp_allow_bare_newline(struct smtp *s);
 
 /* The transaction, or NULL.  During SMTP_EV_MAIL it is the one that is asked about. */
 struct txn	*smtp_txn(const struct smtp *s);
@@ -133,7 +156,9 @@ bool		 smtp_busy(const struct smtp *s);
  * smtp_tls_started(s, in):
  * The handshake after a 220 to STARTTLS is done: forget all that was learnt in
  * clear (RFC 3207 4.2).  0, or -1 if ${in} is not empty: the peer pipelined
- * plaintext behind STARTTLS and must be dropped (CVE-2011-0411).
+ * plaintext behind STARTTLS and must be dropped (CVE-2011-0411).  Until it is
+ * called smtp_next() consumes nothing.  Before the first smtp_next() it says
+ * that the session is inside TLS from its start.
  */
 int		 smtp_tls_started(struct smtp *s, struct span in);
 #endif
