@@ -1,0 +1,35 @@
+# The tests.  tests/run finds, runs and counts them; see its head.
+#
+#   make check                     all, with a last line "N passed, N failed"
+#   make check-unit check-dialog check-tools check-master check-sandbox check-e2e check-fault
+#   make check-mutants             each patch of tests/mutants must make the test that it names fail
+#   make check CC=clang            make check SANITIZE=address,undefined
+
+SRC_load := $(wildcard tests/load/*.c)
+LOAD := $(SRC_load:%.c=$(OBJ)/%)
+$(OBJ)/tests/load/%: $(OBJ)/tests/load/%.o $(OBJ)/libcommon.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lbsd -lm $(LDLIBS)
+load-programs: $(LOAD)
+-include $(SRC_load:%.c=$(OBJ)/%.d)
+
+# Packages first: without them nothing compiles.  Not as root, what is missing is said, and the tests that need it are skipped.
+check-deps:
+	@tools/install-deps build
+	@tools/install-deps check || [ "$$(id -u)" != 0 ]
+
+CHECK_JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+check-build: check-deps
+	@$(MAKE) --no-print-directory $(CHECK_JOBS) all unit-programs load-programs
+
+check: check-build
+	@tests/run
+
+CHECK_PARTS := house unit dialog tools conf stats master sandbox e2e fault
+$(CHECK_PARTS:%=check-%): check-%: check-build
+	@tests/run tests/$*
+
+check-mutants: check-deps
+	@tests/mutants/run
+
+.PHONY: check check-build check-deps check-mutants load-programs $(CHECK_PARTS:%=check-%)
