@@ -1,0 +1,270 @@
+/*
+ * stats: who looks.
+ * Adds the slots of a segment up and trusts nothing in it.  The file is read,
+ * not mapped: one that shrinks meanwhile is then a short read and no SIGBUS.
+ */
+#include "common/stats.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct stats_map {
+	int fd;
+	struct stats_head head;
+};
+
+enum { SIZE = STATS_PAGE + STATS_SLOTS * sizeof(struct stats_slot) };
+
+/* 0, or the errno that says what is wrong with the file. */
+static int
+check(int fd, struct stats_head *h)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) != 0)
+		return errno;
+	if (!S_ISREG(st.st_mode))
+		return EBADMSG;
+	if ((n = pread(fd, h, sizeof(*h), 0)) == -1)
+		return errno;
+	if (n != (ssize_t)sizeof(*h) || h->magic != STATS_MAGIC)
+		return EBADMSG;
+	if (h->layout != STATS_LAYOUT_ALL)
+		return EPROTONOSUPPORT;
+	if (h->nslots != STATS_SLOTS || h->slot_size != sizeof(struct stats_slot) || st.st_size < SIZE)
+		return EBADMSG;
+	return 0;
+}
+
+int
+stats_open(const char *path, struct stats_map **m)
+{
+	struct stats_map *map;
+	int err;
+
+	if ((map = calloc(1, sizeof(*map))) == NULL)
+		return -1;
+	/* O_NONBLOCK: a FIFO with nobody behind it must not hold us. */
+	if ((map->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) == -1) {
+		err = errno;
+		goto err0;
+	}
+	if ((err = check(map->fd, &map->head)) != 0)
+		goto err1;
+	*m = map;
+	return 0;
+
+err1:
+	close(map->fd);
+err0:
+	free(map);
+	errno = err;
+	return -1;
+}
+
+void
+stats_close(struct stats_map *m)
+{
+	if (m == NULL)
+		return;
+	close(m->fd);
+	free(m);
+}
+
+/* Counts from outside: stop at the top instead of beginning again. */
+static void
+add(uint64_t *sum, uint64_t n)
+{
+	if (__builtin_add_overflow(*sum, n, sum))
+		*sum = UINT64_MAX;
+}
+
+static uint64_t
+get(const _Atomic uint64_t *p)
+{
+	return atomic_load_explicit(p, memory_order_relaxed);
+}
+
+/* Whether the row is one that stats_reply() may have written; copies it. */
+static bool
+take_row(const struct stats_reason *r, struct stats_row *out)
+{
+	size_t n;
+
+	out->count = get(&r->count);
+	out->code = atomic_load_explicit(&r->code, memory_order_relaxed);
+	out->enh = atomic_load_explicit(&r->enh, memory_order_relaxed);
+	memcpy(out->reason, r->reason, sizeof(out->reason));
+	n = strnlen(out->reason, sizeof(out->reason));
+	if (out->count == 0 || out->code >= STATS_CODES || (out->enh >> 20) > 9 || n == 0 || n == sizeof(out->reason))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char c = out->reason[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+			return false;
+	}
+	memset(out->reason + n, 0, sizeof(out->reason) - n);
+	return true;
+}
+
+static int
+add_rows(struct stats_sum *sum, const struct stats_slot *s, size_t *cap)
+{
+	struct stats_row r, *grown;
+
+	for (size_t i = 0; i < STATS_REASONS; i++) {
+		if (!take_row(&s->reason[i], &r))
+			continue;
+		if (sum->nrow == *cap) {
+			*cap = *cap > 0 ? 2 * *cap : STATS_REASONS;
+			if ((grown = reallocarray(sum->row, *cap, sizeof(r))) == NULL)
+				return -1;
+			sum->row = grown;
+		}
+		sum->row[sum->nrow++] = r;
+	}
+	return 0;
+}
+
+static int
+row_order(const void *va, const void *vb)
+{
+	const struct stats_row *a = va, *b = vb;
+
+	if (a->code != b->code)
+		return a->code < b->code ? -1 : 1;
+	if (a->enh != b->enh)
+		return a->enh < b->enh ? -1 : 1;
+	return memcmp(a->reason, b->reason, sizeof(a->reason));
+}
+
+/* The same row of several slots becomes one. */
+static void
+fold_rows(struct stats_sum *sum)
+{
+	size_t n = 0;
+
+	if (sum->nrow == 0)
+		return;
+	qsort(sum->row, sum->nrow, sizeof(*sum->row), row_order);
+	for (size_t i = 1; i < sum->nrow; i++) {
+		if (row_order(&sum->row[n], &sum->row[i]) == 0)
+			add(&sum->row[n].count, sum->row[i].count);
+		else
+			sum->row[++n] = sum->row[i];
+	}
+	sum->nrow = n + 1;
+}
+
+static void
+add_numbers(struct stats_sum *sum, const struct stats_slot *s)
+{
+	for (size_t i = 0; i < STATS_CODES; i++)
+		add(&sum->reply[i], get(&s->reply[i]));
+	for (size_t i = 0; i < STATS_NCOUNTERS; i++)
+		add(&sum->counter[i], get(&s->counter[i]));
+	for (size_t i = 0; i < STATS_NHISTOGRAMS; i++) {
+		for (size_t b = 0; b < STATS_BUCKETS; b++)
+			add(&sum->bucket[i][b], get(&s->hist[i].bucket[b]));
+		add(&sum->sum_us[i], get(&s->hist[i].sum_us));
+	}
+}
+
+/* What is a state and not an amount: the sum would say nothing, the smallest tells the worst. */
+static bool
+is_state(size_t gauge)
+{
+	return gauge == STATS_SANDBOX_LEVEL || gauge == STATS_DIRECTORY_MADE || gauge == STATS_DIRECTORY_ENTRIES;
+}
+
+static void
+add_owner(struct stats_sum *sum, unsigned slot, const struct stats_slot *s, bool first)
+{
+	struct stats_worker *w = &sum->worker[sum->nworker++];
+
+	*w = (struct stats_worker){
+		.slot = slot,
+		.pid = get(&s->pid),
+		.generation = get(&s->generation),
+		.beat = get(&s->beat),
+		.sessions_open = get(&s->gauge[STATS_SESSIONS_OPEN]),
+	};
+	for (size_t g = 0; g < STATS_NGAUGES; g++) {
+		uint64_t v = get(&s->gauge[g]);
+
+		if (!is_state(g))
+			add(&sum->gauge[g], v);
+		else if (slot != 0 && (first || v < sum->gauge[g]))
+			sum->gauge[g] = v;
+	}
+}
+
+static void
+copy_version(const struct stats_head *h, char out[33])
+{
+	for (size_t i = 0; i < sizeof(h->version) && h->version[i] != '\0'; i++)
+		out[i] = h->version[i] > ' ' && h->version[i] < 0x7f ? h->version[i] : '?';
+}
+
+/* 0, or -1 with errno. */
+static int
+read_slot(int fd, unsigned i, struct stats_slot *s)
+{
+	ssize_t n = pread(fd, s, sizeof(*s), STATS_PAGE + (off_t)i * (off_t)sizeof(*s));
+
+	if (n == (ssize_t)sizeof(*s))
+		return 0;
+	if (n >= 0)
+		errno = EBADMSG;
+	return -1;
+}
+
+int
+stats_read(const struct stats_map *m, struct stats_sum *out)
+{
+	struct stats_slot *s;
+	bool first = true; /* no worker seen yet */
+	size_t cap = 0;
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	/* Aligned as the file's pages are, so that the kernel copies whole words and no counter is seen half changed. */
+	if ((s = aligned_alloc(_Alignof(struct stats_slot), sizeof(*s))) == NULL)
+		return -1;
+	out->started = m->head.started;
+	copy_version(&m->head, out->version);
+	for (unsigned i = 0; i < STATS_SLOTS; i++) {
+		if (read_slot(m->fd, i, s) != 0 || add_rows(out, s, &cap) != 0)
+			goto err;
+		add_numbers(out, s);
+		if (get(&s->pid) != 0) {
+			add_owner(out, i, s, first);
+			first = first && i == 0;
+		}
+	}
+	free(s);
+	fold_rows(out);
+	return 0;
+
+err:
+	err = errno;
+	free(s);
+	stats_sum_free(out);
+	errno = err;
+	return -1;
+}
+
+void
+stats_sum_free(struct stats_sum *s)
+{
+	free(s->row);
+	s->row = NULL;
+	s->nrow = 0;
+}
