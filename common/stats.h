@@ -197,6 +197,18 @@ int	stats_open(const char *path, struct stats_map **m);
 /* Add all slots up.  0, or -1 with errno ENOMEM, or EBADMSG when the file shrank.  stats_sum_free() gives it back. */
 int	stats_read(const struct stats_map *m, struct stats_sum *out);
 void	stats_sum_free(struct stats_sum *s);
+
+/* Values that histogram ${h} holds. */
+uint64_t	stats_hist_count(const struct stats_sum *s, size_t h);
+
+/**
+ * stats_hist_quantile(s, h, q):
+ * The value in microseconds below which the share ${q} (0..1) of the values
+ * lies, interpolated within its bucket; 0 for an empty histogram.  ${q} 1
+ * gives the bound of the highest bucket in use: no value was above it, but for
+ * the last bucket, that has none.
+ */
+double	stats_hist_quantile(const struct stats_sum *s, size_t h, double q);
 void	stats_close(struct stats_map *m);
 
 extern const char *const stats_counter_name[STATS_NCOUNTERS], *const stats_counter_help[STATS_NCOUNTERS];

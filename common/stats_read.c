@@ -20,6 +20,9 @@ struct stats_map {
 
 enum { SIZE = STATS_PAGE + STATS_SLOTS * sizeof(struct stats_slot) };
 
+/* What a bucket can hold at the most: so many that the sum of all buckets of all slots stays below 2^63. */
+#define BUCKET_MAX ((uint64_t)1 << 50)
+
 /* 0, or the errno that says what is wrong with the file. */
 static int
 check(int fd, struct stats_head *h)
@@ -171,8 +174,11 @@ add_numbers(struct stats_sum *sum, const struct stats_slot *s)
 	for (size_t i = 0; i < STATS_NCOUNTERS; i++)
 		add(&sum->counter[i], get(&s->counter[i]));
 	for (size_t i = 0; i < STATS_NHISTOGRAMS; i++) {
-		for (size_t b = 0; b < STATS_BUCKETS; b++)
-			add(&sum->bucket[i][b], get(&s->hist[i].bucket[b]));
+		for (size_t b = 0; b < STATS_BUCKETS; b++) {
+			uint64_t n = get(&s->hist[i].bucket[b]);
+
+			add(&sum->bucket[i][b], n < BUCKET_MAX ? n : BUCKET_MAX);
+		}
 		add(&sum->sum_us[i], get(&s->hist[i].sum_us));
 	}
 }
@@ -209,8 +215,10 @@ add_owner(struct stats_sum *sum, unsigned slot, const struct stats_slot *s, bool
 static void
 copy_version(const struct stats_head *h, char out[33])
 {
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+~-";
+
 	for (size_t i = 0; i < sizeof(h->version) && h->version[i] != '\0'; i++)
-		out[i] = h->version[i] > ' ' && h->version[i] < 0x7f ? h->version[i] : '?';
+		out[i] = strchr(allowed, h->version[i]) != NULL ? h->version[i] : '?';
 }
 
 /* 0, or -1 with errno. */
@@ -267,4 +275,34 @@ stats_sum_free(struct stats_sum *s)
 	free(s->row);
 	s->row = NULL;
 	s->nrow = 0;
+}
+
+uint64_t
+stats_hist_count(const struct stats_sum *s, size_t h)
+{
+	uint64_t n = 0;
+
+	for (size_t b = 0; b < STATS_BUCKETS; b++)
+		add(&n, s->bucket[h][b]);
+	return n;
+}
+
+double
+stats_hist_quantile(const struct stats_sum *s, size_t h, double q)
+{
+	double want = q * (double)stats_hist_count(s, h), below = 0;
+	size_t last = 0;
+
+	for (size_t b = 0; b < STATS_BUCKETS; b++) {
+		double here = (double)s->bucket[h][b];
+		double from = b > 0 ? (double)(UINT64_C(1) << (b - 1)) : 0, to = (double)(UINT64_C(1) << b);
+
+		if (here <= 0)
+			continue;
+		last = b;
+		if (below + here >= want && q < 1)
+			return from + (to - from) * ((want - below) / here);
+		below += here;
+	}
+	return below > 0 ? (double)(UINT64_C(1) << last) : 0;
 }
