@@ -1,0 +1,138 @@
+/*
+ * folders: openat, mkdirat and fsync, one component at a time.
+ * Nothing follows a symbolic link: a mailbox leads nowhere but to itself, with
+ * or without Landlock.
+ */
+#include "worker/store/folders.h"
+
+#include <bsd/string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool
+folders_name_ok(struct span s)
+{
+	return s.n > 0 && s.n <= NAME_MAX && s.p[0] != '.' &&
+	    memchr(s.p, '/', s.n) == NULL && memchr(s.p, '\0', s.n) == NULL;
+}
+
+bool
+folders_dir_ok(struct span s)
+{
+	const uint8_t *slash = s.n > 0 ? memchr(s.p, '/', s.n) : NULL;
+	size_t n;
+
+	if (slash == NULL)
+		return false;
+	n = (size_t)(slash - s.p);
+	return folders_name_ok(span_head(s, n)) && folders_name_ok(span_skip(s, n + 1));
+}
+
+int
+folders_open(int at, const char *name)
+{
+	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Open ${name} in ${at}, made if missing. */
+static int
+open_made(int at, const char *name)
+{
+	int fd = folders_open(at, name);
+
+	if (fd != -1 || errno != ENOENT)
+		return fd;
+	if (mkdirat(at, name, 0700) == -1 && errno != EEXIST)
+		return -1;
+	return folders_open(at, name);
+}
+
+int
+folders_sync(int at)
+{
+	int fd = folders_open(at, "."), err;
+
+	if (fd == -1)
+		return -1;
+	err = fsync(fd) == -1 ? errno : 0;
+	if (close(fd) == -1 && err == 0)
+		err = errno;
+	errno = err;
+	return err == 0 ? 0 : -1;
+}
+
+/* tmp/, new/ and cur/ of ${home}, whatever is there already; then sweep what a crash left in tmp/. */
+static int
+furnish(int home, const struct unique *u)
+{
+	static const char *const sub[] = { "tmp", "new", "cur" };
+	int tmp;
+
+	for (size_t i = 0; i < sizeof(sub) / sizeof(sub[0]); i++)
+		if (mkdirat(home, sub[i], 0700) == -1 && errno != EEXIST)
+			return -1;
+	if ((tmp = folders_open(home, "tmp")) == -1)
+		return -1;
+	folders_sweep(tmp, u, time(NULL));
+	close(tmp);
+	return folders_sync(home);
+}
+
+/* The folder .FOLDER of ${local}, or ${local} itself when ${key} names none. */
+static int
+open_home(int local, const char *folder)
+{
+	int home;
+
+	if (folder == NULL)
+		return folders_open(local, ".");
+	if ((home = folders_open(local, folder)) != -1 && folders_sync(local) == 0)
+		return home;
+	if (home != -1) {
+		int err = errno;
+
+		close(home);
+		errno = err;
+	}
+	return -1;
+}
+
+/*
+ * All folders are made first and synced then, so that the first fsync commits
+ * what the others find already on disk.
+ */
+int
+folders_make(int root, const char *key, const struct unique *u)
+{
+	char domain[256], local[256];
+	const char *slash = strchr(key, '/'), *folder = strstr(key, "/.");
+	int d = -1, l = -1, home = -1, err = 0;
+
+	if (slash == NULL || slash - key >= (ptrdiff_t)sizeof(domain)) {
+		errno = EINVAL;
+		return -1;
+	}
+	snprintf(domain, sizeof(domain), "%.*s", (int)(slash - key), key);
+	if (folder != NULL)
+		snprintf(local, sizeof(local), "%.*s", (int)(folder - slash - 1), slash + 1);
+	else
+		strlcpy(local, slash + 1, sizeof(local));
+	if ((d = open_made(root, domain)) == -1 || (l = open_made(d, local)) == -1 ||
+	    (home = open_home(l, folder != NULL ? folder + 1 : NULL)) == -1 ||
+	    furnish(home, u) == -1 || folders_sync(d) == -1 || folders_sync(root) == -1)
+		err = errno;
+	if (d != -1)
+		close(d);
+	if (l != -1)
+		close(l);
+	if (err == 0)
+		return home;
+	if (home != -1)
+		close(home);
+	errno = err;
+	return -1;
+}

@@ -1,0 +1,40 @@
+/*
+ * folders: the system calls that make a mailbox's folders, in the order that
+ * makes them durable, and that sweep its tmp/.  No memory of what was done:
+ * that is mailbox.c.
+ */
+#ifndef WORKER_STORE_FOLDERS_H_
+#define WORKER_STORE_FOLDERS_H_
+
+#include <time.h>
+
+#include "common/span.h"
+#include "worker/store/unique.h"
+
+enum {
+	FOLDERS_STALE_OURS_S	= 3600,		/* seconds after which a file of ours in tmp/ that nobody holds goes */
+	FOLDERS_STALE_OTHER_S	= 36 * 3600,	/* the same for files that others put there (Maildir's own rule) */
+	FOLDERS_SWEEP_MAX	= 4096		/* entries of tmp/ that one sweep looks at */
+};
+
+/* Whether ${s} is DOMAIN/LOCAL, and whether it is one such name: not empty, no leading dot, no '/' or NUL, at most NAME_MAX. */
+bool	folders_dir_ok(struct span s);
+bool	folders_name_ok(struct span s);
+
+/* Open a folder in ${at}; ENOTDIR for a symbolic link.  The descriptor, or -1 with errno. */
+int	folders_open(int at, const char *name);
+
+/**
+ * folders_make(root, key, u):
+ * Make and sync what is missing of "DOMAIN/LOCAL" or "DOMAIN/LOCAL/.FOLDER"
+ * (which must exist itself: ENOENT), with tmp/, new/ and cur/; sweep its tmp/.
+ * The mailbox's descriptor, or -1 with errno.
+ */
+int	folders_make(int root, const char *key, const struct unique *u);
+
+/* Remove stale files from the folder ${tmp}; ${now} in unix seconds.  How many went.  What cannot be removed stays. */
+unsigned	folders_sweep(int tmp, const struct unique *u, time_t now);
+
+/* fsync a folder by a descriptor of its own.  0, or -1 with errno. */
+int	folders_sync(int at);
+#endif

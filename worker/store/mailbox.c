@@ -1,0 +1,281 @@
+/*
+ * mailbox: opening a mailbox's folders, and the cache of those already made
+ * sure of.  An entry holds the mailbox's own folder; tmp/ and new/ are opened
+ * each time, which costs a microsecond, notices at once when they are gone,
+ * and gives every delivery a descriptor that no other thread shares.
+ */
+#include "worker/store/mailbox.h"
+
+#include <bsd/string.h>
+#include <bsd/sys/queue.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "worker/store/folders.h"
+
+struct entry {
+	TAILQ_ENTRY(entry) order;
+	struct entry	*next;		/* in its bucket */
+	uint32_t	 hash;
+	unsigned	 users;		/* threads that use home just now */
+	bool		 listed;	/* can still be found */
+	int		 home;		/* -1: the entry is free */
+	char		 key[MAILBOX_KEY_MAX];
+};
+TAILQ_HEAD(entries, entry);
+
+struct mailboxes {
+	pthread_mutex_t		 lock;
+	int			 root;
+	const struct unique	*unique;
+	struct entries		 order;		/* latest used first */
+	struct entry		*bucket[MAILBOX_CACHE];
+	struct entry		 entry[MAILBOX_CACHE];
+};
+
+struct mailboxes *
+mailbox_cache_new(int root, const struct unique *u)
+{
+	struct mailboxes *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	pthread_mutex_init(&c->lock, NULL);
+	TAILQ_INIT(&c->order);
+	c->root = root;
+	c->unique = u;
+	for (size_t i = 0; i < MAILBOX_CACHE; i++) {
+		c->entry[i].home = -1;
+		TAILQ_INSERT_TAIL(&c->order, &c->entry[i], order);
+	}
+	return c;
+}
+
+void
+mailbox_cache_free(struct mailboxes *c)
+{
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < MAILBOX_CACHE; i++)
+		if (c->entry[i].home != -1)
+			close(c->entry[i].home);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+/* FNV-1a: keys come from the mailbox list, not from clients. */
+static uint32_t
+hash(const char *key)
+{
+	uint32_t h = 2166136261U;
+
+	for (; *key != '\0'; key++)
+		h = (h ^ (uint8_t)*key) * 16777619U;
+	return h;
+}
+
+static struct entry *
+find(struct mailboxes *c, const char *key, uint32_t h)
+{
+	struct entry *e = c->bucket[h % MAILBOX_CACHE];
+
+	while (e != NULL && (e->hash != h || strcmp(e->key, key) != 0))
+		e = e->next;
+	return e;
+}
+
+static void
+unlist(struct mailboxes *c, struct entry *e)
+{
+	struct entry **p = &c->bucket[e->hash % MAILBOX_CACHE];
+
+	if (!e->listed)
+		return;
+	while (*p != e)
+		p = &(*p)->next;
+	*p = e->next;
+	e->listed = false;
+}
+
+/* Nobody uses it and nobody can find it. */
+static void
+clear(struct mailboxes *c, struct entry *e)
+{
+	close(e->home);
+	e->home = -1;
+	TAILQ_REMOVE(&c->order, e, order);
+	TAILQ_INSERT_TAIL(&c->order, e, order);
+}
+
+static struct entry *
+acquire(struct mailboxes *c, const char *key, uint32_t h)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&c->lock);
+	if ((e = find(c, key, h)) != NULL) {
+		e->users++;
+		TAILQ_REMOVE(&c->order, e, order);
+		TAILQ_INSERT_HEAD(&c->order, e, order);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return e;
+}
+
+static void
+release(struct mailboxes *c, struct entry *e)
+{
+	pthread_mutex_lock(&c->lock);
+	if (--e->users == 0 && !e->listed)
+		clear(c, e);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Remember ${home} (now owned) under ${key} and acquire it; another thread may have been faster. */
+static struct entry *
+insert(struct mailboxes *c, const char *key, uint32_t h, int home)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&c->lock);
+	if ((e = find(c, key, h)) != NULL) {
+		close(home);
+		e->users++;
+		goto out;
+	}
+	TAILQ_FOREACH_REVERSE(e, &c->order, entries, order)
+		if (e->users == 0)
+			break;
+	if (e == NULL)	/* more threads than entries: a broken build */
+		abort();
+	if (e->home != -1) {
+		unlist(c, e);
+		close(e->home);
+	}
+	strlcpy(e->key, key, sizeof(e->key));
+	e->hash = h;
+	e->home = home;
+	e->users = 1;
+	e->listed = true;
+	e->next = c->bucket[h % MAILBOX_CACHE];
+	c->bucket[h % MAILBOX_CACHE] = e;
+	TAILQ_REMOVE(&c->order, e, order);
+	TAILQ_INSERT_HEAD(&c->order, e, order);
+out:
+	pthread_mutex_unlock(&c->lock);
+	return e;
+}
+
+static void
+forget(struct mailboxes *c, const char *key)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&c->lock);
+	if ((e = find(c, key, hash(key))) != NULL) {
+		unlist(c, e);
+		if (e->users == 0)
+			clear(c, e);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Open tmp/ and new/ of the mailbox at ${key}, from the cache or from scratch; *cached says which. */
+static int
+enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool *cached)
+{
+	uint32_t h = hash(key);
+	struct entry *e = acquire(c, key, h);
+	int home, err = 0;
+
+	*cached = e != NULL;
+	if (e == NULL) {
+		if ((home = folders_make(c->root, key, c->unique)) == -1)
+			return -1;
+		e = insert(c, key, h, home);
+	}
+	if ((mb->tmp = folders_open(e->home, "tmp")) == -1 || (mb->new = folders_open(e->home, "new")) == -1)
+		err = errno;
+	release(c, e);
+	if (err == 0)
+		return 0;
+	mailbox_leave(mb);
+	errno = err;
+	return -1;
+}
+
+/* ENOENT below a remembered folder: somebody removed what was there a moment ago.  Start over, once. */
+static int
+enter_again(struct mailboxes *c, const char *key, struct mailbox *mb)
+{
+	bool cached;
+
+	if (enter(c, key, mb, &cached) == 0)
+		return 0;
+	if (errno != ENOENT || !cached)
+		return -1;
+	forget(c, key);
+	return enter(c, key, mb, &cached);
+}
+
+/* Write "DOMAIN/LOCAL" or "DOMAIN/LOCAL/.FOLDER" as a string. */
+static int
+key_set(char key[static MAILBOX_KEY_MAX], struct span dir, struct span folder)
+{
+	size_t n = dir.n;
+
+	if (!folders_dir_ok(dir) || (folder.n > 0 && !folders_name_ok(folder)) ||
+	    dir.n + folder.n + sizeof("/.") > MAILBOX_KEY_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(key, dir.p, n);
+	if (folder.n > 0) {
+		memcpy(key + n, "/.", 2);
+		memcpy(key + n + 2, folder.p, folder.n);
+		n += 2 + folder.n;
+	}
+	key[n] = '\0';
+	return 0;
+}
+
+int
+mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb)
+{
+	char key[MAILBOX_KEY_MAX];
+
+	mb->tmp = mb->new = -1;
+	if (key_set(key, dir, *folder) == -1)
+		return -1;
+	if (folder->n > 0) {
+		if (enter_again(c, key, mb) == 0)
+			return 0;
+		if (errno != ENOENT)
+			return -1;
+		folder->n = 0;
+		key[dir.n] = '\0';
+	}
+	return enter_again(c, key, mb);
+}
+
+void
+mailbox_forget(struct mailboxes *c, struct span dir, struct span folder)
+{
+	char key[MAILBOX_KEY_MAX];
+
+	if (key_set(key, dir, folder) == 0)
+		forget(c, key);
+}
+
+void
+mailbox_leave(struct mailbox *mb)
+{
+	if (mb->tmp != -1)
+		close(mb->tmp);
+	if (mb->new != -1)
+		close(mb->new);
+	mb->tmp = mb->new = -1;
+}

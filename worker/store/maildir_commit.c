@@ -1,0 +1,330 @@
+/*
+ * maildir_commit: the pool's half once a message is complete.
+ *
+ * Three steps, each for all targets before the next begins: stage (files in
+ * tmp/, written and synced), place (moved into new/, the folders synced), and
+ * on failure undo.  So nothing stands in new/ before all of it is on disk
+ * somewhere.  Files are synced in batches: the first fsync of a batch commits
+ * the file system's journal for all of them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "worker/store/files.h"
+#include "worker/store/folders.h"
+#include "worker/store/maildir.h"
+
+struct commit {
+	struct store_msg	*m;
+	struct maildir		*md;
+	bool			 all, links;
+	struct spot		*lead;		/* what the others are linked to */
+	struct span		 mem;		/* content in memory, all of it or what the spool lacks */
+	int			 from;		/* the spool, to copy content from; or -1 */
+	off_t			 at;		/* where content begins in it */
+	uint64_t		 content;	/* octets of content */
+	int			 err;		/* the first failure */
+};
+
+static void
+spot_fail(struct commit *c, struct spot *s, int err)
+{
+	if (s->err == 0)
+		s->err = err;
+	if (c->err == 0)
+		c->err = err;
+}
+
+static int
+spot_enter(struct commit *c, struct spot *s)
+{
+	if (s->box.tmp != -1)
+		return 0;
+	return mailbox_enter(c->md->boxes, s->target->dir, &s->folder, &s->box);
+}
+
+/* Take back whatever of it is on disk.  Sync the folder if it stood in new/: a take-back that a power cut takes back would be a second copy. */
+static void
+spot_undo(struct commit *c, struct spot *s)
+{
+	char name[UNIQUE_MAX];
+
+	if (s->fd != -1 && s->fd != c->from)
+		close(s->fd);
+	s->fd = -1;
+	if (!s->in_tmp && !s->in_new)
+		return;
+	for (int i = 0; i < 3 && spot_enter(c, s) == -1; i++)
+		continue;
+	if (s->box.tmp == -1)
+		return;
+	if (s->in_tmp) {
+		unique_tmp(&c->md->unique, &s->tmp_name, name);
+		(void)files_remove(s->box.tmp, name);
+	}
+	if (s->in_new) {
+		unique_new(&c->md->unique, &s->new_name, s->size, name);
+		(void)files_remove(s->box.new, name);
+		(void)fsync(s->box.new);
+	}
+	s->in_tmp = s->in_new = false;
+}
+
+/* --- stage --- */
+
+/* The folders were there a moment ago: somebody removes mailboxes.  Once more from the start. */
+static int
+spot_create(struct commit *c, struct spot *s)
+{
+	s->fd = files_create(s->box.tmp, &c->md->unique, &s->tmp_name);
+	if (s->fd == -1 && errno == ENOENT) {
+		mailbox_leave(&s->box);
+		mailbox_forget(c->md->boxes, s->target->dir, s->folder);
+		if (spot_enter(c, s) == -1)
+			return -1;
+		s->fd = files_create(s->box.tmp, &c->md->unique, &s->tmp_name);
+	}
+	s->in_tmp = s->fd != -1;
+	return s->in_tmp ? 0 : -1;
+}
+
+/* A file of its own: what stands before the content, then the content. */
+static int
+spot_write(struct commit *c, struct spot *s)
+{
+	char prefix[TRACE_TARGET_MAX];
+	ssize_t n = trace_target(c->m->txn, s->target, !c->links, c->m->received, prefix, sizeof(prefix));
+
+	if (n == -1) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	s->size = (uint64_t)n + c->content;
+	if (spot_create(c, s) == -1)
+		return -1;
+	if (c->from == -1)
+		return files_write(s->fd, span_of(prefix, (size_t)n), c->mem);
+	if (files_write(s->fd, span_of(prefix, (size_t)n), span_of(NULL, 0)) == -1)
+		return -1;
+	return files_copy(s->fd, c->from, c->at, c->content);
+}
+
+/* One more name for the lead's file.  0, -1 with errno, or 1 when it takes a file of its own. */
+static int
+spot_link(struct commit *c, struct spot *s)
+{
+	char old[UNIQUE_MAX], name[UNIQUE_MAX];
+
+	unique_next(&c->md->unique, &s->tmp_name);
+	unique_tmp(&c->md->unique, &c->lead->tmp_name, old);
+	unique_tmp(&c->md->unique, &s->tmp_name, name);
+	if (spot_enter(c, c->lead) == -1)
+		return -1;
+	if (linkat(c->lead->box.tmp, old, s->box.tmp, name, 0) == 0) {
+		s->in_tmp = true;
+		s->size = c->lead->size;
+		return 0;
+	}
+	return errno == EXDEV || errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP || errno == EEXIST ? 1 : -1;
+}
+
+static int
+spot_stage(struct commit *c, struct spot *s)
+{
+	int r;
+
+	if (spot_enter(c, s) == -1)
+		return -1;
+	if (c->lead != NULL && (r = spot_link(c, s)) != 1)
+		return r;
+	return spot_write(c, s);
+}
+
+/* The spool becomes its target's file: the rest is appended and all of it synced; others are copied from it or linked to it. */
+static int
+stage_spool(struct commit *c)
+{
+	struct spool *sp = c->m->spool;
+	struct spot *s = c->m->spot;
+
+	while (s->target != c->m->spool_target)
+		s++;
+	s->folder = sp->folder;
+	s->tmp_name = sp->name;
+	s->size = sp->nprefix + sp->content + c->mem.n;
+	s->in_tmp = true;
+	s->fd = c->from = sp->fd;
+	c->at = (off_t)sp->nprefix;
+	c->content = sp->content + c->mem.n;
+	if (c->links)
+		c->lead = s;
+	return files_write(sp->fd, c->mem, span_of(NULL, 0)) == -1 || fsync(sp->fd) == -1 ? -1 : 0;
+}
+
+/* Sync what was written in spots i..end.  Starting the writes of all first lets the first fsync take the rest along. */
+static void
+sync_batch(struct commit *c, uint32_t i, uint32_t end)
+{
+	struct spot *s;
+
+	if (end - i > 1)
+		for (s = c->m->spot + i; s < c->m->spot + end; s++)
+			if (s->fd != -1 && s->fd != c->from)
+				(void)sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	for (s = c->m->spot + i; s < c->m->spot + end; s++) {
+		int fd = s->fd;
+
+		if (fd == -1 || fd == c->from)
+			continue;
+		s->fd = -1;
+		if (s->err != 0 || (c->all && c->err != 0))
+			close(fd);
+		else if (files_finish(fd) == -1)
+			spot_fail(c, s, errno);
+	}
+	for (s = c->m->spot + i; s < c->m->spot + end; s++) {
+		if (s->err != 0)
+			spot_undo(c, s);
+		if (c->m->nspot > MAILDIR_BATCH && s != c->lead)
+			mailbox_leave(&s->box);
+	}
+}
+
+/* A batch ends early behind the file that the others will be linked to: it must be good first. */
+static void
+stage_all(struct commit *c)
+{
+	uint32_t i = 0, end;
+
+	while (i < c->m->nspot && !(c->all && c->err != 0)) {
+		for (end = i; end < c->m->nspot && end - i < MAILDIR_BATCH; end++) {
+			struct spot *s = c->m->spot + end;
+
+			if (s->in_tmp)	/* the spool */
+				continue;
+			if (spot_stage(c, s) == -1)
+				spot_fail(c, s, errno);
+			if ((c->links && c->lead == NULL) || (c->all && c->err != 0)) {
+				end++;
+				break;
+			}
+		}
+		sync_batch(c, i, end);
+		if (c->links && c->lead == NULL && c->m->spot[end - 1].err == 0)
+			c->lead = &c->m->spot[end - 1];
+		i = end;
+	}
+}
+
+/* --- place --- */
+
+static int
+spot_place(struct commit *c, struct spot *s)
+{
+	char name[UNIQUE_MAX];
+
+	if (spot_enter(c, s) == -1)
+		return -1;
+	unique_tmp(&c->md->unique, &s->tmp_name, name);
+	s->new_name = s->tmp_name;
+	if (files_place(s->box.tmp, name, s->box.new, &c->md->unique, &s->new_name, s->size) == -1)
+		return -1;
+	s->in_tmp = false;
+	s->in_new = true;
+	return 0;
+}
+
+/* The moves of a batch first, so that the first fsync commits them all. */
+static void
+place_batch(struct commit *c, uint32_t i, uint32_t end)
+{
+	struct spot *s;
+
+	for (s = c->m->spot + i; s < c->m->spot + end && !(c->all && c->err != 0); s++)
+		if (s->err == 0 && spot_place(c, s) == -1)
+			spot_fail(c, s, errno);
+	for (s = c->m->spot + i; s < c->m->spot + end; s++) {
+		if (s->in_new && !(c->all && c->err != 0) && fsync(s->box.new) == -1)
+			spot_fail(c, s, errno);
+		if (s->err != 0)
+			spot_undo(c, s);
+		if (c->m->nspot > MAILDIR_BATCH)
+			mailbox_leave(&s->box);
+	}
+}
+
+static void
+place_all(struct commit *c)
+{
+	for (uint32_t i = 0; i < c->m->nspot && !(c->all && c->err != 0); i += MAILDIR_BATCH)
+		place_batch(c, i, i + MAILDIR_BATCH < c->m->nspot ? i + MAILDIR_BATCH : c->m->nspot);
+}
+
+/* --- the whole --- */
+
+/* The spool's descriptor was kept to copy from.  What close() says counts as long as nothing stands in new/. */
+static void
+close_spool(struct commit *c)
+{
+	struct spot *s = c->m->spot;
+
+	if (c->from == -1)
+		return;
+	while (s->fd != c->from)
+		s++;
+	s->fd = -1;
+	if (close(c->from) == -1) {
+		spot_fail(c, s, errno);
+		if (c->lead == s)	/* one file for all */
+			for (uint32_t i = 0; i < c->m->nspot; i++)
+				spot_fail(c, &c->m->spot[i], errno);
+	}
+	c->from = -1;
+	c->m->spool->fd = -1;
+	for (uint32_t i = 0; i < c->m->nspot; i++)
+		if (c->m->spot[i].err != 0)
+			spot_undo(c, &c->m->spot[i]);
+}
+
+static void
+conclude(struct commit *c)
+{
+	struct store_msg *m = c->m;
+
+	m->result.err = c->err;
+	m->result.nstored = 0;
+	for (uint32_t i = 0; i < m->nspot; i++) {
+		struct spot *s = &m->spot[i];
+
+		if (c->all && c->err != 0) {
+			spot_undo(c, s);
+			s->err = s->err != 0 ? s->err : c->err;
+		}
+		mailbox_leave(&s->box);
+		m->result.nstored += s->in_new ? 1 : 0;
+	}
+}
+
+void
+maildir_commit_run(struct iojob *j)
+{
+	struct store_msg *m = (struct store_msg *)(void *)j;
+	struct commit c = {
+		.m = m, .md = m->md, .all = m->all, .links = !m->md->env->conf->delivered_to,
+		.mem = span_of(m->fill, m->nfill), .from = -1, .content = m->nfill
+	};
+
+	if (m->spool != NULL && stage_spool(&c) == -1) {
+		/* The only whole copy of the content is condemned, so every target is. */
+		int err = errno;
+
+		for (uint32_t i = 0; i < m->nspot; i++)
+			spot_fail(&c, &m->spot[i], err);
+	} else {
+		stage_all(&c);
+	}
+	close_spool(&c);
+	place_all(&c);
+	conclude(&c);
+}
