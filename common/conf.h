@@ -17,6 +17,7 @@ enum {
 	CONF_LISTENERS_MAX	= 32,		/* listener sections */
 	CONF_ADDRESSES_MAX	= 64,		/* addresses of all listeners together */
 	CONF_NETS_MAX		= 256,		/* networks in one list */
+	CONF_WORKERS_MAX	= 64,		/* of one generation */
 	CONF_TEXT_MAX		= 1 << 20	/* octets of a config file */
 };
 
@@ -39,10 +40,12 @@ struct conf_address {
 	const char		*text;		/* as in the file */
 	struct sockaddr_storage	 ss;
 	socklen_t		 len;
+	unsigned		 line;		/* in the file */
 };
 
 struct conf_listener {
 	const char		*name;		/* its title, unique */
+	unsigned		 line;		/* where its section opens in the file */
 	struct conf_address	*address;
 	size_t			 naddress;
 	enum conf_protocol	 protocol;
@@ -104,7 +107,8 @@ int	conf_read(const char *file, char **text, size_t *n);
  * conf_check(cf, report, arg):
  * Look at all that the config names: folders exist and are writable by the
  * worker's user, the user exists, the snapshot can be read, certificates match
- * their keys.  0, or -1 after at least one report.
+ * their keys.  0, or -1 after at least one report.  What does not keep the
+ * server from starting is reported as "FILE:LINE: warning: ..." and counts as 0.
  */
 int	conf_check(const struct conf *cf, conf_report *report, void *arg);
 

@@ -1,0 +1,598 @@
+/*
+ * conf: from the text of a config file to a struct conf, by libconfuse.
+ * Values are set as libconfuse meets them, so that each mistake has its own
+ * line; libconfuse keeps nothing of ours.  It stops at the first unknown key:
+ * that statement is blanked and the text read again, so that one run tells all.
+ * Not reentrant, because libconfuse's lexer isn't.
+ */
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <confuse.h>
+
+#include "common/addr.h"
+#include "common/conf_priv.h"
+
+/* libconfuse hands its callbacks no pointer of ours. */
+static struct conf_parse *parsing;
+
+static void
+mistake(void *arg, unsigned line, const char *text)
+{
+	struct conf_parse *p = arg;
+	struct conf_mistake *m = &p->mistake[p->nmistake];
+
+	if (p->nmistake == CONF_REPORTS_MAX) {
+		p->cut = true;
+		return;
+	}
+	m->line = line;
+	snprintf(m->text, sizeof m->text, "%s", text);
+	p->nmistake++;
+}
+
+static void mistakef(struct conf_parse *p, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static void
+mistakef(struct conf_parse *p, unsigned line, const char *fmt, ...)
+{
+	char text[CONF_WHY_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	mistake(p, line, text);
+}
+
+/* How much of a value is shown: whole characters of at most 80 octets. */
+static int
+shown(const char *value)
+{
+	size_t n = strlen(value);
+
+	if (n <= 80)
+		return (int)n;
+	for (n = 80; ((unsigned char)value[n] & 0xc0) == 0x80; n--)
+		;
+	return (int)n;
+}
+
+static void
+value_mistake(struct conf_parse *p, const struct conf_key *k, const char *value, const char *why)
+{
+	int n = shown(value);
+
+	mistakef(p, p->line, "%s = \"%.*s%s\"%s%s", k->name, n, value, value[n] != '\0' ? "..." : "",
+	    why[0] == ' ' ? "" : ": ", why);
+}
+
+static void *
+field_of(struct conf_parse *p, const struct conf_key *k)
+{
+	char *base = (char *)&p->own->conf;
+
+	if (strcmp(k->section, "listener") == 0)
+		base = (char *)&p->listener[p->nlistener];
+	else if (strcmp(k->section, "tls") == 0)
+		base = (char *)&p->tls[p->ntls];
+	return base + k->off;
+}
+
+/* Whether a value asks for what this release lacks. */
+static bool
+lacking(const struct conf_key *k, const char *value, const void *field)
+{
+	if (conf_can[k->needs].has)
+		return false;
+	if (k->set == conf_set_bool)
+		return *(const bool *)field;
+	return strcmp(value, k->def != NULL ? k->def : "") != 0;
+}
+
+static void
+set(struct conf_parse *p, const struct conf_key *k, const char *value)
+{
+	void *field = field_of(p, k);
+	const char *why = k->set(p, k, value, field);
+	char lacks[CONF_WHY_MAX];
+
+	if (why == NULL && lacking(k, value, field)) {
+		snprintf(lacks, sizeof lacks, " is not supported by this release: %s", conf_can[k->needs].advice);
+		why = lacks;
+	}
+	if (why != NULL)
+		value_mistake(p, k, value, why);
+}
+
+static void
+set_defaults(struct conf_parse *p, bool (*which)(const char *section))
+{
+	for (size_t i = 0; i < conf_nkey; i++) {
+		const struct conf_key *k = &conf_key[i];
+
+		if (k->def != NULL && which(k->section))
+			(void)k->set(p, k, k->def, field_of(p, k));
+	}
+}
+
+static bool
+is_listener(const char *section)
+{
+	return strcmp(section, "listener") == 0;
+}
+
+static bool
+is_single(const char *section)
+{
+	return !is_listener(section) && strcmp(section, "tls") != 0;
+}
+
+/* --- libconfuse's callbacks --- */
+
+/* One value, or one member of a list. */
+static int
+on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct conf_parse *p = parsing;
+	const char *section = strcmp(cfg->name, "root") == 0 ? "" : cfg->name;
+	const struct conf_key *k = conf_key_find(section, opt->name);
+	uint64_t *set_here = *section == '\0' ? &p->seen_root : &p->seen, bit;
+
+	*(const char **)result = value;
+	p->line = (unsigned)cfg->line;
+	p->title = cfg->title;
+	if (k == NULL) {
+		mistakef(p, p->line, "unknown key \"%s\"", opt->name);
+		return 0;
+	}
+	bit = (uint64_t)1 << (k - conf_key);
+	if ((*set_here & bit) != 0 && (!k->list || opt->nvalues == 1))
+		mistakef(p, p->line, "%s is set twice", k->name);
+	*set_here |= bit;
+	p->own->line[k - conf_key] = p->line;
+	set(p, k, value);
+	return 0;
+}
+
+static const char *
+title_wrong(const char *title)
+{
+	size_t n = strlen(title);
+
+	if (n == 0 || n > 64 ||
+	    strspn(title, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+		return "the name must be 1 to 64 of a-z A-Z 0-9 _ . -";
+	return NULL;
+}
+
+static bool
+take_nets(struct conf_parse *p, enum conf_list l, struct conf_nets *out)
+{
+	size_t n = p->nnets[l];
+
+	p->nnets[l] = 0;
+	out->n = n;
+	out->net = NULL;
+	if (n == 0)
+		return true;
+	out->net = arena_alloc(&p->own->arena, n * sizeof *out->net);
+	if (out->net == NULL)
+		return false;
+	memcpy(out->net, p->nets[l], n * sizeof *out->net);
+	return true;
+}
+
+static const char *
+keep(struct conf_parse *p, const char *s)
+{
+	char *copy = arena_alloc(&p->own->arena, strlen(s) + 1);
+
+	if (copy != NULL)
+		memcpy(copy, s, strlen(s) + 1);
+	return copy;
+}
+
+static bool
+seen(const struct conf_parse *p, const char *name)
+{
+	return (p->seen & (uint64_t)1 << (conf_key_find("listener", name) - conf_key)) != 0;
+}
+
+static void
+end_listener(struct conf_parse *p, const char *title, unsigned line)
+{
+	struct conf_listener *l = &p->listener[p->nlistener];
+	const char *why = title_wrong(title);
+
+	if (why != NULL)
+		mistakef(p, line, "listener \"%.*s\": %s", shown(title), title, why);
+	for (size_t i = 0; i < p->nlistener; i++)
+		if (strcmp(p->listener[i].name, title) == 0)
+			mistakef(p, line, "listener \"%s\" stands here twice; the first is on line %u", title,
+			    p->listener[i].line);
+	/* An address that was refused has been told already. */
+	if (p->naddress == p->first_address && !seen(p, "address"))
+		mistakef(p, line, "listener \"%s\" has no address; write e.g. address = {\"0.0.0.0:25\", \"[::]:25\"}",
+		    title);
+	l->name = keep(p, title);
+	l->line = line;
+	l->naddress = p->naddress - p->first_address;
+	p->first_address = p->naddress;
+	if (!take_nets(p, CONF_L_PROXY, &l->proxy_from) || !take_nets(p, CONF_L_XCLIENT, &l->xclient_from) ||
+	    !take_nets(p, CONF_L_BARE, &l->bare_newline_from) || l->name == NULL)
+		mistake(p, line, "out of memory");
+	if (p->nlistener == CONF_LISTENERS_MAX)
+		mistakef(p, line, "more than %d listeners", CONF_LISTENERS_MAX);
+	else if (l->name != NULL)
+		p->nlistener++;
+	p->listener[p->nlistener] = (struct conf_listener){ 0 };
+	set_defaults(p, is_listener);
+}
+
+static void
+end_tls(struct conf_parse *p, const char *title, unsigned line)
+{
+	struct conf_tls_section *t = &p->tls[p->ntls];
+
+	if (!conf_can[CONF_CAN_TLS].has)
+		mistakef(p, line, "a tls section is not supported by this release: %s", conf_can[CONF_CAN_TLS].advice);
+	else if (t->certificate == NULL || t->key == NULL)
+		mistake(p, line, "a tls section needs both certificate and key");
+	if (*title != '\0' && !addr_domain_ok(span_str(title), false))
+		mistakef(p, line, "tls \"%.*s\": no host name", shown(title), title);
+	for (size_t i = 0; i < p->ntls; i++)
+		if (strcmp(p->tls[i].name, title) == 0)
+			mistakef(p, line, "tls \"%s\" stands here twice", title);
+	t->name = keep(p, title);
+	if (t->name == NULL)
+		mistake(p, line, "out of memory");
+	else if (p->ntls == CONF_LISTENERS_MAX)
+		mistakef(p, line, "more than %d tls sections", CONF_LISTENERS_MAX);
+	else
+		p->ntls++;
+	p->tls[p->ntls] = (struct conf_tls_section){ 0 };
+}
+
+/* A section has ended. */
+static int
+on_section(cfg_t *cfg, cfg_opt_t *opt)
+{
+	struct conf_parse *p = parsing;
+	unsigned line = p->section < p->nopen ? p->open_line[p->section] : (unsigned)cfg->line;
+	const cfg_t *last = opt->nvalues > 0 ? opt->values[opt->nvalues - 1]->section : NULL;
+	const char *title = p->title != NULL ? p->title : last != NULL && last->title != NULL ? last->title : "";
+
+	p->section++;
+	if (strcmp(opt->name, "listener") == 0)
+		end_listener(p, title, line);
+	else if (strcmp(opt->name, "tls") == 0)
+		end_tls(p, title, line);
+	else if (strcmp(opt->name, "store") == 0 && strcmp(title, "maildir") != 0)
+		mistakef(p, line, "store \"%.*s\": there is no such store; this release has \"maildir\"", shown(title),
+		    title);
+	for (unsigned i = 0; i < conf_nsection; i++) {
+		if (conf_section[i].many || strcmp(conf_section[i].name, opt->name) != 0)
+			continue;
+		if ((p->single & 1U << i) != 0)
+			mistakef(p, line, "section %s stands here twice", opt->name);
+		p->single |= 1U << i;
+	}
+	p->seen = 0;
+	p->title = NULL;
+	return 0;
+}
+
+/* libconfuse's messages in our words; %s is its one argument. */
+static const struct saying {
+	const char	*theirs, *before, *after;
+} sayings[] = {
+	{ "no such option '%s'", "unknown key \"", "\"" },
+	{ "missing equal sign after option '%s'", "", " is a key: it needs \"=\" and a value" },
+	{ "missing opening brace for section '%s'", "", " is a section: it needs { } around its keys" },
+	{ "missing title for section '%s'", "", " needs a name in quotes before its {" },
+	{ "unexpected token '%s'", "\"", "\" does not belong here" },
+	{ "premature end of file", "the file ends in the middle of something: a value or a \"}\" is missing", "" },
+	{ "unexpected closing brace", "this \"}\" closes nothing", "" },
+};
+
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
+static void
+on_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	struct conf_parse *p = parsing;
+	char text[CONF_WHY_MAX];
+
+	p->unknown_line = cfg->line > 0 ? (unsigned)cfg->line : 1;
+	for (size_t i = 0; i < sizeof sayings / sizeof *sayings; i++) {
+		const char *arg;
+
+		if (strcmp(fmt, sayings[i].theirs) != 0)
+			continue;
+		arg = strstr(fmt, "%s") != NULL ? va_arg(ap, const char *) : "";
+		if (i == 0) {
+			snprintf(p->unknown, sizeof p->unknown, "%s", arg);
+			snprintf(p->where, sizeof p->where, "%s", strcmp(cfg->name, "root") == 0 ? "" : cfg->name);
+			return;
+		}
+		mistakef(p, p->unknown_line, "%s%.*s%s", sayings[i].before, shown(arg), arg, sayings[i].after);
+		return;
+	}
+	vsnprintf(text, sizeof text, fmt, ap);
+	mistake(p, p->unknown_line, text);
+}
+
+/* --- a pass over the text --- */
+
+static size_t
+options_of(const char *section, cfg_opt_t *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < conf_nkey; i++) {
+		const struct conf_key *k = &conf_key[i];
+
+		if (strcmp(k->section, section) == 0)
+			out[n++] = (cfg_opt_t)CFG_STR_CB(k->name, NULL,
+			    CFGF_NODEFAULT | (k->list ? CFGF_LIST : CFGF_NONE), on_value);
+	}
+	out[n] = (cfg_opt_t)CFG_END();
+	return n;
+}
+
+/* The tables in libconfuse's form; it copies them. */
+static cfg_t *
+tables(void)
+{
+	static cfg_opt_t root[CONF_KEYS_MAX + 8], sub[8][CONF_KEYS_MAX];
+	size_t n = options_of("", root);
+
+	for (size_t i = 0; i < conf_nsection; i++) {
+		options_of(conf_section[i].name, sub[i]);
+		root[n] = (cfg_opt_t)CFG_SEC(conf_section[i].name, sub[i],
+		    CFGF_MULTI | (conf_section[i].title ? CFGF_TITLE : CFGF_NONE));
+		root[n++].validcb = on_section;
+	}
+	root[n] = (cfg_opt_t)CFG_END();
+	return cfg_init(root, CFGF_NONE);
+}
+
+static bool
+begin(struct conf_parse *p, const char *file)
+{
+	conf_free(p->own != NULL ? &p->own->conf : NULL);
+	p->own = calloc(1, sizeof *p->own);
+	if (p->own == NULL)
+		return false;
+	arena_init(&p->own->arena, 4096, 4 * CONF_TEXT_MAX);
+	p->own->conf.file = keep(p, file);
+	p->own->conf.store.kind = "maildir";
+	p->nmistake = 0;
+	p->nlistener = p->naddress = p->first_address = p->ntls = p->section = 0;
+	memset(p->nnets, 0, sizeof p->nnets);
+	memset(&p->listener[0], 0, sizeof p->listener[0]);
+	memset(&p->tls[0], 0, sizeof p->tls[0]);
+	p->seen = p->seen_root = 0;
+	p->single = 0;
+	p->title = NULL;
+	p->unknown[0] = '\0';
+	set_defaults(p, is_single);
+	set_defaults(p, is_listener);
+	return p->own->conf.file != NULL;
+}
+
+/* One reading of the text.  Whether libconfuse came to its end. */
+static bool
+pass(struct conf_parse *p, const char *file, const char *clean)
+{
+	char *text = conf_scan_finish(clean, &p->open_line, &p->nopen);
+	FILE *fp = text != NULL ? fmemopen(text, strlen(text), "r") : NULL;
+	cfg_t *cfg = fp != NULL && begin(p, file) ? tables() : NULL;
+	bool whole = false;
+
+	parsing = p;
+	if (cfg == NULL) {
+		mistake(p, 0, "out of memory");
+	} else {
+		cfg_set_error_function(cfg, on_error);
+		whole = cfg_parse_fp(cfg, fp) == CFG_SUCCESS;
+		cfg_free(cfg);
+		if (!whole && p->unknown[0] == '\0' && p->nmistake == 0)
+			mistake(p, 0, "cannot be read: out of memory?");
+	}
+	parsing = NULL;
+	p->title = NULL;
+	if (fp != NULL)
+		fclose(fp);
+	free(text);
+	free(p->open_line);
+	p->open_line = NULL;
+	return whole;
+}
+
+/* Say that a key is unknown, in a way that outlives the pass. */
+static void
+tell_unknown(struct conf_parse *p, bool section)
+{
+	struct conf_mistake *m = &p->kept[p->nkept++];
+	const struct conf_key *other = NULL;
+	const char *belongs = "";
+
+	for (size_t i = 0; i < conf_nkey && !section; i++)
+		if (strcmp(conf_key[i].name, p->unknown) == 0)
+			other = &conf_key[i];
+	if (other != NULL)
+		belongs = other->section[0] != '\0' ? "; it belongs into section " : "; it belongs outside of sections";
+	m->line = p->unknown_line;
+	snprintf(m->text, sizeof m->text, "unknown %s \"%s\"%s%s%s%s", section ? "section" : "key", p->unknown,
+	    p->where[0] != '\0' ? " in " : "", p->where, belongs, other != NULL ? other->section : "");
+}
+
+/* Whether it could be read to its end. */
+static bool
+read_all(struct conf_parse *p, const char *file, char *clean)
+{
+	for (int i = 0; i < CONF_PASSES_MAX; i++) {
+		bool section = false, found;
+
+		if (pass(p, file, clean))
+			return true;
+		if (p->unknown[0] == '\0')
+			return false;
+		found = conf_scan_blank(clean, p->unknown_line, p->unknown, &section);
+		tell_unknown(p, section);
+		if (!found)
+			return false;
+	}
+	p->cut = true;
+	return false;
+}
+
+/* --- what concerns the file as a whole --- */
+
+static unsigned
+cpus(void)
+{
+	cpu_set_t set_of;
+	int n = sched_getaffinity(0, sizeof set_of, &set_of) == 0 ? CPU_COUNT(&set_of) :
+								   (int)sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (unsigned)n;
+}
+
+static void
+default_hostname(struct conf_parse *p)
+{
+	char name[256] = "";
+	const struct conf_key *k = conf_key_find("", "hostname");
+
+	if (gethostname(name, sizeof name - 1) != 0 || k == NULL ||
+	    k->set(p, k, name, &p->own->conf.hostname) != NULL)
+		mistakef(p, 0, "hostname is not set and this machine's name \"%.*s\" cannot serve; set it, e.g. "
+		    "hostname = \"mx.example.org\"", shown(name), name);
+}
+
+/* Move the lists into the config's arena. */
+static bool
+take_lists(struct conf_parse *p)
+{
+	struct conf *cf = &p->own->conf;
+	struct conf_address *a = arena_alloc(&p->own->arena, (p->naddress + 1) * sizeof *a);
+	struct conf_listener *l = arena_alloc(&p->own->arena, (p->nlistener + 1) * sizeof *l);
+	struct conf_tls_section *t = arena_alloc(&p->own->arena, (p->ntls + 1) * sizeof *t);
+
+	if (a == NULL || l == NULL || t == NULL)
+		return false;
+	memcpy(a, p->address, p->naddress * sizeof *a);
+	memcpy(l, p->listener, p->nlistener * sizeof *l);
+	memcpy(t, p->tls, p->ntls * sizeof *t);
+	for (size_t i = 0; i < p->nlistener; i++) {
+		l[i].address = a;
+		a += l[i].naddress;
+	}
+	cf->listener = l;
+	cf->nlistener = p->nlistener;
+	cf->tls = t;
+	cf->ntls = p->ntls;
+	return true;
+}
+
+static void
+whole(struct conf_parse *p)
+{
+	struct conf *cf = &p->own->conf;
+
+	if (cf->hostname == NULL && p->own->line[conf_key_find("", "hostname") - conf_key] == 0)
+		default_hostname(p);
+	if (cf->workers == 0)
+		cf->workers = cpus();
+	if (p->nlistener == 0 && p->nmistake == 0 && p->nkept == 0)
+		mistake(p, 0, "there is no listener; write e.g. listener \"mx\" { address = {\"0.0.0.0:25\", \"[::]:25\"} }");
+	for (size_t i = 0; i < p->nlistener; i++)
+		if (p->listener[i].tls != CONF_TLS_NONE && p->ntls == 0 && conf_can[CONF_CAN_TLS].has)
+			mistakef(p, p->listener[i].line, "listener \"%s\" offers TLS, but there is no tls section with a "
+			    "certificate", p->listener[i].name);
+	if (!take_lists(p))
+		mistake(p, 0, "out of memory");
+}
+
+static int
+by_line(const void *a, const void *b)
+{
+	const struct conf_mistake *x = a, *y = b;
+
+	return x->line != y->line ? (x->line > y->line) - (x->line < y->line) : strcmp(x->text, y->text);
+}
+
+static void
+tell(struct conf_parse *p, const char *file, conf_report *report, void *arg)
+{
+	qsort(p->mistake, p->nmistake, sizeof *p->mistake, by_line);
+	for (size_t i = 0; i < p->nmistake; i++) {
+		const struct conf_mistake *m = &p->mistake[i];
+		char line[CONF_WHY_MAX + CONF_PATH_MAX];
+
+		if (i > 0 && by_line(m, m - 1) == 0)
+			continue;
+		if (m->line > 0)
+			snprintf(line, sizeof line, "%s:%u: %s", file, m->line, m->text);
+		else
+			snprintf(line, sizeof line, "%s: %s", file, m->text);
+		report(arg, line);
+	}
+	if (p->cut) {
+		char line[CONF_PATH_MAX + 64];
+
+		snprintf(line, sizeof line, "%s: there are more mistakes than are shown", file);
+		report(arg, line);
+	}
+}
+
+int
+conf_parse(const char *file, const char *text, size_t n, conf_report *report, void *arg, struct conf **out)
+{
+	struct conf_parse *p = calloc(1, sizeof *p);
+	char *clean = NULL;
+	int rc = -1;
+
+	if (p == NULL || (p->mistake = calloc(CONF_REPORTS_MAX + CONF_PASSES_MAX, sizeof *p->mistake)) == NULL) {
+		report(arg, "out of memory");
+		free(p);
+		return -1;
+	}
+	if (n > CONF_TEXT_MAX)
+		mistakef(p, 0, "more than %d octets", CONF_TEXT_MAX);
+	else
+		clean = conf_scan_clean(text, n, mistake, p);
+	if (clean != NULL && read_all(p, file, clean))
+		whole(p);
+	for (size_t i = 0; i < p->nkept; i++)
+		p->mistake[p->nmistake++] = p->kept[i];
+	if (p->nmistake > 0 || p->own == NULL) {
+		tell(p, file, report, arg);
+		conf_free(p->own != NULL ? &p->own->conf : NULL);
+	} else {
+		*out = &p->own->conf;
+		rc = 0;
+	}
+	free(clean);
+	free(p->mistake);
+	free(p);
+	return rc;
+}
+
+void
+conf_free(struct conf *cf)
+{
+	struct conf_own *own = (struct conf_own *)cf;
+
+	if (own == NULL)
+		return;
+	arena_reset(&own->arena);
+	free(own);
+}

@@ -1,0 +1,247 @@
+/*
+ * conf_check: what the config names exists and may be used by whom it must.
+ * Started as root it asks as the workers' user, in a child that has become it:
+ * mode bits, groups, ACLs and the folders above are then the kernel's business
+ * and not guessed here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/conf_priv.h"
+
+enum { LINE_MAX_ = CONF_WHY_MAX + 2 * CONF_PATH_MAX + PATH_MAX };
+
+/* Where reports go: to the caller, or through a pipe to the parent. */
+struct check {
+	const struct conf	*cf;
+	conf_report		*report;
+	void			*arg;
+	const char		*who;		/* "user \"x\"", or "this user" */
+	bool			 failed;
+};
+
+static void say(struct check *c, unsigned line, bool error, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void
+say(struct check *c, unsigned line, bool error, const char *fmt, ...)
+{
+	char text[LINE_MAX_];
+	int n = line > 0 ? snprintf(text, sizeof text, "%s:%u: ", c->cf->file, line) :
+			   snprintf(text, sizeof text, "%s: ", c->cf->file);
+	va_list ap;
+
+	if (n < 0 || (size_t)n >= sizeof text)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+	va_end(ap);
+	c->failed |= error;
+	c->report(c->arg, text);
+}
+
+/* ${what} at ${path} must be a folder in which ${mode} (of access(2)) is allowed to whom we are. */
+static bool
+folder(struct check *c, unsigned line, const char *what, const char *path, int mode, const char *verb)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		if (errno == ENOENT)
+			say(c, line, true, "%s \"%s\" does not exist; create it and give it to %s", what, path, c->who);
+		else
+			say(c, line, true, "%s \"%s\": %s cannot reach it: %s", what, path, c->who, strerror(errno));
+		return false;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		say(c, line, true, "%s \"%s\" is not a folder", what, path);
+		return false;
+	}
+	if (faccessat(AT_FDCWD, path, mode, AT_EACCESS) != 0) {
+		say(c, line, true, "%s \"%s\": %s may not %s it: %s; change its owner or mode", what, path, c->who,
+		    verb, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+/* What workers use, asked as who they will be. */
+static void
+check_worker(struct check *c)
+{
+	const struct conf *cf = c->cf;
+	unsigned dir_line = conf_line(cf, "", "directory");
+	char mdb[CONF_PATH_MAX + 32];
+
+	folder(c, conf_line(cf, "store", "path"), "store path", cf->store.path, R_OK | W_OK | X_OK, "write in");
+	if (!folder(c, dir_line, "directory", cf->directory, R_OK | X_OK, "read"))
+		return;
+	snprintf(mdb, sizeof mdb, "%s/mailboxes.mdb", cf->directory);
+	if (faccessat(AT_FDCWD, mdb, R_OK, AT_EACCESS) == 0)
+		return;
+	if (errno == ENOENT)
+		say(c, dir_line, false, "warning: there is no \"%s\" yet: every recipient is answered 451 until "
+		    "letterplate-mailboxes has loaded a list", mdb);
+	else
+		say(c, dir_line, true, "\"%s\": %s may not read it: %s", mdb, c->who, strerror(errno));
+}
+
+/* What the master itself uses. */
+static void
+check_master(struct check *c)
+{
+	const struct conf *cf = c->cf;
+
+	folder(c, conf_line(cf, "", "state_dir"), "state_dir", cf->state_dir, W_OK | X_OK, "write in");
+	for (size_t l = 0; l < cf->nlistener; l++) {
+		for (size_t i = 0; i < cf->listener[l].naddress; i++) {
+			const struct conf_address *a = &cf->listener[l].address[i];
+			char path[sizeof(struct sockaddr_un)];
+			char *slash;
+
+			if (a->ss.ss_family != AF_UNIX)
+				continue;
+			snprintf(path, sizeof path, "%s", ((const struct sockaddr_un *)&a->ss)->sun_path);
+			slash = strrchr(path, '/');
+			slash[slash == path] = '\0';
+			folder(c, a->line, "the folder of a unix socket", path, W_OK | X_OK, "write in");
+		}
+	}
+	if (strchr(cf->hostname, '.') == NULL)
+		say(c, conf_line(cf, "", "hostname"), false, "warning: hostname \"%s\" is no full name; senders may "
+		    "refuse to talk to it", cf->hostname);
+}
+
+/* A line of the child's: its verdict in the first octet. */
+static void
+write_report(void *arg, const char *line)
+{
+	FILE *to = arg;
+
+	fprintf(to, "%s\n", line);
+}
+
+static void __attribute__((noreturn))
+child(struct check *c, const struct passwd *pw, int fd)
+{
+	FILE *to = fdopen(fd, "w");
+
+	if (to == NULL)
+		_exit(EXIT_FAILURE);
+	c->report = write_report;
+	c->arg = to;
+	c->failed = false;
+	if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
+		say(c, conf_line(c->cf, "", "user"), true, "cannot become %s: %s", c->who, strerror(errno));
+	else
+		check_worker(c);
+	if (fclose(to) != 0)
+		_exit(EXIT_FAILURE);
+	_exit(c->failed ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+static void
+as_user(struct check *c, const struct passwd *pw)
+{
+	char *line = NULL;
+	size_t cap = 0, told = 0;
+	ssize_t n;
+	int fd[2], status = 0;
+	pid_t pid;
+	FILE *from;
+
+	if (pipe2(fd, O_CLOEXEC) != 0 || (pid = fork()) < 0) {
+		say(c, 0, true, "cannot check as %s: %s", c->who, strerror(errno));
+		return;
+	}
+	if (pid == 0)
+		child(c, pw, fd[1]);
+	close(fd[1]);
+	from = fdopen(fd[0], "r");
+	while (from != NULL && (n = getline(&line, &cap, from)) > 0) {
+		line[n - 1] = '\0';
+		c->report(c->arg, line);
+		told++;
+	}
+	free(line);
+	if (from != NULL)
+		fclose(from);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
+		c->failed = true;
+	if (c->failed && told == 0)
+		say(c, 0, true, "cannot check as %s: the child that asks has died", c->who);
+}
+
+int
+conf_check(const struct conf *cf, conf_report *report, void *arg)
+{
+	struct check c = { .cf = cf, .report = report, .arg = arg, .who = "this user" };
+	char who[64];
+	const struct passwd *pw;
+
+	check_master(&c);
+	if (geteuid() != 0) {
+		check_worker(&c);
+		return c.failed ? -1 : 0;
+	}
+	pw = getpwnam(cf->user);
+	snprintf(who, sizeof who, "user \"%s\"", cf->user);
+	c.who = who;
+	if (pw == NULL)
+		say(&c, conf_line(cf, "", "user"), true, "%s does not exist; create it or set another", who);
+	else if (pw->pw_uid == 0)
+		say(&c, conf_line(cf, "", "user"), true, "%s is root; workers must not be: set another", who);
+	else
+		as_user(&c, pw);
+	return c.failed ? -1 : 0;
+}
+
+int
+conf_read(const char *file, char **text, size_t *n)
+{
+	char *buf = malloc(CONF_TEXT_MAX + 1);
+	size_t have = 0;
+	ssize_t got = -1;
+	struct stat st;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (buf == NULL || fd < 0 || fstat(fd, &st) != 0)
+		goto fail;
+	if (S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		goto fail;
+	}
+	while (have <= CONF_TEXT_MAX && (got = read(fd, buf + have, CONF_TEXT_MAX + 1 - have)) != 0) {
+		if (got < 0 && errno != EINTR)
+			goto fail;
+		have += got > 0 ? (size_t)got : 0;
+	}
+	if (have > CONF_TEXT_MAX) {
+		errno = EFBIG;
+		goto fail;
+	}
+	close(fd);
+	*text = buf;
+	*n = have;
+	return 0;
+fail:
+	got = errno;
+	free(buf);
+	if (fd >= 0)
+		close(fd);
+	errno = (int)got;
+	return -1;
+}
