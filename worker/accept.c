@@ -1,0 +1,165 @@
+/*
+ * accept: the listeners of this worker.
+ * A full worker still answers: 421 4.3.2, without a session.  When descriptors
+ * run out, a spare one is given up to say so, and the listener rests a moment,
+ * so that nothing spins (TRUST A2).
+ */
+#include "worker/accept.h"
+
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "worker/session.h"
+
+static struct {
+	struct listener	*listener;
+	size_t		 n;
+	int		 spare;
+} accepting = { .spare = -1 };
+
+/* A 421 for a connection that gets no session.  Its socket buffer is empty, so one send takes it. */
+static void
+accept_refuse(struct worker *w, int fd)
+{
+	struct reply r;
+	char wire[REPLY_WIRE_MAX];
+	size_t n;
+
+	reply_set(&r, 421, ENH(4, 3, 2), "no-session-left", "%s is full, try again later", w->conf->hostname);
+	n = reply_format(&r, (struct span){ NULL, 0 }, wire);
+	if (send(fd, wire, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n)
+		stats_reply(w->stats, r.code, r.enh, r.reason);
+	stats_add(w->stats, STATS_SESSIONS_REFUSED, 1);
+	close(fd);
+}
+
+static void
+accept_rest(struct listener *ls)
+{
+	loop_unwatch(ls->w->loop, &ls->src);
+	loop_timer_set(ls->w->loop, &ls->retry, ACCEPT_PAUSE_MS);
+}
+
+static void
+accept_again(struct loop_timer *t)
+{
+	struct listener *ls = (struct listener *)((char *)t - offsetof(struct listener, retry));
+
+	if (loop_watch_level(ls->w->loop, &ls->src, true) != 0)
+		loop_timer_set(ls->w->loop, &ls->retry, ACCEPT_PAUSE_MS);
+}
+
+/* No descriptor is left: use the spare one to say so, then rest. */
+static void
+accept_exhausted(struct listener *ls)
+{
+	int fd;
+
+	stats_add(ls->w->stats, STATS_ACCEPT_ERRORS, 1);
+	if (accepting.spare != -1)
+		close(accepting.spare);
+	fd = accept4(ls->src.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd != -1)
+		accept_refuse(ls->w, fd);
+	accepting.spare = eventfd(0, EFD_CLOEXEC);
+	accept_rest(ls);
+}
+
+static void
+accept_ready(struct loop_src *src, unsigned what)
+{
+	struct listener *ls = (struct listener *)((char *)src - offsetof(struct listener, src));
+
+	(void)what;
+	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+		struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
+		socklen_t len = sizeof(peer);
+		int fd = accept4(src->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd == -1) {
+			if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+				return;
+			accept_exhausted(ls);
+			return;
+		}
+		if (ls->w->nsessions >= ls->w->sessions_max)
+			accept_refuse(ls->w, fd);
+		else
+			session_start(ls->w, ls, fd, &peer);
+	}
+}
+
+static void
+accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *cl, const struct conf_address *ca)
+{
+	const struct conf *cf = w->conf;
+
+	ls->w = w;
+	ls->conf = cl;
+	ls->is_unix = ca->ss.ss_family == AF_UNIX;
+	ls->src.ready = accept_ready;
+	ls->retry.fire = accept_again;
+	ls->smtp = (struct smtp_conf){
+		.hostname = cf->hostname,
+		.size_max = cf->message_size_limit,
+		.rcpt_max = cf->recipient_limit,
+		.errors_max = cf->limits.errors,
+		.ext = SMTP_EXT_CHUNKING | SMTP_EXT_SMTPUTF8,
+		.lmtp = cl->protocol == CONF_LMTP,
+	};
+}
+
+int
+accept_start(struct worker *w, const int *fds, size_t n)
+{
+	size_t k = 0;
+	int one = 1;
+
+	accepting.listener = calloc(n, sizeof(*accepting.listener));
+	accepting.spare = eventfd(0, EFD_CLOEXEC);
+	if (accepting.listener == NULL || accepting.spare == -1)
+		return -1;
+	for (size_t i = 0; i < w->conf->nlistener; i++)
+		for (size_t j = 0; j < w->conf->listener[i].naddress && k < n; j++, k++)
+			accept_fill(&accepting.listener[k], w, &w->conf->listener[i],
+			    &w->conf->listener[i].address[j]);
+	for (accepting.n = 0; accepting.n < k; accepting.n++) {
+		struct listener *ls = &accepting.listener[accepting.n];
+
+		ls->src.fd = fds[accepting.n];
+		/* Accepted sockets inherit it: a reply never waits for an acknowledgement of the one before. */
+		if (!ls->is_unix)
+			setsockopt(ls->src.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		if (loop_watch_level(w->loop, &ls->src, true) != 0) {
+			log_msg(LOG_L_ERROR, "start", "cannot watch listener %s: %s", ls->conf->name, strerror(errno));
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* The listeners themselves stay: sessions point to them. */
+void
+accept_stop(void)
+{
+	for (size_t i = 0; i < accepting.n; i++) {
+		struct listener *ls = &accepting.listener[i];
+
+		if (ls->src.fd == -1)
+			continue;
+		loop_timer_clear(&ls->retry);
+		loop_unwatch(ls->w->loop, &ls->src);
+		close(ls->src.fd);
+		ls->src.fd = -1;
+	}
+}

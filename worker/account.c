@@ -1,0 +1,161 @@
+/*
+ * account: counters of the worker's slot, and the lines of the log.
+ * docs/LOGS.md lists the events and their fields.
+ */
+#include "worker/account.h"
+
+#include <stdio.h>
+
+#include "common/log.h"
+#include "worker/message.h"
+
+void
+account_reply(struct session *s, struct smtp_sent sent)
+{
+	if (sent.code == 0)
+		return;
+	stats_reply(s->w->stats, sent.code, sent.enh, sent.reason);
+	s->replies++;
+	s->last_code = sent.code;
+	if (sent.code >= 400)
+		s->refusals++;
+	if (sent.reason[0] == 'e' && strcmp(sent.reason, "early-talker") == 0)
+		stats_add(s->w->stats, STATS_EARLY_TALKERS, 1);
+}
+
+static void
+account_who(struct log_line *l, const struct session *s)
+{
+	log_str(l, "session", s->id);
+	log_str(l, "remote", s->remote);
+	if (s->remote_port != 0)
+		log_u64(l, "port", s->remote_port);
+	log_str(l, "listener", s->listener->conf->name);
+	if (smtp_helo(s->smtp).n > 0)
+		log_span(l, "helo", smtp_helo(s->smtp));
+}
+
+static void
+account_code(struct log_line *l, uint16_t code, uint32_t enh, const char *reason)
+{
+	char text[32];
+
+	if (code != 0)
+		log_u64(l, "code", code);
+	if (enh != 0) {
+		snprintf(text, sizeof(text), "%u.%u.%u", (unsigned)ENH_CLASS(enh), (unsigned)ENH_SUBJECT(enh),
+		    (unsigned)ENH_DETAIL(enh));
+		log_str(l, "enhanced", text);
+	}
+	if (reason != NULL && reason[0] != '\0')
+		log_str(l, "reason", reason);
+}
+
+static void
+account_address(struct log_line *l, const char *key, const struct addr *a)
+{
+	char text[ADDR_TEXT_MAX];
+	ssize_t n = addr_format(a, text, sizeof(text));
+
+	log_span(l, key, span_of(text, n > 0 ? (size_t)n : 0));
+}
+
+void
+account_refusal(struct session *s, const struct rcpt *rc, const struct reply *r, const char *by)
+{
+	struct log_line l;
+	const struct txn *t = smtp_txn(s->smtp);
+
+	if (!log_enabled(LOG_L_INFO))
+		return;
+	log_begin(&l, LOG_L_INFO, "refusal");
+	account_who(&l, s);
+	if (t != NULL) {
+		log_str(&l, "id", t->id);
+		account_address(&l, "from", &t->from);
+	}
+	if (rc != NULL)
+		account_address(&l, "to", &rc->addr);
+	account_code(&l, r->code, r->enh, r->reason);
+	log_str(&l, "by", by);
+	log_span(&l, "text", span_of(r->text, r->n));
+	log_end(&l);
+}
+
+/* All in one field, separated by commas: a key never comes twice in a line. */
+static void
+account_recipients(struct log_line *l, const struct txn *t)
+{
+	char text[ACCOUNT_TO_MAX];
+	size_t n = 0;
+
+	for (const struct rcpt *r = t->rcpts; r != NULL; r = r->next) {
+		ssize_t k = addr_format(&r->addr, text + n, sizeof(text) - n - 1);
+
+		if (k < 0)
+			break;
+		n += (size_t)k;
+		if (r->next != NULL)
+			text[n++] = ',';
+	}
+	if (n > 0)
+		log_span(l, "to", span_of(text, n));
+	log_u64(l, "nrcpt", t->nrcpt);
+	if (t->nrefused > 0)
+		log_u64(l, "refused", t->nrefused);
+}
+
+void
+account_transaction(struct session *s, struct smtp_sent how)
+{
+	const struct txn *t = smtp_txn(s->smtp);
+	struct log_line l;
+	int mailboxes;
+	uint64_t commit_us;
+	bool stored = message_stored(s, &mailboxes, &commit_us);
+
+	if (t->bare_newline)
+		stats_add(s->w->stats, STATS_BARE_NEWLINES, 1);
+	if (stored) {
+		s->messages++;
+		s->octets += t->size;
+		stats_add(s->w->stats, STATS_MESSAGES, 1);
+		stats_add(s->w->stats, STATS_OCTETS, t->size);
+		stats_add(s->w->stats, STATS_RECIPIENTS, (uint64_t)mailboxes);
+	}
+	if (!log_enabled(LOG_L_INFO))
+		return;
+	log_begin(&l, LOG_L_INFO, "transaction");
+	log_str(&l, "id", t->id);
+	account_who(&l, s);
+	log_str(&l, "result", stored ? "accepted" : how.code >= 400 ? "refused" : "aborted");
+	account_address(&l, "from", &t->from);
+	log_u64(&l, "size", t->size);
+	if (stored) {
+		log_u64(&l, "mailboxes", (uint64_t)mailboxes);
+		log_ms(&l, "commit_ms", commit_us);
+	}
+	account_code(&l, how.code, how.enh, how.reason);
+	account_recipients(&l, t);
+	log_end(&l);
+}
+
+void
+account_session(struct session *s)
+{
+	struct log_line l;
+	uint64_t us = loop_now_us(s->w->loop) - s->opened_us;
+
+	stats_observe(s->w->stats, STATS_H_SESSION, us);
+	if (!log_enabled(LOG_L_INFO))
+		return;
+	log_begin(&l, LOG_L_INFO, "session");
+	account_who(&l, s);
+	log_str(&l, "end", s->end);
+	log_u64(&l, "messages", s->messages);
+	log_u64(&l, "octets", s->octets);
+	log_u64(&l, "replies", s->replies);
+	log_u64(&l, "refusals", s->refusals);
+	log_ms(&l, "ms", us);
+	log_end(&l);
+}

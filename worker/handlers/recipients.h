@@ -1,0 +1,24 @@
+/*
+ * recipients: asks the mailbox directory whose a recipient is.
+ */
+#ifndef WORKER_HANDLERS_RECIPIENTS_H_
+#define WORKER_HANDLERS_RECIPIENTS_H_
+
+#include "common/conf.h"
+#include "common/stats.h"
+#include "worker/handlers/handler.h"
+
+/* Octets one look-up may need for aliases on its way. */
+enum { RECIPIENTS_ARENA_FIRST = 4096, RECIPIENTS_ARENA_MAX = 16 << 20 };
+
+struct recipients;
+
+/* Open the snapshot; one that is missing or damaged is logged and looked for again.  NULL with errno ENOMEM. */
+struct recipients	*recipients_new(const struct conf *cf, struct stats_slot *stats);
+
+/* Take up a newer snapshot if there is one; call once a second. */
+void			 recipients_refresh(struct recipients *rs);
+
+extern const struct handler_ops recipients_ops;	/* ctx is the struct recipients, freed by its close */
+
+#endif

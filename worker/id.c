@@ -1,0 +1,48 @@
+/*
+ * id: a clock that cannot go back, a random part, and a counter, in base 32.
+ */
+#include "worker/id.h"
+
+#include <bsd/stdlib.h>
+#include <time.h>
+
+static struct {
+	uint32_t	 random;	/* 20 bits */
+	uint32_t	 count;		/* 28 bits */
+	int64_t		 offset;	/* seconds from the monotonic clock to the wall's, at the start */
+} id_state;
+
+static int64_t
+id_clock(clockid_t which)
+{
+	struct timespec ts;
+
+	clock_gettime(which, &ts);
+	return ts.tv_sec;
+}
+
+void
+id_init(void)
+{
+	id_state.random = arc4random() & 0xfffff;
+	id_state.count = arc4random() & 0xffff;
+	id_state.offset = id_clock(CLOCK_REALTIME) - id_clock(CLOCK_MONOTONIC);
+}
+
+void
+id_next(char out[TXN_ID_MAX])
+{
+	static const char digit[] = "0123456789abcdefghijklmnopqrstuv";
+	uint32_t second = (uint32_t)(id_clock(CLOCK_MONOTONIC) + id_state.offset);
+	uint64_t low;
+
+	id_state.count = (id_state.count + 1) & 0xfffffff;
+	low = (uint64_t)id_state.random << 28 | id_state.count;
+	/* 80 bits: the upper 32 give 6 digits and two bits of the seventh. */
+	for (int i = ID_CHARS - 1, bit = 0; i >= 0; i--, bit += 5) {
+		uint64_t v = bit >= 48 ? (uint64_t)second >> (bit - 48) : low >> bit | (uint64_t)second << (48 - bit);
+
+		out[i] = digit[v & 31];
+	}
+	out[ID_CHARS] = '\0';
+}

@@ -1,0 +1,283 @@
+/*
+ * main: a worker's start, in the only order that is safe, and its end.
+ * What it inherits stands in common/ipc.h; docs/SECURITY.md argues the order.
+ */
+#include <sys/resource.h>
+
+#include <bsd/stdlib.h>
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/ipc.h"
+#include "common/log.h"
+#include "worker/accept.h"
+#include "worker/asks.h"
+#include "worker/drain.h"
+#include "worker/handlers/limits.h"
+#include "worker/handlers/recipients.h"
+#include "worker/id.h"
+#include "worker/sandbox.h"
+#include "worker/session.h"
+
+enum {
+	MAIN_POOL_QUEUE	= 4096,	/* jobs that may wait for the I/O pool */
+	MAIN_SECOND_MS	= 500,	/* how often the directory and the beat are looked after: a change is seen within a second */
+	MAIN_FSIZE_MORE	= 64 << 10	/* octets a stored file may be larger than a message: trace lines */
+};
+
+struct main_args {
+	const char	*conf_file;
+	unsigned	 slot;
+	uint64_t	 generation;
+	unsigned	 nlisten;
+};
+
+static struct {
+	struct worker		 w;
+	struct main_args	 args;
+	struct conf		*conf;
+	struct iopool		*pool;
+	struct loop_src		 pool_src;
+	struct loop_timer	 second;
+	struct limits		 limits;
+	struct recipients	*recipients;
+	struct store_env	 env;
+	unsigned		 level;		/* of the sandbox */
+	uint64_t		 dropped;	/* log lines, counted so far */
+} me;
+
+/* Cannot start: the reason was logged.  The master learns the code. */
+static _Noreturn void
+main_fail(int code)
+{
+	drain_tell(IPC_FAILED, (uint32_t)code);
+	log_flush(1000);
+	exit(code);
+}
+
+static int
+main_args(int argc, char **argv, struct main_args *a)
+{
+	const char *e[3] = { NULL, NULL, NULL };
+
+	if (argc != 5)
+		return -1;
+	a->conf_file = argv[1];
+	a->slot = (unsigned)strtonum(argv[2], 1, STATS_SLOTS - 1, &e[0]);
+	a->generation = (uint64_t)strtonum(argv[3], 0, INT64_MAX, &e[1]);
+	a->nlisten = (unsigned)strtonum(argv[4], 1, CONF_ADDRESSES_MAX, &e[2]);
+	return e[0] == NULL && e[1] == NULL && e[2] == NULL ? 0 : -1;
+}
+
+static void
+main_report(void *arg, const char *line)
+{
+	(void)arg;
+	log_msg(LOG_L_ERROR, "config", "%s", line);
+}
+
+/* The config as the master read it, from its memfd. */
+static void
+main_conf(void)
+{
+	char *text = malloc(CONF_TEXT_MAX);
+	ssize_t n;
+
+	if (text == NULL)
+		main_fail(EX_OSERR);
+	n = pread(IPC_FD_CONF, text, CONF_TEXT_MAX, 0);
+	close(IPC_FD_CONF);
+	if (n < 0 || conf_parse(me.args.conf_file, text, (size_t)n, main_report, NULL, &me.conf) != 0)
+		main_fail(EX_CONFIG);
+	free(text);
+	me.w.conf = me.conf;
+	log_init("worker", (int)me.args.slot, me.conf->log.format == CONF_LOG_JSON, (enum log_level)me.conf->log.level);
+}
+
+/* The shared memory: our own slot and table; the whole files are out of reach afterwards. */
+static void
+main_shared(void)
+{
+	me.w.stats = stats_slot_map(IPC_FD_STATS, me.args.slot, me.args.generation);
+	me.w.conns = conns_map(IPC_FD_CONNS, me.args.slot);
+	close(IPC_FD_STATS);
+	close(IPC_FD_CONNS);
+	if (me.w.stats == NULL || me.w.conns == NULL) {
+		log_msg(LOG_L_ERROR, "start", "cannot map the shared counters: %s", strerror(errno));
+		main_fail(EX_OSERR);
+	}
+}
+
+/* TERM is read by signalfd; INT is the terminal's word to the master; a broken pipe or a size limit is an error code. */
+static void
+main_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+static void
+main_sessions_max(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur < WORKER_FDS_FIXED + WORKER_SESSIONS_MIN) {
+		/* A small limit is shared out: half for sessions. */
+		me.w.sessions_max = rl.rlim_cur > 2 * WORKER_SESSIONS_MIN ? (uint32_t)rl.rlim_cur / 2 : WORKER_SESSIONS_MIN;
+		return;
+	}
+	me.w.sessions_max = (uint32_t)(rl.rlim_cur - WORKER_FDS_FIXED);
+}
+
+static void
+main_sandbox(void)
+{
+	struct rlimit rl = { 0, 0 };
+	struct sandbox sb = {
+		.user = me.conf->user,
+		.store_path = me.conf->store.path,
+		.directory = me.conf->directory,
+		.fsize_max = me.conf->message_size_limit + MAIN_FSIZE_MORE,
+		.master = getppid(),
+	};
+
+	getrlimit(RLIMIT_NOFILE, &rl);
+	sb.nofile = (uint32_t)rl.rlim_cur;
+	if (sandbox_drop(&sb, &me.level) != 0)
+		main_fail(EX_NOPERM);
+}
+
+/* What runs in threads or needs a path: after Landlock, before seccomp. */
+static void
+main_inside(void)
+{
+	struct worker *w = &me.w;
+
+	tzset();
+	me.pool = iopool_start(IOPOOL_THREADS, MAIN_POOL_QUEUE);
+	if (me.pool == NULL || log_thread_start() != 0) {
+		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
+		main_fail(EX_OSERR);
+	}
+	me.env = (struct store_env){ &me.conf->store, me.conf->hostname, me.pool, w->stats, me.args.slot,
+		me.conf->message_size_limit };
+	w->store = &store_maildir;
+	if (w->store->open(&me.env, &w->store_ctx) != 0)
+		main_fail(EX_CANTCREAT);
+	me.limits = (struct limits){ me.conf, w->conns };
+	me.recipients = recipients_new(me.conf, w->stats);
+	if (me.recipients == NULL || chain_add(&w->chain, &limits_ops, &me.limits) != 0 ||
+	    chain_add(&w->chain, &recipients_ops, me.recipients) != 0)
+		main_fail(EX_OSERR);
+}
+
+static void
+main_second(struct loop_timer *t)
+{
+	struct timespec now;
+	uint64_t dropped;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	stats_beat(me.w.stats, (uint64_t)now.tv_sec);
+	recipients_refresh(me.recipients);
+	dropped = log_dropped();
+	stats_add(me.w.stats, STATS_LOG_DROPPED, dropped - me.dropped);
+	me.dropped = dropped;
+	loop_timer_set(me.w.loop, t, MAIN_SECOND_MS);
+}
+
+static void
+main_reap(struct loop_src *src, unsigned what)
+{
+	(void)src;
+	(void)what;
+	iopool_reap(me.pool);
+}
+
+static void
+main_turn(void *arg, uint64_t us)
+{
+	(void)arg;
+	stats_observe(me.w.stats, STATS_H_LOOP, us);
+}
+
+static void
+main_loop(void)
+{
+	struct worker *w = &me.w;
+	int fds[CONF_ADDRESSES_MAX];
+
+	for (unsigned i = 0; i < me.args.nlisten; i++)
+		fds[i] = IPC_FD_LISTEN + (int)i;
+	me.pool_src = (struct loop_src){ iopool_fd(me.pool), main_reap };
+	me.second.fire = main_second;
+	if (asks_init(w->loop, session_told) != 0 || loop_watch_level(w->loop, &me.pool_src, false) != 0 ||
+	    accept_start(w, fds, me.args.nlisten) != 0) {
+		log_msg(LOG_L_ERROR, "start", "cannot watch descriptors: %s", strerror(errno));
+		main_fail(EX_OSERR);
+	}
+	loop_observe(w->loop, main_turn, NULL);
+	main_second(&me.second);
+}
+
+static void
+main_end(void)
+{
+	iopool_stop(me.pool);
+	chain_close(&me.w.chain);
+	me.w.store->close(me.w.store_ctx);
+	stats_slot_release(me.w.stats);
+	log_flush(2000);
+}
+
+int
+main(int argc, char **argv, char **envp)
+{
+	setproctitle_init(argc, argv, envp);
+	log_init("worker", -1, false, LOG_L_INFO);
+	if (main_args(argc, argv, &me.args) != 0) {
+		log_msg(LOG_L_ERROR, "start", "letterplate-worker is started by letterplate alone");
+		return EX_USAGE;
+	}
+	main_signals();
+	id_init();
+	main_conf();
+	setproctitle("slot %u, generation %ju", me.args.slot, (uintmax_t)me.args.generation);
+	main_shared();
+	me.w.loop = loop_new();
+	LIST_INIT(&me.w.sessions);
+	if (me.w.loop == NULL || drain_start(&me.w, IPC_FD_CONTROL) != 0) {
+		log_msg(LOG_L_ERROR, "start", "cannot start the loop: %s", strerror(errno));
+		main_fail(EX_OSERR);
+	}
+	main_sessions_max();
+	main_sandbox();
+	main_inside();
+	if (sandbox_close(&me.level) != 0)
+		main_fail(EX_NOPERM);
+	stats_gauge(me.w.stats, STATS_SANDBOX_LEVEL, me.level);
+	main_loop();
+	log_msg(LOG_L_INFO, "ready", "at most %u sessions; %zu octets each at the most", (unsigned)me.w.sessions_max,
+	    (size_t)SESSION_ARENA_MAX + TXN_ARENA_MAX + CONN_IN_MAX + CONN_OUT_MAX + 2 * STORE_CHUNK);
+	drain_tell(IPC_READY, 0);
+	if (loop_run(me.w.loop) != 0) {
+		log_msg(LOG_L_ERROR, "loop", "epoll failed: %s", strerror(errno));
+		return EX_OSERR;
+	}
+	main_end();
+	return EX_OK;
+}

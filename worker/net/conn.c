@@ -1,0 +1,301 @@
+/*
+ * conn: reading, feeding and sending for one socket.
+ * conn_recv() and conn_send() are the only calls that move octets, so that a
+ * layer such as TLS has one place to stand.
+ */
+#include "worker/net/conn.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+/* One scratch area for all connections: only one is fed at a time. */
+static uint8_t conn_scratch[CONN_IN_MAX];
+
+static ssize_t
+conn_recv(struct conn *c, void *p, size_t n)
+{
+	return recv(c->src.fd, p, n, 0);
+}
+
+static ssize_t
+conn_send(struct conn *c, const void *p, size_t n)
+{
+	return send(c->src.fd, p, n, MSG_NOSIGNAL);
+}
+
+static void
+conn_end(struct conn *c, bool lost)
+{
+	loop_unwatch(c->loop, &c->src);
+	loop_timer_clear(&c->timer);
+	loop_task_clear(c->loop, &c->task);
+	close(c->src.fd);
+	c->src.fd = -1;
+	buf_free(&c->in);
+	buf_free(&c->out);
+	c->ops->closed(c, lost);
+}
+
+/* Send what is queued.  0, or -1 when the connection is broken. */
+static int
+conn_flush(struct conn *c)
+{
+	while (c->can_write && buf_len(&c->out) > 0) {
+		struct span s = buf_view(&c->out);
+		ssize_t n = conn_send(c, s.p, s.n);
+
+		if (n > 0) {
+			buf_drop(&c->out, (size_t)n);
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return -1;
+		c->can_write = false;
+	}
+	if (buf_len(&c->out) == 0 && c->out.base != NULL)
+		buf_free(&c->out);
+	return 0;
+}
+
+/*
+ * Read behind what was kept, into the scratch area; *in is all of it.  A read
+ * that brought less than was asked for emptied the socket (epoll(7)), so the
+ * EAGAIN is saved, unless the peer's end may stand behind it.
+ */
+static int
+conn_read(struct conn *c, struct span *in)
+{
+	struct span kept = buf_view(&c->in);
+	size_t room = CONN_READ;
+	ssize_t n;
+
+	if (kept.n > 0)
+		memcpy(conn_scratch, kept.p, kept.n);
+	buf_free(&c->in);
+	*in = span_of(conn_scratch, kept.n);
+	if (room > sizeof(conn_scratch) - kept.n)
+		room = sizeof(conn_scratch) - kept.n;
+	do
+		n = conn_recv(c, conn_scratch + kept.n, room);
+	while (n == -1 && errno == EINTR);
+	if (n == -1 && errno != EAGAIN)
+		return -1;
+	if (n == 0)
+		c->eof = true;
+	if (n > 0)
+		in->n += (size_t)n;
+	if (n < (ssize_t)room && !(n > 0 && c->hup))
+		c->can_read = false;
+	return 0;
+}
+
+/* Feed *in and keep what is left.  -1 when that does not fit. */
+static int
+conn_feed(struct conn *c, struct span in)
+{
+	bool mine = in.n > 0 && in.p != conn_scratch;
+	struct span left = in;
+
+	c->say = c->ops->feed(c, &left);
+	if (mine) {
+		buf_drop(&c->in, in.n - left.n);
+		if (left.n == 0)
+			buf_free(&c->in);
+		return 0;
+	}
+	return left.n > 0 ? buf_put(&c->in, left.p, left.n) : 0;
+}
+
+/* A last word was sent: let the peer take it, read on and forget, and close.  True when closed. */
+static bool
+conn_linger(struct conn *c)
+{
+	if (!c->lingering) {
+		c->lingering = true;
+		shutdown(c->src.fd, SHUT_WR);
+		c->due_ms = 0;
+		conn_deadline(c, CONN_LINGER_MS);
+	}
+	while (c->can_read && !c->eof) {
+		ssize_t n = conn_recv(c, conn_scratch, CONN_READ);
+
+		if (n > 0) {
+			c->discarded += (uint32_t)n;
+			if (c->discarded <= CONN_LINGER_MAX)
+				continue;
+		} else if (n == -1 && errno == EINTR) {
+			continue;
+		} else if (n == -1 && errno == EAGAIN) {
+			c->can_read = false;
+			break;
+		}
+		c->eof = true;
+	}
+	if (!c->eof)
+		return false;
+	conn_end(c, false);
+	return true;
+}
+
+/* Whether feeding makes sense now: the owner wants more and there may be more, or there is room again. */
+static bool
+conn_hungry(const struct conn *c)
+{
+	switch (c->say) {
+	case CONN_MORE:
+		return c->can_read && !c->eof;
+	case CONN_FULL:
+		return buf_left(&c->out) >= CONN_OUT_MAX / 2;
+	case CONN_WAIT:
+	case CONN_CLOSE:
+	case CONN_LINGER:
+		break;
+	}
+	return false;
+}
+
+/* Send; then act on the owner's last word.  True when the connection is over. */
+static bool
+conn_settle(struct conn *c)
+{
+	if (conn_flush(c) != 0) {
+		conn_end(c, true);
+		return true;
+	}
+	if (c->say == CONN_MORE && c->eof) {
+		conn_end(c, true);
+		return true;
+	}
+	if (buf_len(&c->out) > 0)
+		return false;
+	if (c->say == CONN_CLOSE) {
+		conn_end(c, false);
+		return true;
+	}
+	return c->say == CONN_LINGER && conn_linger(c);
+}
+
+static void
+conn_pump(struct conn *c)
+{
+	for (unsigned i = 0; i < CONN_READS; i++) {
+		struct span in = buf_view(&c->in);
+
+		if (!conn_hungry(c))
+			return;
+		if (c->say == CONN_MORE && conn_read(c, &in) != 0) {
+			conn_end(c, true);
+			return;
+		}
+		if (conn_feed(c, in) != 0) {
+			conn_end(c, true);
+			return;
+		}
+		if (conn_settle(c))
+			return;
+	}
+	if (conn_hungry(c))
+		loop_later(c->loop, &c->task);
+}
+
+static void
+conn_ready(struct loop_src *src, unsigned what)
+{
+	struct conn *c = (struct conn *)((char *)src - offsetof(struct conn, src));
+
+	if (what & (LOOP_IN | LOOP_HUP))
+		c->can_read = true;
+	if (what & LOOP_HUP)
+		c->hup = true;
+	if (what & LOOP_OUT)
+		c->can_write = true;
+	if (!conn_settle(c))
+		conn_pump(c);
+}
+
+static void
+conn_task(struct loop_task *t)
+{
+	conn_pump((struct conn *)((char *)t - offsetof(struct conn, task)));
+}
+
+static void
+conn_timer(struct loop_timer *t)
+{
+	struct conn *c = (struct conn *)((char *)t - offsetof(struct conn, timer));
+	uint64_t now = loop_now_ms(c->loop);
+
+	if (now < c->due_ms) {
+		loop_timer_set(c->loop, t, c->due_ms - now);
+		return;
+	}
+	/* It has had its last word and does not take it. */
+	if (c->lingering || c->say == CONN_CLOSE || c->say == CONN_LINGER)
+		conn_end(c, c->lingering ? false : true);
+	else
+		c->ops->late(c);
+}
+
+int
+conn_start(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
+{
+	*c = (struct conn){ .src = { fd, conn_ready }, .loop = l, .ops = ops };
+	c->timer.fire = conn_timer;
+	c->task.run = conn_task;
+	c->can_read = c->can_write = true;
+	c->say = CONN_MORE;
+	buf_init(&c->in, CONN_IN_MAX);
+	buf_init(&c->out, CONN_OUT_MAX);
+	if (loop_watch(l, &c->src) != 0) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	/* Reads first: input that is there before the greeting is an early talker's. */
+	loop_later(l, &c->task);
+	return 0;
+}
+
+void
+conn_resume(struct conn *c)
+{
+	if (c->src.fd == -1 || c->say != CONN_WAIT)
+		return;
+	if (conn_feed(c, buf_view(&c->in)) != 0) {
+		conn_end(c, true);
+		return;
+	}
+	if (!conn_settle(c))
+		conn_pump(c);
+}
+
+void
+conn_deadline(struct conn *c, uint64_t ms)
+{
+	c->due_ms = loop_now_ms(c->loop) + ms;
+	if (c->timer.prev == NULL || c->timer.at_ms > c->due_ms)
+		loop_timer_set(c->loop, &c->timer, ms);
+}
+
+void
+conn_finish(struct conn *c)
+{
+	if (c->src.fd == -1)
+		return;
+	c->say = CONN_LINGER;
+	conn_deadline(c, CONN_LINGER_MS);
+	conn_settle(c);
+}
+
+void
+conn_abort(struct conn *c)
+{
+	if (c->src.fd != -1)
+		conn_end(c, true);
+}

@@ -1,0 +1,216 @@
+/*
+ * seccomp: which system calls a worker can still make.
+ * A table, a line a system call with who needs it.  What is not in it ends the
+ * process (SIGSYS), in every thread.  A new line needs a reason as good as
+ * those that stand here; socket, connect, clone, execve, ptrace, io_uring_*
+ * (it goes round this filter), bpf and mount have none.
+ */
+#include "worker/seccomp.h"
+
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "worker/sanitized.h"
+
+enum { ARGS_MAX = 2 };
+
+/* Comparisons of one row must all hold; of several rows for one call, one. */
+struct row {
+	int			 nr;
+	unsigned		 nargs;
+	struct scmp_arg_cmp	 arg[ARGS_MAX];
+};
+
+#define ANY(call)			{ .nr = SCMP_SYS(call) }
+#define EQ(call, i, v)			{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_EQ, (v), 0 } } }
+#define EQ2(call, i, v, j, w)		{ SCMP_SYS(call), 2, { { (i), SCMP_CMP_EQ, (v), 0 }, { (j), SCMP_CMP_EQ, (w), 0 } } }
+#define WITHOUT(call, i, bits)		{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_MASKED_EQ, (bits), 0 } } }
+#define SOCKOPT(call, level, name)	EQ2(call, 1, level, 2, name)
+
+static const struct row table[] = {
+	/* The loop: net/loop.c, iopool.c's eventfd, signals. */
+	ANY(epoll_wait),		/* waits */
+	ANY(epoll_pwait),		/* the same where there is no epoll_wait (arm64) */
+	ANY(epoll_ctl),			/* a session comes or goes */
+	ANY(poll),			/* log's writing thread waits for a slow reader */
+	ANY(ppoll),			/* the same where there is no poll (arm64) */
+
+	/* Sessions: net/conn.c, and ipc.c's pair. */
+	ANY(accept4),			/* a client; needs a listener, which can't be made here */
+	ANY(recvfrom),			/* its octets */
+	ANY(recvmsg),			/* the master's word; ipc.c refuses descriptors */
+	EQ(sendto, 4, 0),		/* replies; no address, so no datagram and no TCP fast open */
+	ANY(writev),			/* replies in pieces; abort's message */
+	ANY(shutdown),			/* says good-bye before close */
+	ANY(close),			/* of anything */
+	ANY(getsockname),		/* local address for log and handlers */
+	ANY(getpeername),		/* remote address */
+	SOCKOPT(setsockopt, IPPROTO_TCP, TCP_NODELAY),	/* replies at once */
+	SOCKOPT(setsockopt, SOL_SOCKET, SO_LINGER),	/* reset a client that will not go */
+	SOCKOPT(setsockopt, SOL_SOCKET, SO_SNDBUF),	/* bound the kernel's memory a session */
+	SOCKOPT(setsockopt, SOL_SOCKET, SO_RCVBUF),	/* the same */
+	SOCKOPT(getsockopt, SOL_SOCKET, SO_ERROR),	/* why a socket failed */
+
+	/* Files: the Maildir store, a new snapshot.  Landlock says which. */
+	ANY(openat),			/* a message, a folder, a snapshot */
+	ANY(read),			/* signalfd, eventfd; a message is not read again */
+	ANY(write),			/* messages, eventfd, the log */
+	ANY(pread64),			/* LMDB's head pages */
+	ANY(pwrite64),			/* a message's front part */
+	ANY(lseek),			/* directory streams; the copy of a message */
+	ANY(copy_file_range),		/* a message for the next recipient, where no link is possible */
+	ANY(sendfile),			/* the same on a file system without it */
+	ANY(fallocate),			/* room before 354, so that a full disk shows early */
+	ANY(ftruncate),			/* gives back what was too much */
+	ANY(fsync),			/* a message and its folder */
+	ANY(fdatasync),			/* the same */
+	ANY(sync_file_range),		/* starts writing early */
+	ANY(fstat),			/* is it another snapshot? */
+	ANY(newfstatat),		/* the same by name; does a folder exist? */
+	ANY(statx),			/* the same in newer C libraries */
+	ANY(fstatfs),			/* free room; the kind of file system */
+	ANY(mkdirat),			/* a recipient's folders; mode is under umask 077 */
+	ANY(mkdir),			/* the same by glibc's mkdir() */
+	ANY(renameat),			/* tmp/ to new/ */
+	EQ(renameat2, 4, 0),		/* the same */
+	EQ(renameat2, 4, RENAME_NOREPLACE),
+	EQ(linkat, 4, 0),		/* one file for several recipients; never by descriptor */
+	EQ(unlinkat, 2, 0),		/* what was not acknowledged; never a folder */
+	ANY(getdents64),		/* sweeping tmp/ */
+	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
+	EQ(fcntl, 1, F_SETFL),		/* O_NONBLOCK */
+	EQ(fcntl, 1, F_GETFD),		/* LMDB */
+	EQ(fcntl, 1, F_SETFD),		/* FD_CLOEXEC: LMDB */
+	EQ(fcntl, 1, F_DUPFD_CLOEXEC),	/* a second descriptor for fdopendir() */
+
+	/* Memory: never executable, so nothing that was written can be run. */
+	ANY(brk),			/* malloc */
+	WITHOUT(mmap, 2, PROT_EXEC),	/* malloc, LMDB's map */
+	WITHOUT(mprotect, 2, PROT_EXEC),/* malloc grows a thread's heap by it */
+	ANY(munmap),			/* free, LMDB */
+	ANY(mremap),			/* realloc */
+	ANY(madvise),			/* malloc gives memory back, stacks of ended threads, LMDB */
+
+	/* Threads that exist; none can be made. */
+	ANY(futex),			/* mutexes, conditions, join */
+	ANY(sched_yield),		/* spinning in the C library */
+	ANY(sched_getaffinity),		/* malloc asks how many processors there are */
+	ANY(set_robust_list),		/* a thread that still starts while the filter comes down */
+	ANY(rseq),			/* the same */
+	EQ(prctl, 0, PR_SET_NAME),	/* the same, to be told apart in ps */
+	ANY(rt_sigprocmask),		/* thread start and end, abort */
+	ANY(rt_sigreturn),		/* back from a handler */
+	ANY(restart_syscall),		/* after a stop and continue */
+	ANY(exit),			/* a thread's */
+	ANY(exit_group),		/* the process's */
+
+	/* Time, chance, and who am I. */
+	ANY(clock_gettime),		/* mostly without a call (vDSO) */
+	ANY(gettimeofday),		/* the same */
+	ANY(time),			/* the same */
+	ANY(nanosleep),			/* log_flush() */
+	ANY(clock_nanosleep),		/* the same */
+	ANY(getrandom),			/* arc4random */
+	ANY(getpid),			/* abort, unique names */
+	ANY(gettid),			/* abort */
+	ANY(getppid),			/* is the master alive? */
+	ANY(sysinfo),			/* glibc's qsort asks for the size of memory */
+	/* tgkill to ourselves, for abort(), is added with the pid at run time; stops a broken invariant from looking like an attack. */
+};
+
+static int
+add_table(scmp_filter_ctx f)
+{
+	struct scmp_arg_cmp self = { 0, SCMP_CMP_EQ, (uint64_t)getpid(), 0 };
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct row *r = &table[i];
+		int rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, r->nr, r->nargs, r->arg);
+
+		if (rc != 0)
+			return rc;
+	}
+	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
+}
+
+#ifdef SANDBOX_TRAP
+#include <stdlib.h>
+
+/* For developers: says which call is missing, then aborts.  Nothing here is safe in a signal handler; it is the last act. */
+static void
+on_trap(int sig, siginfo_t *si, void *uc)
+{
+	char *name = seccomp_syscall_resolve_num_arch((uint32_t)si->si_arch, si->si_syscall);
+
+	(void)sig;
+	(void)uc;
+	dprintf(STDERR_FILENO, "seccomp: %s (%d) is not in the table, called from %p\n", name != NULL ? name : "?",
+	    si->si_syscall, si->si_call_addr);
+	abort();
+}
+
+static uint32_t
+default_action(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGSYS, &sa, NULL);
+	log_msg(LOG_L_WARN, "sandbox", "built with SANDBOX_TRAP: not for production");
+	return SCMP_ACT_TRAP;
+}
+#else
+static uint32_t
+default_action(void)
+{
+	if (!SANITIZED)
+		return SCMP_ACT_KILL_PROCESS;
+	log_msg(LOG_L_WARN, "sandbox", "built with a sanitizer: forbidden system calls are only logged by the kernel");
+	return SCMP_ACT_LOG;
+}
+#endif
+
+static int
+load(scmp_filter_ctx f)
+{
+	int rc;
+
+	/* A call by another ABI's number (x32, i386) ends the process too. */
+	rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (rc == 0)
+		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (rc == 0)
+		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);	/* a tree instead of a list */
+	if (rc == 0)
+		rc = add_table(f);
+	return rc == 0 ? seccomp_load(f) : rc;
+}
+
+int
+seccomp_confine(void)
+{
+	scmp_filter_ctx f = seccomp_init(default_action());
+	int rc = f == NULL ? -ENOMEM : load(f);
+
+	if (f != NULL)
+		seccomp_release(f);
+	if (rc != 0) {
+		log_msg(LOG_L_ERROR, "sandbox", "seccomp: %s", strerror(-rc));
+		return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,15 @@
+/*
+ * seccomp: which system calls a worker can still make.
+ * A part of the sandbox; nobody else includes it.
+ */
+#ifndef WORKER_SECCOMP_H_
+#define WORKER_SECCOMP_H_
+
+/**
+ * seccomp_confine():
+ * From now on every thread of the process dies with the process at the first
+ * call that is not in the table.  no_new_privs must be set.  0, or -1 after a
+ * logged error.
+ */
+int	seccomp_confine(void);
+#endif

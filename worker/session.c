@@ -1,0 +1,447 @@
+/*
+ * session: drives one engine.  It feeds it, asks the chain what it asks, and
+ * answers; it knows neither verbs nor disks.
+ */
+#include "worker/session.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "worker/account.h"
+#include "worker/id.h"
+#include "worker/message.h"
+
+static struct session *
+session_of(struct conn *c)
+{
+	return (struct session *)((char *)c - offsetof(struct session, conn));
+}
+
+void
+session_view(const struct session *s, struct session_view *out)
+{
+	*out = (struct session_view){
+		.id = span_str(s->id),
+		.listener = s->listener->conf->name,
+		.remote = s->remote,
+		.local = s->local,
+		.remote_port = s->remote_port,
+		.local_port = s->local_port,
+		.remote_addr = s->addr,
+		.helo = smtp_helo(s->smtp),
+		.with = smtp_with(s->smtp),
+		.messages = s->messages,
+	};
+}
+
+enum verdict
+session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply *r)
+{
+	struct session_view view;
+	struct chain_about about = { &view, smtp_txn(s->smtp), rc, chunk };
+	enum verdict v;
+
+	session_view(s, &view);
+	v = chain_ask(&s->w->chain, &s->run, s, &about, r);
+	if (v == V_LATER) {
+		s->wait = SESSION_HANDLER;
+		conn_deadline(&s->conn, CHAIN_LATER_MS);
+	}
+	return v;
+}
+
+/* The deadline of whoever waits for the client. */
+static void
+session_rearm(struct session *s)
+{
+	const struct conf *cf = s->w->conf;
+
+	conn_deadline(&s->conn,
+	    smtp_phase(s->smtp) == SMTP_PHASE_DATA ? cf->timeouts.data_ms : cf->timeouts.command_ms);
+	s->progress = false;
+}
+
+static void
+session_answer(struct session *s, const struct reply *r)
+{
+	account_reply(s, smtp_answer(s->smtp, r, &s->conn.out));
+	s->progress = true;
+}
+
+/* A last word out of turn; the caller finishes the connection or lets the engine say CLOSE. */
+static void
+session_last_word(struct session *s, const char *end, uint32_t enh, const char *text)
+{
+	struct reply r;
+
+	s->end = end;
+	reply_set(&r, 421, enh, end, "%s %s", s->w->conf->hostname, text);
+	account_reply(s, smtp_shutdown(s->smtp, &r, &s->conn.out));
+}
+
+/* What the chain said to an envelope question becomes the engine's answer. */
+static void
+session_conclude(struct session *s, struct rcpt *rc, enum verdict v, struct reply *r)
+{
+	struct txn *t = smtp_txn(s->smtp);
+
+	if (s->run.stage == CHAIN_RCPT && v == V_NEXT && rc->ntargets == 0) {
+		v = V_REPLY;
+		reply_set(r, 451, ENH(4, 3, 0), "no-mailbox-decided", "no one here could say where this mail belongs");
+	}
+	if (v == V_NEXT) {
+		session_answer(s, NULL);
+		return;
+	}
+	if (r->code >= 400) {
+		if (s->run.stage == CHAIN_RCPT)
+			txn_undeliver(t, rc);
+		account_refusal(s, rc, r, chain_name(&s->w->chain, &s->run));
+		if (s->run.stage == CHAIN_CONNECT)
+			stats_add(s->w->stats, STATS_SESSIONS_REFUSED, 1);
+	}
+	session_answer(s, r);
+}
+
+/* Begin or go on with a question about the envelope.  False: it waits. */
+static bool
+session_question(struct session *s, struct rcpt *rc)
+{
+	struct reply r;
+	enum verdict v;
+	uint64_t t0 = loop_clock_us();
+
+	v = session_ask(s, rc, (struct span){ NULL, 0 }, &r);
+	if (v == V_LATER)
+		return false;
+	stats_observe(s->w->stats, STATS_H_HANDLERS, loop_clock_us() - t0);
+	session_conclude(s, rc, v, &r);
+	return true;
+}
+
+static bool
+session_data(struct session *s)
+{
+	struct reply r;
+
+	if (message_begin(s, &r)) {
+		session_answer(s, NULL);
+	} else {
+		account_refusal(s, NULL, &r, s->w->store->name);
+		session_answer(s, &r);
+	}
+	return true;
+}
+
+static bool
+session_end_of_message(struct session *s, const struct rcpt *rc)
+{
+	struct reply r = { .code = 0 };
+
+	if (!message_end(s, rc, &r))
+		return false;
+	session_answer(s, r.code != 0 ? &r : NULL);
+	return true;
+}
+
+/* The transaction is over: the only place that says so. */
+static void
+session_transaction_over(struct session *s, struct smtp_sent how)
+{
+	account_transaction(s, how);
+	message_drop(s);
+	s->accounted = true;
+}
+
+static bool
+session_begin_stage(struct session *s, enum chain_stage stage, struct rcpt *rc)
+{
+	if (stage == CHAIN_CONNECT)
+		s->greeted = true;
+	if (stage == CHAIN_MAIL) {
+		id_next(smtp_txn(s->smtp)->id);
+		s->accounted = false;
+	}
+	s->asked = rc;
+	chain_begin(&s->run, stage);
+	return session_question(s, rc);
+}
+
+/* One event.  False: the session waits. */
+static bool
+session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
+{
+	switch (ev) {
+	case SMTP_EV_REPLY:
+		account_reply(s, e->sent);
+		s->progress = true;
+		return true;
+	case SMTP_EV_CONNECT:
+		return session_begin_stage(s, CHAIN_CONNECT, NULL);
+	case SMTP_EV_HELO:
+		return session_begin_stage(s, CHAIN_HELO, NULL);
+	case SMTP_EV_MAIL:
+		return session_begin_stage(s, CHAIN_MAIL, NULL);
+	case SMTP_EV_RCPT:
+		return session_begin_stage(s, CHAIN_RCPT, e->rcpt);
+	case SMTP_EV_DATA:
+		return session_data(s);
+	case SMTP_EV_BODY:
+		s->progress = true;
+		return message_body(s, e->span);
+	case SMTP_EV_EOM:
+		return session_end_of_message(s, e->rcpt);
+	case SMTP_EV_RESET:
+		session_transaction_over(s, e->sent);
+		return true;
+	case SMTP_EV_STARTTLS:	/* not offered, so not asked */
+	case SMTP_EV_MORE:
+	case SMTP_EV_CLOSE:
+		break;
+	}
+	return true;
+}
+
+/* Nothing is open: the moment when a 421 costs the client nothing. */
+static bool
+session_idle(const struct session *s)
+{
+	return s->wait == SESSION_AWAKE && s->greeted && !smtp_busy(s->smtp) && smtp_txn(s->smtp) == NULL;
+}
+
+static enum conn_say
+session_closing(struct session *s)
+{
+	if (s->end == NULL)
+		s->end = s->last_code == 221 ? "quit" : s->last_code == 421 ? "limit" : "refused";
+	return s->last_code == 221 ? CONN_CLOSE : CONN_LINGER;
+}
+
+static enum conn_say
+session_feed(struct conn *c, struct span *in)
+{
+	struct session *s = session_of(c);
+	struct smtp_event e;
+
+	if (s->wait != SESSION_AWAKE)
+		return CONN_WAIT;
+	for (;;) {
+		enum smtp_ev ev;
+
+		if (buf_left(&c->out) < SMTP_OUT_MIN)
+			return CONN_FULL;
+		ev = smtp_next(s->smtp, in, &c->out, &e);
+		if (ev == SMTP_EV_CLOSE)
+			return session_closing(s);
+		if (ev == SMTP_EV_MORE && s->w->draining && session_idle(s) && s->end == NULL) {
+			session_last_word(s, "shutdown", ENH(4, 3, 2), "is going down, try again in a moment");
+			continue;
+		}
+		if (ev == SMTP_EV_MORE) {
+			if (s->progress)
+				session_rearm(s);
+			return CONN_MORE;
+		}
+		if (!session_event(s, ev, &e))
+			return CONN_WAIT;
+	}
+}
+
+static void
+session_free(struct session *s)
+{
+	struct session_view view;
+	struct worker *w = s->w;
+
+	chain_cancel(&s->run);
+	if (smtp_txn(s->smtp) != NULL && !s->accounted)
+		session_transaction_over(s, (struct smtp_sent){ .code = 0, .reason = s->end });
+	if (s->greeted) {
+		session_view(s, &view);
+		chain_session_closed(&w->chain, &view);
+	}
+	account_session(s);
+	LIST_REMOVE(s, entry);
+	w->nsessions--;
+	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);
+	arena_reset(&s->tarena);
+	arena_reset(&s->arena);
+	free(s);
+	if (w->nsessions == 0 && w->emptied != NULL)
+		w->emptied(w);
+}
+
+static void
+session_closed(struct conn *c, bool lost)
+{
+	struct session *s = session_of(c);
+
+	if (s->end == NULL)
+		s->end = "lost";
+	if (lost && s->last_code != 221 && s->last_code != 421)
+		stats_add(s->w->stats, STATS_LOST_CLIENTS, 1);
+	s->gone = true;
+	if (s->wait != SESSION_COMMIT)
+		session_free(s);
+}
+
+void
+session_wake(struct session *s)
+{
+	s->wait = SESSION_AWAKE;
+	s->progress = true;
+	if (!s->gone) {
+		conn_resume(&s->conn);
+		return;
+	}
+	/* The client left while its message was being stored: it stands, and is accounted for, all the same. */
+	session_free(s);
+}
+
+void
+session_told(void *who, enum verdict v, const struct reply *r)
+{
+	struct session *s = who;
+	struct reply copy = *r;
+
+	chain_answered(&s->run);
+	s->wait = SESSION_AWAKE;
+	if (s->run.stage == CHAIN_BODY || s->run.stage == CHAIN_END) {
+		if (message_told(s, v, &copy))
+			session_wake(s);
+		return;
+	}
+	if (v == V_NEXT && !session_question(s, s->asked))
+		return;
+	if (v == V_REPLY)
+		session_conclude(s, s->asked, v, &copy);
+	session_wake(s);
+}
+
+static void
+session_late(struct conn *c)
+{
+	struct session *s = session_of(c);
+	struct reply r;
+
+	switch (s->wait) {
+	case SESSION_ROOM:
+	case SESSION_COMMIT:
+		/* It is we who are slow. */
+		conn_deadline(c, s->w->conf->timeouts.command_ms);
+		return;
+	case SESSION_HANDLER:
+		stats_add(s->w->stats, STATS_HANDLER_TIMEOUTS, 1);
+		chain_cancel(&s->run);
+		reply_set(&r, 451, ENH(4, 3, 0), "handler-timeout", "a check did not answer in time, try again later");
+		session_told(s, V_REPLY, &r);
+		return;
+	case SESSION_AWAKE:
+		break;
+	}
+	stats_add(s->w->stats, STATS_TIMEOUTS, 1);
+	session_last_word(s, "timeout", ENH(4, 4, 2), "waited too long for you, closing");
+	conn_finish(c);
+}
+
+void
+session_drain(struct session *s)
+{
+	if (s->gone || s->end != NULL || !session_idle(s) || buf_left(&s->conn.out) < SMTP_OUT_MIN)
+		return;
+	session_last_word(s, "shutdown", ENH(4, 3, 2), "is going down, try again in a moment");
+	conn_finish(&s->conn);
+}
+
+void
+session_expel(struct session *s)
+{
+	if (s->gone || s->wait == SESSION_COMMIT)
+		return;
+	if (s->end == NULL && buf_left(&s->conn.out) >= SMTP_OUT_MIN) {
+		chain_cancel(&s->run);
+		s->wait = SESSION_AWAKE;
+		session_last_word(s, "shutdown", ENH(4, 3, 2), "is going down, try again in a moment");
+		conn_finish(&s->conn);
+		return;
+	}
+	conn_abort(&s->conn);
+}
+
+/* The address in the forms that are kept: octets, port, text. */
+static const char *
+session_address(struct arena *a, const struct sockaddr_storage *ss, uint8_t addr[16], uint16_t *port)
+{
+	char text[INET6_ADDRSTRLEN + 8] = "unix";
+	struct span out;
+
+	memset(addr, 0, 16);
+	*port = 0;
+	if (ss->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
+
+		addr[10] = addr[11] = 0xff;
+		memcpy(addr + 12, &in->sin_addr, 4);
+		*port = ntohs(in->sin_port);
+		inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
+	} else if (ss->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+		static const char tag[] = "IPv6:";
+
+		memcpy(addr, &in6->sin6_addr, 16);
+		*port = ntohs(in6->sin6_port);
+		memcpy(text, tag, sizeof(tag));
+		inet_ntop(AF_INET6, &in6->sin6_addr, text + sizeof(tag) - 1, INET6_ADDRSTRLEN);
+	}
+	return arena_dup(a, span_of(text, strlen(text) + 1), &out) == 0 ? (const char *)out.p : NULL;
+}
+
+static const struct conn_ops session_conn_ops = { session_feed, session_late, session_closed };
+
+void
+session_start(struct worker *w, const struct listener *ls, int fd, const struct sockaddr_storage *peer)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	struct sockaddr_storage local = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(local);
+	uint8_t ignored[16];
+
+	if (s == NULL)
+		goto err0;
+	s->w = w;
+	s->listener = ls;
+	s->opened_us = loop_now_us(w->loop);
+	id_next(s->id);
+	arena_init(&s->arena, SESSION_ARENA_FIRST, SESSION_ARENA_MAX);
+	arena_init(&s->tarena, TXN_ARENA_FIRST, TXN_ARENA_MAX);
+	getsockname(fd, (struct sockaddr *)&local, &len);
+	s->remote = session_address(&s->arena, peer, s->addr, &s->remote_port);
+	s->local = session_address(&s->arena, &local, ignored, &s->local_port);
+	s->smtp = smtp_new(&ls->smtp, span_str(s->id), &s->arena, &s->tarena);
+	if (s->remote == NULL || s->local == NULL || s->smtp == NULL)
+		goto err1;
+	if (conf_nets_have(&ls->conf->bare_newline_from, s->addr))
+		smtp_allow_bare_newline(s->smtp);
+	if (conn_start(&s->conn, w->loop, fd, &session_conn_ops) != 0) {
+		fd = -1;
+		goto err1;
+	}
+	conn_deadline(&s->conn, w->conf->timeouts.command_ms);
+	LIST_INSERT_HEAD(&w->sessions, s, entry);
+	w->nsessions++;
+	stats_add(w->stats, STATS_SESSIONS_TOTAL, 1);
+	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);
+	return;
+
+err1:
+	arena_reset(&s->arena);
+	free(s);
+err0:
+	if (fd != -1)
+		close(fd);
+	stats_add(w->stats, STATS_ACCEPT_ERRORS, 1);
+}

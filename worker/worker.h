@@ -1,0 +1,49 @@
+/*
+ * worker: what the sessions of one worker share.  Set up by main.c, immutable
+ * afterwards but for the counts and the draining.
+ */
+#ifndef WORKER_WORKER_H_
+#define WORKER_WORKER_H_
+
+#include <bsd/sys/queue.h>
+
+#include "common/conf.h"
+#include "common/conns.h"
+#include "common/stats.h"
+#include "worker/chain.h"
+#include "worker/net/loop.h"
+#include "worker/smtp/smtp.h"
+#include "worker/store/store.h"
+
+enum {
+	WORKER_FDS_FIXED	= 1200,	/* descriptors that are no session's: listeners, pool, map, log, the store's open folders */
+	WORKER_SESSIONS_MIN	= 16	/* sessions that must fit, or the worker says so and does not start */
+};
+
+struct session;
+
+struct worker {
+	struct loop			*loop;
+	const struct conf		*conf;
+	struct stats_slot		*stats;
+	struct conns			*conns;
+	struct chain			 chain;
+	const struct store_ops		*store;
+	void				*store_ctx;
+	LIST_HEAD(, session)		 sessions;
+	uint32_t			 nsessions, sessions_max;
+	bool				 draining;	/* an idle session is told 421 4.3.2 */
+	void				(*emptied)(struct worker *w);	/* the last session is gone */
+};
+
+/* A listening socket of ours. */
+struct listener {
+	struct loop_src			 src;
+	struct loop_timer		 retry;
+	struct worker			*w;
+	const struct conf_listener	*conf;
+	struct smtp_conf		 smtp;
+	bool				 is_unix;
+};
+
+#endif
