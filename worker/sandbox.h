@@ -21,9 +21,20 @@ struct sandbox {
 	pid_t		 master;	/* must still be the parent afterwards */
 };
 
-/* Steps 1 to 4 of docs/SECURITY.md.  0 and *level, or -1 after one clear logged line. */
+/**
+ * sandbox_drop(sb, level):
+ * All but seccomp, steps 3 and 4 of docs/SECURITY.md; call with one thread.
+ * Afterwards /etc, /proc, /dev and every path but sb's two are out of reach.
+ * 0 and *level (SANDBOX_LANDLOCK is missing on a kernel without it), or -1
+ * after one clear logged line.
+ */
 int	sandbox_drop(const struct sandbox *sb, unsigned *level);
 
-/* Step 6; call with all threads running.  0 and *level with SANDBOX_SECCOMP, or -1 after one clear logged line. */
+/**
+ * sandbox_close(level):
+ * Step 6; call with all threads running: none can be started afterwards.
+ * 0 and *level with SANDBOX_SECCOMP (without it in a build with a sanitizer,
+ * where the filter only logs), or -1 after one clear logged line.
+ */
 int	sandbox_close(unsigned *level);
 #endif

@@ -1,0 +1,37 @@
+/*
+ * probe: what the two files of the sandbox probe share.
+ * probe.c builds a sandbox a try and judges; attempts.c is the list of tries.
+ */
+#ifndef TESTS_SANDBOX_PROBE_H_
+#define TESTS_SANDBOX_PROBE_H_
+
+#include <sys/types.h>
+
+#include <stddef.h>
+
+/* What a worker of the probe was started with; all descriptors were opened before the sandbox. */
+struct world {
+	pid_t	 master, sibling;
+	int	 store, outside, directory;	/* folders */
+	int	 tcp, udp;			/* sockets without a peer */
+	int	 pair, listener;		/* a connected socket, a listening one */
+	int	 secret;			/* outside/secret, open for reading */
+	char	 root[64];			/* the folder that holds store, outside and directory */
+};
+
+enum expect {
+	KILLED,		/* SIGSYS: seccomp knows no such call */
+	REFUSED,	/* -1: Landlock or the kernel says no */
+	WORKS		/* 0: a worker needs it */
+};
+
+struct attempt {
+	const char	*name;
+	enum expect	 expect;
+	int		 abi;				/* the Landlock ABI it needs, 0 for none */
+	int		(*run)(const struct world *w);	/* 0: it worked; -1: refused, with errno */
+};
+
+extern const struct attempt attempts[];
+extern const size_t attempts_n;
+#endif
