@@ -4,6 +4,13 @@
  * Return-Path (RFC 5321 4.4: final delivery adds exactly one) and
  * Authentication-Results that claim to be ours (RFC 8601 5).  The body passes
  * untouched.  Pulled like the engine; works for every split.  PURE.
+ *
+ * The header ends at the first empty line, CRLF or LF.  When the first line is
+ * no field there is no header, and all is body; a later line that is no field
+ * is kept and does not end the header.  A dropped field takes its continuation
+ * lines along.  An Authentication-Results field is kept only when its
+ * authserv-id was read and is not ours: what is malformed, empty, or has no
+ * end in CONTENT_HOLD_MAX octets might be taken for ours by a lenient reader.
  */
 #ifndef WORKER_SMTP_CONTENT_H_
 #define WORKER_SMTP_CONTENT_H_
@@ -36,6 +43,11 @@ bool		 content_end(struct content *c, struct span *out);
 /* Received fields seen, up to CONTENT_RECEIVED_MAX. */
 unsigned	 content_received(const struct content *c);
 
-/* Whether a Delivered-To field names ${key} (canonical local@domain; compared without ASCII case). */
+/*
+ * Whether a Delivered-To field names ${key} (canonical local@domain; compared
+ * without ASCII case, quoted or not).  Of a header of more than
+ * CONTENT_DELIVERED_MAX such fields the first ones count.  A field that the
+ * arena has no room for is not noted; Received ends such a loop later.
+ */
 bool		 content_delivered_to(const struct content *c, struct span key);
 #endif

@@ -13,7 +13,7 @@
 
 enum {
 	TRACE_RECEIVED_MAX	= 2048,	/* octets that trace_received() needs at the most */
-	TRACE_TARGET_MAX	= 4096	/* octets that trace_target() needs at the most */
+	TRACE_TARGET_MAX	= 5120	/* octets that trace_target() needs at the most */
 };
 
 struct trace {
@@ -31,8 +31,12 @@ struct trace {
 /**
  * trace_received(tr, t, out, cap):
  * Write the folded Received field, with its final LF.  FOR stands in it only
- * when ${t} has one recipient (RFC 5321 7.2: Bcc).  Octets written, no NUL;
- * -1 when ${cap} is too small (TRACE_RECEIVED_MAX suffices).
+ * when ${t} has one recipient (RFC 5321 7.2: Bcc).  TCP-info is "([ip])" or
+ * "(rdns [ip])"; for a unix socket, which the grammar does not know, the
+ * comment "(unix)".  Of a HELO that is no domain or literal each octet that
+ * could not stand in one becomes '?'; UTF-8 stands only if ${t} is SMTPUTF8.
+ * A date outside the years 1970 to 9999 becomes the nearest of them.  Octets
+ * written, no NUL; -1 when ${cap} is too small (TRACE_RECEIVED_MAX suffices).
  */
 ssize_t	trace_received(const struct trace *tr, const struct txn *t,
 	    char *out, size_t cap);
@@ -41,8 +45,11 @@ ssize_t	trace_received(const struct trace *tr, const struct txn *t,
  * trace_target(t, tg, delivered_to, received, out, cap):
  * Write all that stands before the content in the file for ${tg}: Return-Path,
  * then (if ${delivered_to}) Delivered-To and, when the recipient as given
- * differs from the mailbox, X-Original-To; then ${received} as it is.
- * Octets written, or -1.
+ * differs from the mailbox, X-Original-To; then ${received} as it is.  Of
+ * several recipients it is the one that named the mailbox first.  A mailbox
+ * with UTF-8 stands raw in Delivered-To even if the message is not SMTPUTF8
+ * (an alias led there): the field must read the same when the message loops.
+ * Octets written, or -1 when ${cap} is too small (TRACE_TARGET_MAX suffices).
  */
 ssize_t	trace_target(const struct txn *t, const struct target *tg,
 	    bool delivered_to, struct span received, char *out, size_t cap);

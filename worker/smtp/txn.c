@@ -89,6 +89,7 @@ txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, str
 			return -1;
 		tg->quota = quota;
 		tg->hash = hash;
+		tg->rcpt = r;
 		*t->target_tail = tg;
 		t->target_tail = &tg->next;
 		t->ntargets++;

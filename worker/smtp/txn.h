@@ -22,6 +22,8 @@ enum txn_body { TXN_7BIT, TXN_8BITMIME, TXN_BINARYMIME };
 enum { TXN_RET_FULL = 1, TXN_RET_HDRS = 2 };		/* RFC 3461 4.3; 0: not given */
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };	/* RFC 3461 4.1; 0: not given */
 
+struct rcpt;
+
 /* A mailbox that the message will stand in; unique by key in a transaction. */
 struct target {
 	struct target	*next;
@@ -31,6 +33,7 @@ struct target {
 	uint64_t	 quota;		/* octets, 0: none */
 	uint32_t	 hash;		/* of key, private to txn.c */
 	uint32_t	 nrcpt;		/* recipients that reach it, private to txn.c */
+	const struct rcpt *rcpt;	/* the one that named it first */
 	int		 err;		/* set by the store at commit: 0 or an errno */
 };
 

@@ -1,0 +1,418 @@
+/*
+ * content: the header of a message, octet by octet only where it must be.
+ * At the start of a line octets are held until it is known whether the field
+ * is to be dropped; the rest of a field is looked through for its line ends,
+ * and the body is passed on as it comes.  Changes nothing in what it keeps.
+ */
+#include "worker/smtp/content.h"
+
+#include "common/addr.h"
+#include "worker/smtp/authserv.h"
+
+enum { CONTENT_VALUE_MAX = ADDR_TEXT_MAX + 32 };	/* octets of a Delivered-To value that are looked at */
+
+enum state {
+	AT_NAME,	/* at the start of a line, or in a name that may be one of ours */
+	AT_SPACE,	/* behind such a name and white space: a colon may follow (RFC 5322 4.5) */
+	AT_ID,		/* in Authentication-Results, the authserv-id not yet read */
+	AT_FIRST,	/* in the first line's name, which is none of ours */
+	AT_FIRST_SPACE,
+	AT_KEPT,	/* in a field that is kept */
+	AT_KEPT_EOL,	/* behind its line end: a space or tab continues it */
+	AT_DROPPED,
+	AT_DROPPED_EOL,
+	AT_BODY
+};
+
+enum field { FIELD_RETURN_PATH, FIELD_AUTHRES, FIELD_RECEIVED, FIELD_DELIVERED_TO, FIELD_N };
+
+static const struct span field_name[FIELD_N] = {
+	[FIELD_RETURN_PATH] = { (const uint8_t *)"return-path", 11 },
+	[FIELD_AUTHRES] = { (const uint8_t *)"authentication-results", 22 },
+	[FIELD_RECEIVED] = { (const uint8_t *)"received", 8 },
+	[FIELD_DELIVERED_TO] = { (const uint8_t *)"delivered-to", 12 },
+};
+
+struct delivered {
+	struct delivered *next;
+	struct span local, domain;	/* as an address; domain empty and local all of the value if it is none */
+};
+
+struct content {
+	struct arena *arena;
+	struct span authserv;
+	struct delivered *delivered;
+	struct authserv_scan scan;
+	enum state state;
+	unsigned alive;		/* AT_NAME: bit i: the name may be field_name[i] */
+	unsigned received, ndelivered;
+	bool first;		/* no field was seen yet */
+	bool eol;		/* AT_ID: the last octet was a LF */
+	bool flush;		/* hold[] was handed out and is free at the next call */
+	bool collect;		/* AT_KEPT: in Delivered-To, into value[] */
+	size_t nhold, nvalue;
+	uint8_t hold[CONTENT_HOLD_MAX];
+	uint8_t value[CONTENT_VALUE_MAX];
+};
+
+struct content *
+content_new(struct arena *a, const char *authserv)
+{
+	struct content *c = arena_alloc(a, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->arena = a;
+	c->authserv = span_str(authserv);
+	c->first = true;
+	c->alive = (1U << FIELD_N) - 1;
+	return c;
+}
+
+static bool
+blank(uint8_t ch)
+{
+	return ch == ' ' || ch == '\t';
+}
+
+static void
+line_start(struct content *c)
+{
+	c->state = AT_NAME;
+	c->alive = (1U << FIELD_N) - 1;
+}
+
+/* --- Delivered-To --- */
+
+static void
+collect(struct content *c, struct span s)
+{
+	for (size_t i = 0; i < s.n && c->nvalue < sizeof(c->value); i++)
+		if (s.p[i] != '\r' && s.p[i] != '\n')
+			c->value[c->nvalue++] = s.p[i];
+}
+
+/* Its field is complete.  A value that fills all the room was cut or is no address: not noted. */
+static void
+note_delivered(struct content *c)
+{
+	struct span v = span_of(c->value, c->nvalue);
+	const unsigned flags = ADDR_UTF8;
+	struct delivered *d;
+	struct addr a;
+
+	c->collect = false;
+	while (v.n > 0 && blank(v.p[0]))
+		v = span_skip(v, 1);
+	while (v.n > 0 && blank(v.p[v.n - 1]))
+		v.n--;
+	if (v.n == 0 || c->nvalue == sizeof(c->value) || c->ndelivered == CONTENT_DELIVERED_MAX)
+		return;
+	d = arena_alloc(c->arena, sizeof(*d));
+	if (d == NULL)
+		return;
+	if (addr_parse_bare(v, flags, c->arena, &a) == 0 || addr_parse(v, flags, c->arena, &a) == (ssize_t)v.n) {
+		d->local = a.local;
+		d->domain = a.domain;
+	} else if (arena_dup(c->arena, v, &d->local) != 0) {
+		return;
+	}
+	d->next = c->delivered;
+	c->delivered = d;
+	c->ndelivered++;
+}
+
+/* --- the start of a line: each function takes an octet (it is held then), or leaves it to the state it went to --- */
+
+/* What is held is kept, and so is the rest of the field. */
+static void
+keep(struct content *c)
+{
+	c->state = c->eol ? AT_KEPT_EOL : AT_KEPT;
+	c->eol = false;
+	c->first = false;
+}
+
+static void
+drop(struct content *c)
+{
+	c->state = c->eol ? AT_DROPPED_EOL : AT_DROPPED;
+	c->eol = false;
+	c->first = false;
+	c->nhold = 0;
+}
+
+/* The line is no field: it is kept, but as the first one it says that there is no header. */
+static void
+no_field(struct content *c)
+{
+	if (c->first)
+		c->state = AT_BODY;
+	else
+		keep(c);
+}
+
+/* The colon behind a name of ours. */
+static bool
+take_colon(struct content *c, enum field f)
+{
+	switch (f) {
+	case FIELD_RETURN_PATH:
+		drop(c);
+		return false;
+	case FIELD_AUTHRES:
+		authserv_init(&c->scan, c->authserv);
+		c->first = false;
+		c->state = AT_ID;
+		break;
+	case FIELD_RECEIVED:
+		if (c->received < CONTENT_RECEIVED_MAX)
+			c->received++;
+		keep(c);
+		break;
+	case FIELD_DELIVERED_TO:
+		c->collect = true;
+		c->nvalue = 0;
+		keep(c);
+		break;
+	case FIELD_N:
+		break;
+	}
+	return true;
+}
+
+/* The field whose whole name is held, or FIELD_N. */
+static enum field
+whole_name(const struct content *c)
+{
+	for (enum field f = 0; f < FIELD_N; f++)
+		if ((c->alive >> f & 1) != 0 && field_name[f].n == c->nhold)
+			return f;
+	return FIELD_N;
+}
+
+static bool
+take_name(struct content *c, uint8_t ch)
+{
+	size_t n = c->nhold;
+	bool cr = n == 1 && c->hold[0] == '\r';
+	enum field f = whole_name(c);
+
+	if (ch == '\n' && (n == 0 || cr)) {
+		c->state = AT_BODY;
+		return true;
+	}
+	if (cr || (n == 0 && (blank(ch) || ch == ':'))) {
+		no_field(c);
+		return false;
+	}
+	if (ch == '\r' && n == 0)
+		return true;
+	if (f != FIELD_N && ch == ':')
+		return take_colon(c, f);
+	if (f != FIELD_N && blank(ch)) {
+		c->alive = 1U << f;
+		c->state = AT_SPACE;
+		return true;
+	}
+	for (f = 0; f < FIELD_N; f++)
+		if (n >= field_name[f].n || field_name[f].p[n] != ascii_lower(ch))
+			c->alive &= ~(1U << f);
+	if (c->alive == 0)
+		c->state = c->first ? AT_FIRST : AT_KEPT;
+	return c->alive != 0;
+}
+
+static bool
+take_space(struct content *c, uint8_t ch)
+{
+	enum field f = 0;
+
+	while (c->alive != 1U << f)
+		f++;
+	if (ch == ':')
+		return take_colon(c, f);
+	if (!blank(ch)) {
+		no_field(c);
+		return false;
+	}
+	if (c->nhold < sizeof(c->hold))
+		return true;
+	if (f == FIELD_RETURN_PATH || f == FIELD_AUTHRES)
+		drop(c);
+	else
+		no_field(c);
+	return false;
+}
+
+static bool
+take_id(struct content *c, uint8_t ch)
+{
+	enum authserv is = c->eol && !blank(ch) ? authserv_end(&c->scan) : authserv_feed(&c->scan, ch);
+
+	if (is == AUTHSERV_MORE && c->nhold < sizeof(c->hold)) {
+		c->eol = ch == '\n';
+		return true;
+	}
+	if (is == AUTHSERV_OTHER)
+		keep(c);
+	else
+		drop(c);
+	return false;
+}
+
+static bool
+holding(const struct content *c)
+{
+	return c->state == AT_NAME || c->state == AT_SPACE || c->state == AT_ID;
+}
+
+static void
+hold(struct content *c, struct span *in)
+{
+	while (in->n > 0 && holding(c)) {
+		uint8_t ch = in->p[0];
+		bool taken = c->state == AT_NAME ? take_name(c, ch) : c->state == AT_SPACE ? take_space(c, ch) : take_id(c, ch);
+
+		if (taken) {
+			c->hold[c->nhold++] = ch;
+			*in = span_skip(*in, 1);
+		}
+	}
+}
+
+/* --- the rest of a field --- */
+
+/* The first line, its name none of ours: a field if a colon comes before anything that no name has. */
+static void
+first_octet(struct content *c, uint8_t ch)
+{
+	if (ch == ':') {
+		c->first = false;
+		c->state = AT_KEPT;
+	} else if (blank(ch)) {
+		c->state = AT_FIRST_SPACE;
+	} else if (c->state == AT_FIRST_SPACE || ch <= ' ' || ch >= 0x7f) {
+		c->state = AT_BODY;
+	}
+}
+
+/* Octets of ${s} up to its first LF, which counts, or all. */
+static size_t
+to_eol(struct span s)
+{
+	const uint8_t *lf = memchr(s.p, '\n', s.n);
+
+	return lf != NULL ? (size_t)(lf - s.p) + 1 : s.n;
+}
+
+/* Octets of ${s} that are kept before octets must be held, or the body begins. */
+static size_t
+pass(struct content *c, struct span s)
+{
+	size_t i = 0, n;
+
+	while (i < s.n && !holding(c) && c->state != AT_BODY) {
+		if (c->state == AT_KEPT) {
+			n = to_eol(span_skip(s, i));
+			if (c->collect)
+				collect(c, span_of(s.p + i, n));
+			i += n;
+			if (s.p[i - 1] == '\n')
+				c->state = AT_KEPT_EOL;
+		} else if (c->state == AT_KEPT_EOL) {
+			if (blank(s.p[i])) {
+				c->state = AT_KEPT;
+				continue;
+			}
+			if (c->collect)
+				note_delivered(c);
+			line_start(c);
+		} else {
+			first_octet(c, s.p[i++]);
+		}
+	}
+	return i;
+}
+
+static void
+skip_dropped(struct content *c, struct span *in)
+{
+	size_t n;
+
+	if (c->state == AT_DROPPED_EOL) {
+		if (blank(in->p[0]))
+			c->state = AT_DROPPED;
+		else
+			line_start(c);
+		return;
+	}
+	n = to_eol(*in);
+	if (in->p[n - 1] == '\n')
+		c->state = AT_DROPPED_EOL;
+	*in = span_skip(*in, n);
+}
+
+bool
+content_next(struct content *c, struct span *in, struct span *out)
+{
+	size_t n;
+
+	*out = (struct span){ NULL, 0 };
+	if (c->flush) {
+		c->nhold = 0;
+		c->flush = false;
+	}
+	while (in->n > 0 && out->n == 0) {
+		if (holding(c)) {
+			hold(c, in);
+			if (!holding(c) && c->nhold > 0) {
+				*out = span_of(c->hold, c->nhold);
+				c->flush = true;
+			}
+		} else if (c->state == AT_DROPPED || c->state == AT_DROPPED_EOL) {
+			skip_dropped(c, in);
+		} else {
+			n = c->state == AT_BODY ? in->n : pass(c, *in);
+			*out = span_head(*in, n);
+			*in = span_skip(*in, n);
+		}
+	}
+	return out->n > 0;
+}
+
+bool
+content_end(struct content *c, struct span *out)
+{
+	if (c->flush || (c->state == AT_ID && authserv_end(&c->scan) == AUTHSERV_OURS))
+		c->nhold = 0;
+	if (c->collect)
+		note_delivered(c);
+	*out = span_of(c->hold, c->nhold);
+	c->flush = true;
+	c->state = AT_BODY;
+	return out->n > 0;
+}
+
+unsigned
+content_received(const struct content *c)
+{
+	return c->received;
+}
+
+bool
+content_delivered_to(const struct content *c, struct span key)
+{
+	for (const struct delivered *d = c->delivered; d != NULL; d = d->next) {
+		struct span rest;
+
+		if (key.n < d->local.n || !span_caseeq(span_head(key, d->local.n), d->local))
+			continue;
+		rest = span_skip(key, d->local.n);
+		if (d->domain.n == 0 && rest.n == 0)
+			return true;
+		if (d->domain.n > 0 && rest.n > 0 && rest.p[0] == '@' && span_caseeq(span_skip(rest, 1), d->domain))
+			return true;
+	}
+	return false;
+}
