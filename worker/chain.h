@@ -29,6 +29,7 @@ struct chain {
 	}		 link[CHAIN_MAX];
 	unsigned	 n;
 	bool		 wants_body;	/* some handler has on_data */
+	uint32_t	 later_ms;	/* how long one may take; 0: CHAIN_LATER_MS */
 };
 
 /* One stage under way for one session; embedded in the session. */

@@ -49,7 +49,7 @@ session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply 
 	v = chain_ask(&s->w->chain, &s->run, s, &about, r);
 	if (v == V_LATER) {
 		s->wait = SESSION_HANDLER;
-		conn_deadline(&s->conn, CHAIN_LATER_MS);
+		conn_deadline(&s->conn, s->w->chain.later_ms != 0 ? s->w->chain.later_ms : CHAIN_LATER_MS);
 	}
 	return v;
 }

@@ -1,0 +1,210 @@
+/*
+ * chain: the order of asking, suspend and resume, and rights to answer that
+ * have passed.
+ */
+#include <errno.h>
+#include <pthread.h>
+
+#include "tests/unit/suite.h"
+#include "worker/asks.h"
+#include "worker/chain.h"
+
+static char order[64];
+static enum verdict says[3];
+static struct ask right[3];
+static struct loop *lp;
+static void *told_who;
+static enum verdict told_verdict;
+static unsigned told_count;
+
+static enum verdict
+call(unsigned i, struct ask a, struct reply *r)
+{
+	order[strlen(order)] = (char)('a' + i);
+	right[i] = a;
+	if (says[i] == V_REPLY)
+		reply_set(r, 550, ENH(5, 7, 1), "no", "handler %u says no", i);
+	return says[i];
+}
+
+#define HANDLER(i)										\
+	static enum verdict mail_##i(void *ctx, const struct session_view *s, struct txn *t,	\
+	    struct ask a, struct reply *r)							\
+	{											\
+		(void)ctx, (void)s, (void)t;							\
+		return call(i, a, r);								\
+	}											\
+	static const struct handler_ops ops_##i = { .abi = HANDLER_ABI, .name = "h" #i, .on_mail_from = mail_##i };
+HANDLER(0)
+HANDLER(1)
+HANDLER(2)
+
+static void
+told(void *who, enum verdict v, const struct reply *r)
+{
+	(void)r;
+	told_who = who;
+	told_verdict = v;
+	told_count++;
+	loop_stop(lp);
+}
+
+static void
+setup(struct chain *c)
+{
+	static const struct handler_ops nothing = { .abi = HANDLER_ABI, .name = "nothing" };
+
+	*c = (struct chain){ .n = 0 };
+	memset(order, 0, sizeof(order));
+	says[0] = says[1] = says[2] = V_NEXT;
+	told_count = 0;
+	lp = loop_new();
+	ck_assert_ptr_nonnull(lp);
+	ck_assert_int_eq(asks_init(lp, told), 0);
+	ck_assert_int_eq(chain_add(c, &ops_0, NULL), 0);
+	ck_assert_int_eq(chain_add(c, &nothing, NULL), 0);
+	ck_assert_int_eq(chain_add(c, &ops_1, NULL), 0);
+	ck_assert_int_eq(chain_add(c, &ops_2, NULL), 0);
+}
+
+static void
+teardown(void)
+{
+	asks_fini();
+	loop_free(lp);
+}
+
+START_TEST(asks_in_order)
+{
+	struct chain c;
+	struct chain_run run;
+	struct chain_about about = { 0 };
+	struct reply r;
+	int me;
+
+	setup(&c);
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_NEXT);
+	ck_assert_str_eq(order, "abc");
+	/* A right that was not used has passed. */
+	ck_assert_int_eq(ask_answer(right[1], V_NEXT, NULL), -1);
+	ck_assert_int_eq(errno, ESTALE);
+	/* A stage nobody cares for asks nobody. */
+	chain_begin(&run, CHAIN_HELO);
+	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_NEXT);
+	ck_assert_str_eq(order, "abc");
+	teardown();
+}
+END_TEST
+
+START_TEST(reply_ends_it)
+{
+	struct chain c;
+	struct chain_run run;
+	struct chain_about about = { 0 };
+	struct reply r;
+	int me;
+
+	setup(&c);
+	says[1] = V_REPLY;
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_REPLY);
+	ck_assert_str_eq(order, "ab");
+	ck_assert_int_eq(r.code, 550);
+	ck_assert_str_eq(chain_name(&c, &run), "h1");
+	teardown();
+}
+END_TEST
+
+static void *
+answer_thread(void *arg)
+{
+	usleep(20000);
+	ask_answer(*(struct ask *)arg, V_NEXT, NULL);
+	return NULL;
+}
+
+START_TEST(later_resumes_behind)
+{
+	struct chain c;
+	struct chain_run run;
+	struct chain_about about = { 0 };
+	struct reply r;
+	pthread_t th;
+	int me;
+
+	setup(&c);
+	says[1] = V_LATER;
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_LATER);
+	ck_assert(run.waiting);
+	ck_assert_int_eq(pthread_create(&th, NULL, answer_thread, &right[1]), 0);
+	ck_assert_int_eq(loop_run(lp), 0);
+	pthread_join(th, NULL);
+	ck_assert_ptr_eq(told_who, &me);
+	ck_assert_int_eq(told_verdict, V_NEXT);
+	chain_answered(&run);
+	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_NEXT);
+	ck_assert_str_eq(order, "abc");
+	/* Twice is once. */
+	ck_assert_int_eq(ask_answer(right[1], V_NEXT, NULL), -1);
+	teardown();
+}
+END_TEST
+
+START_TEST(cancelled_is_not_told)
+{
+	struct chain c;
+	struct chain_run run;
+	struct chain_about about = { 0 };
+	struct reply r;
+	struct ask early;
+	int me, other;
+
+	setup(&c);
+	says[0] = V_LATER;
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_LATER);
+	early = right[0];
+	/* Answered, but the session gave up before the loop came to it: nobody is told, nor whoever has the slot now. */
+	ck_assert_int_eq(ask_answer(early, V_NEXT, NULL), 0);
+	chain_cancel(&run);
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &other, &about, &r), V_LATER);
+	ck_assert_uint_eq(right[0].slot, early.slot);
+	ck_assert_int_eq(ask_answer(right[0], V_REPLY, &r), 0);
+	ck_assert_int_eq(loop_run(lp), 0);
+	ck_assert_uint_eq(told_count, 1);
+	ck_assert_ptr_eq(told_who, &other);
+	teardown();
+}
+END_TEST
+
+START_TEST(other_abi_is_refused)
+{
+	static const struct handler_ops old = { .abi = HANDLER_ABI + 1, .name = "old" };
+	struct chain c = { .n = 0 };
+
+	ck_assert_int_eq(chain_add(&c, &old, NULL), -1);
+	ck_assert_int_eq(errno, EPROTO);
+	for (unsigned i = 0; i < CHAIN_MAX; i++)
+		ck_assert_int_eq(chain_add(&c, &ops_0, NULL), 0);
+	ck_assert_int_eq(chain_add(&c, &ops_0, NULL), -1);
+	ck_assert_int_eq(errno, E2BIG);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("chain");
+	TCase *t = tcase_create("chain");
+
+	tcase_add_test(t, asks_in_order);
+	tcase_add_test(t, reply_ends_it);
+	tcase_add_test(t, later_resumes_behind);
+	tcase_add_test(t, cancelled_is_not_told);
+	tcase_add_test(t, other_abi_is_refused);
+	suite_add_tcase(s, t);
+	return suite_run(s);
+}
