@@ -473,7 +473,7 @@ default_hostname(struct conf_parse *p)
 
 	if (gethostname(name, sizeof name - 1) != 0 || k == NULL ||
 	    k->set(p, k, name, &p->own->conf.hostname) != NULL)
-		mistakef(p, 0, "hostname is not set and this machine's name \"%.*s\" cannot serve; set it, e.g. "
+		mistakef(p, p->last_line, "hostname is not set and this machine's name \"%.*s\" cannot serve; set it, e.g. "
 		    "hostname = \"mx.example.org\"", shown(name), name);
 }
 
@@ -512,7 +512,7 @@ whole(struct conf_parse *p)
 	if (cf->workers == 0)
 		cf->workers = cpus();
 	if (p->nlistener == 0 && p->nmistake == 0 && p->nkept == 0)
-		mistake(p, 0, "there is no listener; write e.g. listener \"mx\" { address = {\"0.0.0.0:25\", \"[::]:25\"} }");
+		mistake(p, p->last_line, "there is no listener; write e.g. listener \"mx\" { address = {\"0.0.0.0:25\", \"[::]:25\"} }");
 	for (size_t i = 0; i < p->nlistener; i++)
 		if (p->listener[i].tls != CONF_TLS_NONE && p->ntls == 0 && conf_can[CONF_CAN_TLS].has)
 			mistakef(p, p->listener[i].line, "listener \"%s\" offers TLS, but there is no tls section with a "
@@ -539,18 +539,26 @@ tell(struct conf_parse *p, const char *file, conf_report *report, void *arg)
 
 		if (i > 0 && by_line(m, m - 1) == 0)
 			continue;
-		if (m->line > 0)
-			snprintf(line, sizeof line, "%s:%u: %s", file, m->line, m->text);
-		else
-			snprintf(line, sizeof line, "%s: %s", file, m->text);
+		snprintf(line, sizeof line, "%s:%u: %s", file, m->line > 0 ? m->line : 1, m->text);
 		report(arg, line);
 	}
 	if (p->cut) {
 		char line[CONF_PATH_MAX + 64];
 
-		snprintf(line, sizeof line, "%s: there are more mistakes than are shown", file);
+		snprintf(line, sizeof line, "%s:%u: there are more mistakes than are shown", file, p->last_line);
 		report(arg, line);
 	}
+}
+
+/* For what is missing from the file as a whole. */
+static unsigned
+last_line(const char *text, size_t n)
+{
+	unsigned line = 1;
+
+	for (size_t i = 0; i + 1 < n; i++)
+		line += text[i] == '\n';
+	return line;
 }
 
 int
@@ -565,8 +573,9 @@ conf_parse(const char *file, const char *text, size_t n, conf_report *report, vo
 		free(p);
 		return -1;
 	}
+	p->last_line = last_line(text, n);
 	if (n > CONF_TEXT_MAX)
-		mistakef(p, 0, "more than %d octets", CONF_TEXT_MAX);
+		mistakef(p, p->last_line, "more than %d octets", CONF_TEXT_MAX);
 	else
 		clean = conf_scan_clean(text, n, mistake, p);
 	if (clean != NULL && read_all(p, file, clean))

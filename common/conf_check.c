@@ -38,8 +38,8 @@ static void
 say(struct check *c, unsigned line, bool error, const char *fmt, ...)
 {
 	char text[LINE_MAX_];
-	int n = line > 0 ? snprintf(text, sizeof text, "%s:%u: ", c->cf->file, line) :
-			   snprintf(text, sizeof text, "%s: ", c->cf->file);
+	/* A default stands on no line; the message names what it is about. */
+	int n = snprintf(text, sizeof text, "%s:%u: ", c->cf->file, line > 0 ? line : 1);
 	va_list ap;
 
 	if (n < 0 || (size_t)n >= sizeof text)
@@ -179,9 +179,10 @@ as_user(struct check *c, const struct passwd *pw)
 		fclose(from);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
-		c->failed = true;
-	if (c->failed && told == 0)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
+		return;
+	c->failed = true;
+	if (told == 0)
 		say(c, 0, true, "cannot check as %s: the child that asks has died", c->who);
 }
 

@@ -176,30 +176,6 @@ octets_ok(struct scan *sc)
 		bad(sc, "not UTF-8");
 }
 
-char *
-conf_scan_clean(const char *text, size_t n, conf_complain *complain, void *arg)
-{
-	struct scan sc = { .n = n, .line = 1, .complain = complain, .arg = arg };
-
-	sc.s = malloc(n + 1);
-	if (sc.s == NULL) {
-		complain(arg, 0, "out of memory");
-		return NULL;
-	}
-	if (n > 0)
-		memcpy(sc.s, text, n);
-	sc.s[n] = '\0';
-	octets_ok(&sc);
-	if (!sc.bad) {
-		sc.line = 1;
-		scan(&sc);
-	}
-	if (!sc.bad)
-		return sc.s;
-	free(sc.s);
-	return NULL;
-}
-
 /* --- tokens of a clean text --- */
 
 struct tok {
@@ -238,6 +214,58 @@ token(const char *s, size_t *i, unsigned *line)
 	return t;
 }
 
+/*
+ * What libconfuse takes without a word: a section that the file's end leaves
+ * open, and a next line's first word as the value of a key without one.
+ */
+static void
+structure(struct scan *sc)
+{
+	size_t i = 0, depth = 0;
+	unsigned line = 1, opened = 0;
+	struct tok prev = { .kind = '\0' }, t;
+
+	while ((t = token(sc->s, &i, &line)).kind != '\0') {
+		sc->line = prev.line;
+		if (prev.kind == '=' && t.kind == 'w' && t.line != prev.line)
+			bad(sc, "there is no value behind \"=\"");
+		if (t.kind == '{' && depth++ == 0)
+			opened = t.line;
+		else if (t.kind == '}' && depth > 0)
+			depth--;
+		prev = t;
+	}
+	sc->line = opened;
+	if (depth > 0)
+		bad(sc, "what \"{\" opens here is not closed: a \"}\" is missing");
+}
+
+char *
+conf_scan_clean(const char *text, size_t n, conf_complain *complain, void *arg)
+{
+	struct scan sc = { .n = n, .line = 1, .complain = complain, .arg = arg };
+
+	sc.s = malloc(n + 1);
+	if (sc.s == NULL) {
+		complain(arg, 0, "out of memory");
+		return NULL;
+	}
+	if (n > 0)
+		memcpy(sc.s, text, n);
+	sc.s[n] = '\0';
+	octets_ok(&sc);
+	if (!sc.bad) {
+		sc.line = 1;
+		scan(&sc);
+	}
+	if (!sc.bad)
+		structure(&sc);
+	if (!sc.bad)
+		return sc.s;
+	free(sc.s);
+	return NULL;
+}
+
 char *
 conf_scan_finish(const char *clean, unsigned **open, size_t *nopen)
 {
@@ -274,7 +302,9 @@ conf_scan_finish(const char *clean, unsigned **open, size_t *nopen)
 	}
 	memcpy(out + len, clean + from, n - from);
 	len += n - from;
-	out[len++] = '\n';
+	/* fmemopen(3) may refuse an empty text. */
+	if (len == 0)
+		out[len++] = ' ';
 	out[len] = '\0';
 	return out;
 }

@@ -1,0 +1,727 @@
+/*
+ * conf: values, defaults, every mistake with its line.
+ * The broken configs stand in tests/conf/bad, what is said of each in
+ * tests/conf/expected.txt, to the letter.
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "common/conf.h"
+#include "common/conf_priv.h"
+#include "common/log.h"
+#include "tests/unit/suite.h"
+
+#define BAD "tests/conf/bad"
+
+/* Reports, a line each. */
+struct told {
+	char	text[64 << 10];
+	size_t	n, lines;
+};
+
+static void
+take(void *arg, const char *line)
+{
+	struct told *t = arg;
+	int n = snprintf(t->text + t->n, sizeof t->text - t->n, "%s\n", line);
+
+	ck_assert(n > 0 && (size_t)n < sizeof t->text - t->n);
+	t->n += (size_t)n;
+	t->lines++;
+}
+
+static struct told told;
+
+/* Parse ${text}, which ends on a guard page; NULL when it was refused. */
+static struct conf *
+parse(const char *text)
+{
+	struct conf *cf = NULL;
+	struct span s = guarded_str(text);
+	int rc;
+
+	memset(&told, 0, sizeof told);
+	rc = conf_parse("x.conf", (const char *)s.p, s.n, take, &told, &cf);
+	ck_assert_int_eq(rc, cf != NULL ? 0 : -1);
+	ck_assert_msg((rc == 0) == (told.lines == 0), "%d with: %s", rc, told.text);
+	return cf;
+}
+
+/* The same for what must be right. */
+static struct conf *
+good(const char *text)
+{
+	struct conf *cf = parse(text);
+
+	ck_assert_msg(cf != NULL, "%s", told.text);
+	return cf;
+}
+
+#define HOST "hostname = \"mx.example.org\"\n"
+#define MX "listener \"mx\" { address = \"127.0.0.1:2525\" }\n"
+
+START_TEST(defaults)
+{
+	struct conf *cf = good(HOST MX);
+
+	ck_assert_str_eq(cf->file, "x.conf");
+	ck_assert_str_eq(cf->hostname, "mx.example.org");
+	ck_assert_str_eq(cf->user, "letterplate");
+	ck_assert_uint_ge(cf->workers, 1);
+	ck_assert_uint_le(cf->workers, CONF_WORKERS_MAX);
+	ck_assert_str_eq(cf->state_dir, "/run/letterplate");
+	ck_assert_str_eq(cf->directory, "/var/lib/letterplate");
+	ck_assert_uint_eq(cf->message_size_limit, 25 << 20);
+	ck_assert_uint_eq(cf->recipient_limit, 1000);
+	ck_assert_str_eq(cf->recipient_delimiters, "+");
+	ck_assert_str_eq(cf->postmaster, "");
+	ck_assert(!cf->dsn);
+	ck_assert_str_eq(cf->dsn_relay, "");
+	ck_assert_uint_eq(cf->greeting_delay_ms, 0);
+	ck_assert_uint_eq(cf->nlistener, 1);
+	ck_assert_uint_eq(cf->listener[0].naddress, 1);
+	ck_assert_str_eq(cf->listener[0].name, "mx");
+	ck_assert_uint_eq(cf->listener[0].line, 2);
+	ck_assert_int_eq(cf->listener[0].protocol, CONF_SMTP);
+	ck_assert_int_eq(cf->listener[0].tls, CONF_TLS_NONE);
+	ck_assert_uint_eq(cf->listener[0].bare_newline_from.n, 0);
+	ck_assert_uint_eq(cf->ntls, 0);
+	ck_assert_uint_eq(cf->timeouts.command_ms, 5 * 60 * 1000);
+	ck_assert_uint_eq(cf->timeouts.data_ms, 10 * 60 * 1000);
+	ck_assert_uint_eq(cf->timeouts.handshake_ms, 30 * 1000);
+	ck_assert_uint_eq(cf->timeouts.drain_ms, 30 * 1000);
+	ck_assert_uint_eq(cf->limits.connections, 0);
+	ck_assert_uint_eq(cf->limits.connections_per_ip, 50);
+	ck_assert_uint_eq(cf->limits.errors, 20);
+	ck_assert_str_eq(cf->store.kind, "maildir");
+	ck_assert_str_eq(cf->store.path, "/var/mail/letterplate");
+	ck_assert(cf->store.delivered_to);
+	ck_assert_int_eq(cf->log.format, CONF_LOG_LOGFMT);
+	ck_assert_int_eq(cf->log.level, LOG_L_INFO);
+	conf_free(cf);
+}
+END_TEST
+
+START_TEST(every_key)
+{
+	struct conf *cf = good("# a comment\n"
+	    "hostname = \"MX.Example.ORG\"\t// another\n"
+	    "user = mail workers = 64\n"
+	    "state_dir = \"/tmp/with \\\"quotes\\\" and \\\\\"\n"
+	    "directory = '/tmp/d'\n"
+	    "message_size_limit = \"1GiB\" recipient_limit = 100\n"
+	    "recipient_delimiters = \"+-\"\n"
+	    "postmaster = \"Alice@Example.ORG\"\n"
+	    "dsn = no dsn_relay = \"\" greeting_delay = \"1500ms\"\n"
+	    "/* over\n lines { \" ' */\n"
+	    "listener \"one\" {\n address = {\"0.0.0.0:25\", \"[::]:25\"}\n protocol = \"smtp\" tls = none\n"
+	    " proxy_from = {} xclient_from = {} bare_newline_from = {\"10.0.0.0/8\", \"2001:db8::/32\", \"::1\"}\n}\n"
+	    "listener two { address = \"unix:/run/x\" protocol = lmtp }\n"
+	    "timeouts { command = \"1s\" data = \"2m\" handshake = \"250ms\" drain = \"1h\" }\n"
+	    "limits { connections = 10000 connections_per_ip = 0 errors = 1 }\n"
+	    "store \"maildir\" { path = \"/tmp/m\" delivered_to = no }\n"
+	    "log { format = \"json\" level = \"debug\" }");
+	const struct conf_listener *l = cf->listener;
+
+	ck_assert_str_eq(cf->hostname, "mx.example.org");
+	ck_assert_str_eq(cf->user, "mail");
+	ck_assert_uint_eq(cf->workers, 64);
+	ck_assert_str_eq(cf->state_dir, "/tmp/with \"quotes\" and \\");
+	ck_assert_str_eq(cf->directory, "/tmp/d");
+	ck_assert_uint_eq(cf->message_size_limit, 1 << 30);
+	ck_assert_uint_eq(cf->recipient_limit, 100);
+	ck_assert_str_eq(cf->recipient_delimiters, "+-");
+	ck_assert_str_eq(cf->postmaster, "alice@example.org");
+	ck_assert_uint_eq(cf->greeting_delay_ms, 1500);
+	ck_assert_uint_eq(cf->nlistener, 2);
+	ck_assert_uint_eq(l[0].naddress, 2);
+	ck_assert_str_eq(l[0].address[1].text, "[::]:25");
+	ck_assert_uint_eq(l[0].address[1].line, 13);
+	ck_assert_uint_eq(l[0].bare_newline_from.n, 3);
+	ck_assert_uint_eq(l[0].proxy_from.n, 0);
+	ck_assert_uint_eq(l[1].naddress, 1);
+	ck_assert_str_eq(l[1].name, "two");
+	ck_assert_str_eq(l[1].address[0].text, "unix:/run/x");
+	ck_assert_int_eq(l[1].protocol, CONF_LMTP);
+	ck_assert_uint_eq(l[1].bare_newline_from.n, 0);
+	ck_assert_uint_eq(cf->timeouts.command_ms, 1000);
+	ck_assert_uint_eq(cf->timeouts.data_ms, 120000);
+	ck_assert_uint_eq(cf->timeouts.handshake_ms, 250);
+	ck_assert_uint_eq(cf->timeouts.drain_ms, 3600000);
+	ck_assert_uint_eq(cf->limits.connections, 10000);
+	ck_assert_uint_eq(cf->limits.connections_per_ip, 0);
+	ck_assert_uint_eq(cf->limits.errors, 1);
+	ck_assert_str_eq(cf->store.path, "/tmp/m");
+	ck_assert(!cf->store.delivered_to);
+	ck_assert_int_eq(cf->log.format, CONF_LOG_JSON);
+	ck_assert_int_eq(cf->log.level, LOG_L_DEBUG);
+	ck_assert_uint_eq(conf_line(cf, "store", "path"), 20);
+	ck_assert_uint_eq(conf_line(cf, "", "workers"), 3);
+	conf_free(cf);
+}
+END_TEST
+
+START_TEST(hostname_has_a_default)
+{
+	char name[256] = "";
+	struct conf *cf = parse(MX);
+
+	/* A machine whose name is no domain name needs the key, and is told so. */
+	ck_assert_int_eq(gethostname(name, sizeof name - 1), 0);
+	if (cf != NULL)
+		ck_assert_int_eq(strcasecmp(cf->hostname, name), 0);
+	else
+		ck_assert_msg(strncmp(told.text, "x.conf:1: hostname is not set", 29) == 0, "%s", told.text);
+	conf_free(cf);
+}
+END_TEST
+
+/* --- the broken ones --- */
+
+static struct dirent **bad;
+static int nbad;
+
+static int
+is_conf(const struct dirent *e)
+{
+	return strstr(e->d_name, ".conf") != NULL;
+}
+
+/* What expected.txt says of ${name}. */
+static void
+expected(const char *name, struct told *out)
+{
+	FILE *f = fopen("tests/conf/expected.txt", "r");
+	char line[1024];
+	size_t n = strlen(name);
+
+	ck_assert(f != NULL);
+	while (fgets(line, sizeof line, f) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, name, n) == 0 && line[n] == ':')
+			take(out, line);
+	}
+	fclose(f);
+}
+
+START_TEST(broken)
+{
+	static struct told want;
+	struct conf *cf = NULL;
+	char path[512], *text;
+	size_t n;
+
+	memset(&told, 0, sizeof told);
+	memset(&want, 0, sizeof want);
+	expected(bad[_i]->d_name, &want);
+	ck_assert_msg(want.lines > 0, "expected.txt says nothing of %s", bad[_i]->d_name);
+	snprintf(path, sizeof path, BAD "/%s", bad[_i]->d_name);
+	ck_assert_int_eq(conf_read(path, &text, &n), 0);
+	ck_assert_int_eq(conf_parse(bad[_i]->d_name, text, n, take, &told, &cf), -1);
+	ck_assert_ptr_null(cf);
+	free(text);
+	ck_assert_str_eq(told.text, want.text);
+	/* Whatever the mistake was, the next parse (a reload) isn't touched by it. */
+	conf_free(good(HOST MX));
+}
+END_TEST
+
+START_TEST(nothing_in_expected_is_without_a_file)
+{
+	FILE *f = fopen("tests/conf/expected.txt", "r");
+	char line[1024], path[1200];
+
+	ck_assert(f != NULL);
+	ck_assert_int_ge(nbad, 60);
+	while (fgets(line, sizeof line, f) != NULL) {
+		snprintf(path, sizeof path, BAD "/%.*s", (int)strcspn(line, ":"), line);
+		ck_assert_msg(access(path, R_OK) == 0, "%s", path);
+	}
+	fclose(f);
+}
+END_TEST
+
+/* --- notations --- */
+
+static const struct {
+	const char	*text;
+	int		 rc;
+	uint64_t	 value;
+} sizes[] = {
+	{ "0B", 0, 0 }, { "1B", 0, 1 }, { "10KiB", 0, 10240 }, { "25MiB", 0, 26214400 }, { "2GiB", 0, 2147483648 },
+	{ "18446744073709551615B", 0, UINT64_MAX }, { "18446744073709551616B", -1, 0 },
+	{ "17179869184GiB", -1, 0 }, { "17179869183GiB", 0, 17179869183ULL << 30 }, { "", -1, 0 }, { "B", -1, 0 },
+	{ "1", -1, 0 }, { "1 B", -1, 0 }, { "1KB", -1, 0 }, { "1kib", -1, 0 }, { "-1B", -1, 0 }, { "+1B", -1, 0 },
+	{ "0x1B", -1, 0 }, { "1BB", -1, 0 }, { " 1B", -1, 0 }, { "1B ", -1, 0 }, { "1TiB", -1, 0 },
+};
+
+static const struct {
+	const char	*text;
+	int		 rc;
+	uint64_t	 value;
+} durations[] = {
+	{ "0s", 0, 0 }, { "500ms", 0, 500 }, { "30s", 0, 30000 }, { "5m", 0, 300000 }, { "1h", 0, 3600000 },
+	{ "1", -1, 0 }, { "", -1, 0 }, { "s", -1, 0 }, { "1min", -1, 0 }, { "1d", -1, 0 }, { "1.5s", -1, 0 },
+	{ "-1s", -1, 0 }, { "1S", -1, 0 }, { "99999999999999999999s", -1, 0 }, { "18446744073709551615h", -1, 0 },
+};
+
+START_TEST(size_and_duration)
+{
+	uint64_t v;
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		ck_assert_msg(conf_value_size(sizes[i].text, &v) == sizes[i].rc, "%s", sizes[i].text);
+		if (sizes[i].rc == 0)
+			ck_assert_uint_eq(v, sizes[i].value);
+	}
+	for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+		ck_assert_msg(conf_value_duration(durations[i].text, &v) == durations[i].rc, "%s", durations[i].text);
+		if (durations[i].rc == 0)
+			ck_assert_uint_eq(v, durations[i].value);
+	}
+}
+END_TEST
+
+START_TEST(words)
+{
+	unsigned v = 9;
+	bool b;
+
+	ck_assert_int_eq(conf_value_word("none", "none starttls", &v), 0);
+	ck_assert_uint_eq(v, 0);
+	ck_assert_int_eq(conf_value_word("starttls", "none starttls", &v), 0);
+	ck_assert_uint_eq(v, 1);
+	ck_assert_int_eq(conf_value_word("start", "none starttls", &v), -1);
+	ck_assert_int_eq(conf_value_word("none starttls", "none starttls", &v), -1);
+	ck_assert_int_eq(conf_value_word("", "none starttls", &v), -1);
+	ck_assert_int_eq(conf_value_word(" ", "none starttls", &v), -1);
+	ck_assert(conf_value_bool("yes", &b) == 0 && b);
+	ck_assert(conf_value_bool("no", &b) == 0 && !b);
+	ck_assert(conf_value_bool("on", &b) == 0 && b);
+	ck_assert(conf_value_bool("false", &b) == 0 && !b);
+	ck_assert_int_eq(conf_value_bool("Yes", &b), -1);
+	ck_assert_int_eq(conf_value_bool("1", &b), -1);
+	ck_assert_int_eq(conf_value_bool("", &b), -1);
+}
+END_TEST
+
+static const struct {
+	const char	*net, *addr;
+	bool		 in;
+} members[] = {
+	{ "10.0.0.0/8", "::ffff:10.255.255.255", true }, { "10.0.0.0/8", "::ffff:11.0.0.0", false },
+	{ "10.0.0.0/8", "::ffff:9.255.255.255", false }, { "0.0.0.0/0", "::ffff:255.255.255.255", true },
+	{ "0.0.0.0/0", "2001:db8::1", false }, { "::/0", "::ffff:1.2.3.4", true }, { "::/0", "ffff::", true },
+	{ "192.0.2.128/25", "::ffff:192.0.2.128", true }, { "192.0.2.128/25", "::ffff:192.0.2.127", false },
+	{ "192.0.2.1", "::ffff:192.0.2.1", true }, { "192.0.2.1", "::ffff:192.0.2.0", false },
+	{ "192.0.2.1/32", "::ffff:192.0.2.1", true }, { "2001:db8::/33", "2001:db8:7fff::", true },
+	{ "2001:db8::/33", "2001:db8:8000::", false }, { "::1/128", "::1", true }, { "::1", "::2", false },
+};
+
+START_TEST(network_members)
+{
+	struct conf_net net;
+	struct conf_nets nets = { &net, 1 }, none = { NULL, 0 };
+	uint8_t addr[16];
+
+	ck_assert_ptr_null(conf_value_net(members[_i].net, &net));
+	ck_assert_int_eq(inet_pton(AF_INET6, members[_i].addr, addr), 1);
+	ck_assert_msg(conf_nets_have(&nets, addr) == members[_i].in, "%s %s", members[_i].net, members[_i].addr);
+	ck_assert(!conf_nets_have(&none, addr));
+}
+END_TEST
+
+static const char *const no_nets[] = { "", "/", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/8/8",
+	"10.0.0.1/31", "10.0.0.0/ 8", "10.0.0/8", "::/129", "::1/127", "2001:db9::/31", "x", "10.0.0.0/8x",
+	"fe80::1%lo/64", "1111111111111111111111111111111111111111111111111111/8" };
+
+START_TEST(no_networks)
+{
+	struct conf_net net;
+
+	for (size_t i = 0; i < sizeof no_nets / sizeof *no_nets; i++)
+		ck_assert_msg(conf_value_net(no_nets[i], &net) != NULL, "\"%s\" was taken", no_nets[i]);
+}
+END_TEST
+
+START_TEST(addresses)
+{
+	struct conf_address a, b;
+	const struct sockaddr_in *sin = (const struct sockaddr_in *)&a.ss;
+	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)&a.ss;
+	const struct sockaddr_un *sun = (const struct sockaddr_un *)&a.ss;
+	char path[128] = "unix:/";
+
+	ck_assert_ptr_null(conf_value_address("127.0.0.1:25", &a));
+	ck_assert(a.ss.ss_family == AF_INET && ntohs(sin->sin_port) == 25 && a.len == sizeof *sin);
+	ck_assert_uint_eq(ntohl(sin->sin_addr.s_addr), INADDR_LOOPBACK);
+	ck_assert_ptr_null(conf_value_address("[2001:db8::1]:65535", &a));
+	ck_assert(a.ss.ss_family == AF_INET6 && ntohs(sin6->sin6_port) == 65535 && a.len == sizeof *sin6);
+	ck_assert_uint_eq(sin6->sin6_addr.s6_addr[15], 1);
+	memset(path + 6, 'x', 106);
+	ck_assert_ptr_null(conf_value_address(path, &a));
+	ck_assert_str_eq(sun->sun_path, path + 5);
+	ck_assert_uint_eq(a.len, offsetof(struct sockaddr_un, sun_path) + 108);
+	path[112] = 'x';
+	ck_assert_ptr_nonnull(conf_value_address(path, &a));
+
+	ck_assert_ptr_null(conf_value_address("0.0.0.0:25", &a));
+	ck_assert_ptr_null(conf_value_address("[::]:25", &b));
+	ck_assert_ptr_null(conf_value_clash(&a, &b));
+	ck_assert_ptr_null(conf_value_address("127.0.0.1:26", &b));
+	ck_assert_ptr_null(conf_value_clash(&a, &b));
+	ck_assert_ptr_null(conf_value_address("127.0.0.1:25", &b));
+	ck_assert_str_eq(conf_value_clash(&a, &b), "covers");
+	ck_assert_str_eq(conf_value_clash(&b, &a), "is covered by");
+}
+END_TEST
+
+/* --- the scanner --- */
+
+static void
+complain(void *arg, unsigned line, const char *why)
+{
+	(void)why;
+	*(unsigned *)arg = line;
+}
+
+static const struct {
+	const char	*in, *out;
+	unsigned	 open[4];
+	size_t		 nopen;
+} scans[] = {
+	{ "", " ", { 0 }, 0 },
+	{ "a = 1 # b", "a = 1    ", { 0 }, 0 },
+	{ "a /* x\n{ */ { b = {1,2} }", "a     \n     { b = {1,2} }", { 2 }, 1 },
+	{ "a = \"#/*//\" // c\n", "a = \"#/*//\"     \n", { 0 }, 0 },
+	{ "tls { } tls\n{\n} tls \"x\" { }", "tls \"\" { } tls \"\"\n{\n} tls \"x\" { }", { 1, 2, 3 }, 3 },
+	{ "a { tls { } }", "a { tls { } }", { 1 }, 1 },
+	{ "tls{}", "tls \"\"{}", { 1 }, 1 },
+	{ "tls = {1}", "tls = {1}", { 0 }, 0 },
+	{ "a = 'it is \\' quoted' b = \"\\\\\"", "a = 'it is \\' quoted' b = \"\\\\\"", { 0 }, 0 },
+};
+
+START_TEST(scanned)
+{
+	unsigned line = 0, *open;
+	size_t nopen;
+	struct span s = guarded_str(scans[_i].in);
+	char *clean = conf_scan_clean((const char *)s.p, s.n, complain, &line), *text;
+
+	ck_assert_msg(clean != NULL, "line %u", line);
+	ck_assert_uint_eq(strlen(clean), s.n);
+	text = conf_scan_finish(clean, &open, &nopen);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_str_eq(text, scans[_i].out);
+	ck_assert_uint_eq(nopen, scans[_i].nopen);
+	for (size_t i = 0; i < nopen; i++)
+		ck_assert_uint_eq(open[i], scans[_i].open[i]);
+	free(open);
+	free(text);
+	free(clean);
+}
+END_TEST
+
+static const struct {
+	const char	*in, *name;
+	unsigned	 line;
+	const char	*out;		/* NULL: not found */
+	bool		 section;
+} blanks[] = {
+	{ "a = 1 b = 2 c = 3", "b", 1, "a = 1       c = 3", false },
+	{ "b = 1\nb = {1,\n2} c = 3", "b", 2, "b = 1\n       \n   c = 3", false },
+	{ "a = b b { x { } } c = 3", "b", 1, "a = b             c = 3", true },
+	{ "a { b \"t\" { x = {1} } } c = 3", "b", 1, "a {                   } c = 3", true },
+	{ "a = 1 b c = 3", "b", 1, "a = 1   c = 3", false },
+	{ "a = {b, b} b = {", "b", 1, NULL, false },
+	{ "a = 1", "b", 1, NULL, false },
+	{ "a = 1", "a", 2, NULL, false },
+};
+
+START_TEST(blanked)
+{
+	char *text = strdup(blanks[_i].in);
+	bool section = false;
+	bool found = conf_scan_blank(text, blanks[_i].line, blanks[_i].name, &section);
+
+	if (blanks[_i].out != NULL) {
+		ck_assert(found);
+		ck_assert_str_eq(text, blanks[_i].out);
+		ck_assert(section == blanks[_i].section);
+	} else {
+		/* What is blanked of half a statement doesn't matter; that it ends does. */
+		ck_assert_uint_eq(strlen(text), strlen(blanks[_i].in));
+	}
+	free(text);
+}
+END_TEST
+
+/* --- conf_check --- */
+
+static char dir[64];
+
+static void
+make_dir(void)
+{
+	static const char *const sub[] = { "state", "directory", "mail" };
+
+	snprintf(dir, sizeof dir, "/tmp/lp-conf-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+	for (size_t i = 0; i < 3; i++) {
+		char path[128];
+
+		snprintf(path, sizeof path, "%s/%s", dir, sub[i]);
+		ck_assert_int_eq(mkdir(path, 0755), 0);
+		if (geteuid() == 0)
+			ck_assert_int_eq(chown(path, getpwnam("nobody")->pw_uid, (gid_t)-1), 0);
+	}
+}
+
+static void
+remove_dir(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof command, "rm -rf %s", dir);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static const char *
+in_dir(const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	return path;
+}
+
+/* A config that names ${dir}, with ${more} behind; what conf_check() answers stands in told. */
+static int
+check_conf(const char *more)
+{
+	char text[2048];
+	struct conf *cf;
+	int rc;
+
+	snprintf(text, sizeof text, HOST MX "user = nobody\nstate_dir = \"%s/state\"\ndirectory = \"%s/directory\"\n"
+	    "%s%s", dir, dir, strstr(more, "store") != NULL ? "" : "store \"maildir\" { path = \"/tmp\" }\n", more);
+	cf = good(text);
+	rc = conf_check(cf, take, &told);
+	conf_free(cf);
+	return rc;
+}
+
+static void
+touch(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+}
+
+START_TEST(check_good)
+{
+	touch(in_dir("directory/mailboxes.mdb"));
+	ck_assert_msg(check_conf("") == 0, "%s", told.text);
+	ck_assert_str_eq(told.text, "");
+}
+END_TEST
+
+START_TEST(check_no_snapshot_is_a_warning)
+{
+	ck_assert_msg(check_conf("") == 0, "%s", told.text);
+	ck_assert_msg(strncmp(told.text, "x.conf:5: warning: there is no \"", 32) == 0, "%s", told.text);
+}
+END_TEST
+
+START_TEST(check_missing_folders)
+{
+	char want[512], store[256];
+
+	ck_assert_int_eq(rmdir(in_dir("state")), 0);
+	ck_assert_int_eq(rmdir(in_dir("directory")), 0);
+	snprintf(store, sizeof store, "store \"maildir\" {\n path = \"%s/none\" }\n", dir);
+	ck_assert_int_eq(check_conf(store), -1);
+	ck_assert_uint_eq(told.lines, 3);
+	snprintf(want, sizeof want, "x.conf:4: state_dir \"%s/state\" does not exist", dir);
+	ck_assert_msg(strstr(told.text, want) != NULL, "%s", told.text);
+	snprintf(want, sizeof want, "x.conf:5: directory \"%s/directory\" does not exist", dir);
+	ck_assert_msg(strstr(told.text, want) != NULL, "%s", told.text);
+	snprintf(want, sizeof want, "x.conf:7: store path \"%s/none\" does not exist", dir);
+	ck_assert_msg(strstr(told.text, want) != NULL, "%s", told.text);
+}
+END_TEST
+
+START_TEST(check_file_as_folder)
+{
+	char store[256];
+
+	touch(in_dir("directory/mailboxes.mdb"));
+	snprintf(store, sizeof store, "store \"maildir\" { path = \"%s/directory/mailboxes.mdb\" }\n", dir);
+	ck_assert_int_eq(check_conf(store), -1);
+	ck_assert_msg(strstr(told.text, "is not a folder") != NULL && told.lines == 1, "%s", told.text);
+}
+END_TEST
+
+START_TEST(check_not_writable)
+{
+	char store[256];
+
+	touch(in_dir("directory/mailboxes.mdb"));
+	ck_assert_int_eq(chmod(in_dir("mail"), 0500), 0);
+	snprintf(store, sizeof store, "store \"maildir\" { path = \"%s/mail\" }\n", dir);
+	ck_assert_int_eq(check_conf(store), -1);
+	ck_assert_msg(strstr(told.text, "may not write in it: Permission denied") != NULL && told.lines == 1, "%s",
+	    told.text);
+	ck_assert_int_eq(chmod(in_dir("mail"), 0700), 0);
+	ck_assert_msg(check_conf(store) == 0, "%s", told.text);
+}
+END_TEST
+
+START_TEST(check_snapshot_not_readable)
+{
+	touch(in_dir("directory/mailboxes.mdb"));
+	ck_assert_int_eq(chmod(in_dir("directory/mailboxes.mdb"), 0), 0);
+	ck_assert_int_eq(check_conf(""), -1);
+	ck_assert_msg(strstr(told.text, "may not read it: Permission denied") != NULL, "%s", told.text);
+}
+END_TEST
+
+START_TEST(check_unix_socket_folder)
+{
+	touch(in_dir("directory/mailboxes.mdb"));
+	ck_assert_int_eq(check_conf("listener \"l\" {\n address = \"unix:/nonexistent/x\" }\n"), -1);
+	ck_assert_str_eq(told.text, "x.conf:8: the folder of a unix socket \"/nonexistent\" does not exist; create it "
+	    "and give it to this user\n");
+}
+END_TEST
+
+START_TEST(check_user)
+{
+	touch(in_dir("directory/mailboxes.mdb"));
+	if (geteuid() != 0) {
+		/* Then the user is of no interest. */
+		struct conf *cf = good(HOST MX "user = nosuchuser state_dir = \"/tmp\" directory = \"/tmp\"\n"
+		    "store \"maildir\" { path = \"/tmp\" }");
+
+		ck_assert_msg(conf_check(cf, take, &told) == 0, "%s", told.text);
+		conf_free(cf);
+		return;
+	}
+	for (int i = 0; i < 2; i++) {
+		struct conf *cf = good(i == 0 ? HOST MX "user = nosuchuser\nstate_dir = \"/tmp\"\n" :
+						HOST MX "user = root\nstate_dir = \"/tmp\"\n");
+
+		ck_assert_int_eq(conf_check(cf, take, &told), -1);
+		ck_assert_str_eq(told.text, i == 0 ?
+		    "x.conf:3: user \"nosuchuser\" does not exist; create it or set another\n" :
+		    "x.conf:3: user \"root\" is root; workers must not be: set another\n");
+		conf_free(cf);
+	}
+}
+END_TEST
+
+START_TEST(read_errors)
+{
+	char *text;
+	size_t n;
+	int fd;
+
+	ck_assert_int_eq(conf_read("/nonexistent", &text, &n), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	ck_assert_int_eq(conf_read(dir, &text, &n), -1);
+	ck_assert_int_eq(errno, EISDIR);
+	fd = open(in_dir("big"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, CONF_TEXT_MAX), 0);
+	ck_assert_int_eq(conf_read(in_dir("big"), &text, &n), 0);
+	ck_assert_uint_eq(n, CONF_TEXT_MAX);
+	free(text);
+	ck_assert_int_eq(ftruncate(fd, CONF_TEXT_MAX + 1), 0);
+	ck_assert_int_eq(conf_read(in_dir("big"), &text, &n), -1);
+	ck_assert_int_eq(errno, EFBIG);
+	close(fd);
+}
+END_TEST
+
+/* The manual names every key with its default. */
+START_TEST(manual)
+{
+	char *text, want[128];
+	size_t n;
+
+	ck_assert_int_eq(conf_read("man/letterplate.conf.5", &text, &n), 0);
+	text[n] = '\0';
+	for (size_t i = 0; i < conf_nkey; i++) {
+		const struct conf_key *k = &conf_key[i];
+		const char *at;
+
+		snprintf(want, sizeof want, "\n.It Ic %s ", k->name);
+		at = strstr(text, want);
+		ck_assert_msg(at != NULL, "%s is missing", k->name);
+		if (k->def != NULL && *k->def != '\0') {
+			snprintf(want, sizeof want, "Default: .Ql %s", k->def);
+			for (at = text; (at = strstr(at, "\n.It Ic ")) != NULL; at++) {
+				size_t len = strlen(k->name);
+				const char *end = strstr(at + 1, "\n.It Ic "), *def = strstr(at, "\nDefault: ");
+
+				if (strncmp(at + 8, k->name, len) != 0 || at[8 + len] != ' ')
+					continue;
+				ck_assert_msg(def != NULL && (end == NULL || def < end), "%s has no default", k->name);
+				snprintf(want, sizeof want, "%s", def + 10);
+				want[strcspn(want, "\n")] = '\0';
+				if (strcmp(want, k->def) == 0)
+					break;
+			}
+			ck_assert_msg(at != NULL, "%s: the default isn't %s", k->name, k->def);
+		}
+	}
+	free(text);
+}
+END_TEST
+
+#define LOOP(t, f, table) tcase_add_loop_test(t, f, 0, (int)(sizeof table / sizeof *table))
+
+int
+main(void)
+{
+	Suite *s = suite_create("conf");
+	TCase *t = tcase_create("parse"), *check = tcase_create("check");
+
+	nbad = scandir(BAD, &bad, is_conf, alphasort);
+	tcase_add_test(t, defaults);
+	tcase_add_test(t, every_key);
+	tcase_add_test(t, hostname_has_a_default);
+	tcase_add_loop_test(t, broken, 0, nbad > 0 ? nbad : 1);
+	tcase_add_test(t, nothing_in_expected_is_without_a_file);
+	tcase_add_test(t, size_and_duration);
+	tcase_add_test(t, words);
+	LOOP(t, network_members, members);
+	tcase_add_test(t, no_networks);
+	tcase_add_test(t, addresses);
+	LOOP(t, scanned, scans);
+	LOOP(t, blanked, blanks);
+	tcase_add_test(t, manual);
+	suite_add_tcase(s, t);
+	tcase_add_checked_fixture(check, make_dir, remove_dir);
+	tcase_add_test(check, check_good);
+	tcase_add_test(check, check_no_snapshot_is_a_warning);
+	tcase_add_test(check, check_missing_folders);
+	tcase_add_test(check, check_file_as_folder);
+	tcase_add_test(check, check_not_writable);
+	tcase_add_test(check, check_snapshot_not_readable);
+	tcase_add_test(check, check_unix_socket_folder);
+	tcase_add_test(check, check_user);
+	tcase_add_test(check, read_errors);
+	suite_add_tcase(s, check);
+	return suite_run(s);
+}
