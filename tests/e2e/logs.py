@@ -1,0 +1,93 @@
+#!/usr/bin/env -S python3 -B
+"""logs: a line a transaction and a line a session, with the ids that the client was told; nothing breaks a line."""
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from harness import check, equal, main, test
+from server import Server, wait_for
+
+ALICE = "alice@example.org"
+TEXT = b"Subject: x\r\n\r\nbody\r\n"
+FIELD = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^\s"=]*)(?: |$)')
+
+
+def logfmt(line):
+    fields, at = {}, 0
+    while at < len(line):
+        m = FIELD.match(line, at)
+        check(m, "not logfmt at octet %d: %r" % (at, line))
+        fields[m.group(1)] = json.loads(m.group(2)) if m.group(2).startswith('"') else m.group(2)
+        at = m.end()
+    return fields
+
+
+def lines(s, fmt):
+    return [json.loads(x) if fmt == "json" else logfmt(x) for x in s.log().splitlines()]
+
+
+def with_value(found, value):
+    return [f for f in found if value in map(str, f.values())]
+
+
+def talk(s):
+    """A session with an accepted and a refused message: (message's id, session's id)."""
+    c = s.client()
+    c.hello('we"ird\\name')
+    queued = c.message(ALICE, TEXT).is_(250).queued
+    c.cmd("MAIL FROM:<a@b.example>").is_(250)
+    session = c.cmd("RCPT TO:<nobody@example.org>").is_(550).session
+    c.cmd(b"NOOP \x1b[31m\xff").code
+    c.cmd("BOGUS event=forged\tlevel=error")
+    c.quit()
+    return queued, session
+
+
+def both(fmt):
+    with Server(log='format = "%s" level = "info"' % fmt) as s:
+        queued, session = talk(s)
+        check(queued and session, "ids: %r %r" % (queued, session))
+        wait_for(lambda: len(with_value(lines(s, fmt), session)) >= 2 and with_value(lines(s, fmt), queued),
+                 5, lambda: "ids %s, %s are not in the log:\n%s" % (queued, session, s.log()))
+        of_message = with_value(lines(s, fmt), queued)
+        equal(len(of_message), 1, "lines with the message's id")
+        check(session in of_message[0].values(), "the session's id is not in the message's line: %s" % of_message)
+        check("alice@example.org" in " ".join(map(str, of_message[0].values())), "no recipient: %s" % of_message)
+        for f in lines(s, fmt):
+            check(f.get("event") and f["event"] != "forged", "event: %s" % f)
+        s.stop()
+        for line in s.log().splitlines():
+            check(all(c >= " " for c in line), "a control octet in %r" % line)
+        lines(s, fmt)
+
+
+@test
+def logfmt_lines_carry_the_ids():
+    both("logfmt")
+
+
+@test
+def json_lines_carry_the_ids():
+    both("json")
+
+
+@test
+def level_warn_is_quiet():
+    with Server(log='format = "logfmt" level = "warn"') as s:
+        talk(s)
+        s.stop()
+        found = [f for f in lines(s, "logfmt") if f.get("level") not in ("warn", "error")]
+        equal(found, [], "lines below warn")
+
+
+@test
+def a_session_that_sends_nothing_has_a_line():
+    with Server() as s:
+        n = len(lines(s, "logfmt"))
+        s.client().close()
+        wait_for(lambda: len(lines(s, "logfmt")) > n, 5, "no line for a session without a command")
+
+
+main()

@@ -1,0 +1,165 @@
+#!/usr/bin/env -S python3 -B
+# check: timeout=180 alone
+"""server_crowd: ten thousand connections at once, and more than there are descriptors for."""
+import collections
+import os
+import resource
+import selectors
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from harness import Skip, check, equal, main, test
+from server import Server, wait_for
+
+TEXT = b"Subject: x\r\n\r\nbody\r\n"
+
+
+def connect_many(port, n, timeout=60.0):
+    """N connections from many addresses: (sockets, Counter of first reply codes)."""
+    sel, socks, codes = selectors.EpollSelector(), [], collections.Counter()
+    end = time.monotonic() + timeout
+    opened = 0
+    while len(socks) + sum(codes[c] for c in codes if c != 220) < n:
+        check(time.monotonic() < end, "after %d s only %s of %d were greeted" % (timeout, dict(codes), n))
+        while opened < n and opened - sum(codes.values()) < 1000:
+            k = socket.socket()
+            k.setblocking(False)
+            k.setsockopt(socket.IPPROTO_IP, 24, 1)      # IP_BIND_ADDRESS_NO_PORT
+            k.bind(("127.%d.%d.1" % (1 + opened // 200 // 250, opened // 200 % 250), 0))
+            k.connect_ex(("127.0.0.1", port))
+            sel.register(k, selectors.EVENT_READ)
+            opened += 1
+        for key, _ in sel.select(1.0):
+            k = key.fileobj
+            sel.unregister(k)
+            try:
+                first = k.recv(4096)
+            except OSError as e:
+                raise AssertionError("connection %d: %s" % (len(socks), e))
+            codes[int(first[:3] or 0)] += 1
+            if first.startswith(b"220"):
+                socks.append(k)
+            else:
+                k.close()
+    return socks, codes
+
+
+def need_descriptors(n):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < n:
+        raise Skip("needs %d descriptors, the hard limit is %d" % (n, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@test
+def ten_thousand_at_once():
+    need_descriptors(10500)
+    with Server(workers=2) as s:
+        began = time.monotonic()
+        socks, codes = connect_many(s.port, 10000)
+        print("# 10,000 greeted after %.1f s" % (time.monotonic() - began))
+        equal(dict(codes), {220: 10000}, "greetings")
+        s.seen[220] += 10000
+        wait_for(lambda: s.stats()["sessions"]["open"] == 10000, 5, lambda: "open: %s" % s.stats()["sessions"])
+        share = [w["sessions_open"] for w in s.stats()["workers"]] if "sessions_open" in s.stats()["workers"][0] else []
+        print("# sessions a worker: %s" % share)
+        c = s.client(timeout=10)
+        c.hello()
+        c.message("alice@example.org", TEXT).is_(250, "2.0.0")
+        for k in socks:
+            k.setblocking(True)
+            k.settimeout(20)
+            k.sendall(b"QUIT\r\n")
+        for k in socks:
+            check(k.recv(100).startswith(b"221 2.0.0"), "QUIT was not answered")
+            s.seen[221] += 1
+            k.close()
+        c.quit()
+        wait_for(lambda: s.stats()["sessions"]["open"] == 0, 10, "sessions stay open")
+
+
+@test
+def ten_thousand_that_vanish():
+    need_descriptors(10500)
+    with Server(workers=2) as s:
+        s.count = False
+        for k in connect_many(s.port, 10000)[0]:
+            k.close()
+        wait_for(lambda: s.stats()["sessions"]["open"] == 0, 20, "sessions stay open")
+        c = s.client(timeout=10)
+        c.hello()
+        c.message("alice@example.org", TEXT).is_(250, "2.0.0")
+        c.quit()
+
+
+@test
+def term_with_ten_thousand_idle():
+    need_descriptors(10500)
+    with Server(workers=2) as s:
+        s.count = False
+        socks = connect_many(s.port, 10000)[0]
+        began = time.monotonic()
+        equal(s.term(), 0, "status")
+        print("# stopped after %.1f s" % (time.monotonic() - began))
+        told = 0
+        for k in socks:
+            k.setblocking(True)
+            k.settimeout(10)
+            told += k.recv(200).startswith(b"421 4.3.2")
+            k.close()
+        equal(told, 10000, "told 421 4.3.2")
+
+
+def cpu_ticks(pids):
+    total = 0
+    for pid in pids:
+        with open("/proc/%d/stat" % pid) as f:
+            w = f.read().rpartition(")")[2].split()
+        total += int(w[11]) + int(w[12])
+    return total
+
+
+@test
+def no_descriptors_left():
+    """More clients than descriptors: those that are in are served, nobody spins, and it recovers by itself."""
+    s = Server(start=False, workers=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, soft), hard))
+    with s:
+        s.count = False
+        s.start()
+        for pid in s.workers():
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (100, 100))
+        socks = []
+        for i in range(150):
+            k = socket.create_connection(("127.0.0.1", s.port), 10)
+            k.settimeout(0.5)
+            socks.append(k)
+        first = []
+        for k in socks:
+            try:
+                first.append(k.recv(100)[:3])
+            except TimeoutError:
+                first.append(b"")
+            if first[-1] == b"":
+                break
+        served = first.count(b"220")
+        check(30 <= served < 100, "greeted: %d" % served)
+        before = cpu_ticks(s.workers())
+        time.sleep(2)
+        used = (cpu_ticks(s.workers()) - before) / os.sysconf("SC_CLK_TCK") / 2
+        check(used < 0.05, "%.0f %% of a CPU while descriptors are out" % (used * 100))
+        socks[0].sendall(b"NOOP\r\n")
+        check(socks[0].recv(100).startswith(b"250"), "a session that is in is not served")
+        for k in socks:
+            k.close()
+        wait_for(lambda: s.stats()["sessions"]["open"] == 0, 15, "sessions stay open")
+        c = s.client(timeout=10)
+        c.hello()
+        c.message("alice@example.org", TEXT).is_(250, "2.0.0")
+        c.quit()
+
+
+main()
