@@ -1,0 +1,210 @@
+/*
+ * txn: recipients in order, mailboxes without doubles, and a refused recipient
+ * that leaves nothing behind.
+ */
+#include "worker/smtp/txn.h"
+
+#include <errno.h>
+
+#include "tests/unit/suite.h"
+
+static struct arena arena;
+static struct txn *t;
+
+static void
+setup(void)
+{
+	arena_init(&arena, TXN_ARENA_FIRST, TXN_ARENA_MAX);
+	t = txn_new(&arena);
+	ck_assert_ptr_nonnull(t);
+}
+
+static void
+teardown(void)
+{
+	arena_reset(&arena);
+}
+
+static int
+deliver(struct rcpt *r, const char *key)
+{
+	return txn_deliver(t, r, guarded_str(key), guarded_str("dir"), span_of(NULL, 0), 7);
+}
+
+/* The keys of all targets, in order, with a space behind each. */
+static const char *
+keys(void)
+{
+	static char text[1000];
+	size_t n = 0, count = 0;
+
+	for (struct target *tg = t->targets; tg != NULL; tg = tg->next, count++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%.*s ", (int)tg->key.n, (const char *)tg->key.p);
+	text[n] = '\0';
+	ck_assert_uint_eq(count, t->ntargets);
+	ck_assert_ptr_null(*t->target_tail);
+	return text;
+}
+
+START_TEST(starts_empty)
+{
+	ck_assert_ptr_eq(t->arena, &arena);
+	ck_assert_uint_eq(t->nrcpt, 0);
+	ck_assert_ptr_null(t->rcpts);
+	ck_assert_ptr_eq(t->rcpt_tail, &t->rcpts);
+	ck_assert_str_eq(keys(), "");
+}
+END_TEST
+
+START_TEST(recipients_keep_their_order)
+{
+	struct rcpt *r[5];
+
+	for (int i = 0; i < 5; i++) {
+		r[i] = txn_rcpt_new(t);
+		ck_assert_ptr_nonnull(r[i]);
+		if (i != 2)
+			txn_rcpt_accept(t, r[i]);
+	}
+	ck_assert_uint_eq(t->nrcpt, 4);
+	ck_assert_ptr_eq(t->rcpts, r[0]);
+	ck_assert_ptr_eq(r[0]->next, r[1]);
+	ck_assert_ptr_eq(r[1]->next, r[3]);
+	ck_assert_ptr_eq(r[3]->next, r[4]);
+	ck_assert_ptr_null(r[4]->next);
+}
+END_TEST
+
+START_TEST(mailboxes_are_shared)
+{
+	struct rcpt *a = txn_rcpt_new(t), *b = txn_rcpt_new(t);
+
+	ck_assert_int_eq(deliver(a, "x@d"), 0);
+	ck_assert_int_eq(deliver(a, "y@d"), 0);
+	ck_assert_int_eq(deliver(a, "x@d"), 0);
+	ck_assert_uint_eq(a->ntargets, 2);
+	txn_rcpt_accept(t, a);
+	ck_assert_int_eq(deliver(b, "y@d"), 0);
+	ck_assert_int_eq(deliver(b, "z@d"), 0);
+	txn_rcpt_accept(t, b);
+	ck_assert_str_eq(keys(), "x@d y@d z@d ");
+	ck_assert_uint_eq(b->ntargets, 2);
+	ck_assert_ptr_eq(t->targets->next->rcpt, a);
+	ck_assert_ptr_eq(t->targets->next->next->rcpt, b);
+	ck_assert_uint_eq(t->targets->quota, 7);
+	ck_assert(span_eq(t->targets->dir, SPAN("dir")));
+	ck_assert_uint_eq(t->targets->folder.n, 0);
+}
+END_TEST
+
+/* The same hash, another key: FNV-1a gives both of each pair the same 32 bits. */
+START_TEST(keys_count_and_not_their_hashes)
+{
+	struct rcpt *r = txn_rcpt_new(t);
+
+	ck_assert_int_eq(deliver(r, "costarring"), 0);
+	ck_assert_int_eq(deliver(r, "liquid"), 0);
+	ck_assert_uint_eq(t->targets->hash, t->targets->next->hash);
+	ck_assert_int_eq(deliver(r, "declinate"), 0);
+	ck_assert_int_eq(deliver(r, "macallums"), 0);
+	ck_assert_str_eq(keys(), "costarring liquid declinate macallums ");
+}
+END_TEST
+
+START_TEST(a_refused_recipient_leaves_nothing)
+{
+	struct rcpt *a = txn_rcpt_new(t), *b = txn_rcpt_new(t), *c = txn_rcpt_new(t);
+
+	deliver(a, "x@d");
+	deliver(a, "y@d");
+	txn_rcpt_accept(t, a);
+	deliver(b, "v@d");
+	deliver(b, "y@d");
+	deliver(b, "w@d");
+	txn_undeliver(t, b);
+	ck_assert_uint_eq(b->ntargets, 0);
+	ck_assert_ptr_null(b->targets);
+	ck_assert_str_eq(keys(), "x@d y@d ");
+	deliver(c, "w@d");
+	txn_rcpt_accept(t, c);
+	ck_assert_str_eq(keys(), "x@d y@d w@d ");
+	ck_assert_ptr_eq(t->targets->next->next->rcpt, c);
+	txn_undeliver(t, b);	/* twice is no harm */
+	ck_assert_str_eq(keys(), "x@d y@d w@d ");
+}
+END_TEST
+
+START_TEST(the_only_recipient_refused)
+{
+	struct rcpt *a = txn_rcpt_new(t);
+
+	deliver(a, "x@d");
+	txn_undeliver(t, a);
+	ck_assert_str_eq(keys(), "");
+	ck_assert_ptr_eq(t->target_tail, &t->targets);
+}
+END_TEST
+
+START_TEST(not_more_than_its_targets)
+{
+	struct rcpt *r = txn_rcpt_new(t);
+	char key[32];
+
+	for (int i = 0; i < TXN_TARGETS_MAX; i++) {
+		snprintf(key, sizeof(key), "%d@d", i);
+		if (txn_deliver(t, r, span_str(key), SPAN("d/x"), span_of(NULL, 0), 0) != 0)
+			ck_abort_msg("%d", i);
+	}
+	errno = 0;
+	ck_assert_int_eq(deliver(r, "one-more@d"), -1);
+	ck_assert_int_eq(errno, E2BIG);
+	ck_assert_uint_eq(t->ntargets, TXN_TARGETS_MAX);
+	ck_assert_uint_eq(r->ntargets, TXN_TARGETS_MAX);
+	ck_assert_int_eq(deliver(r, "0@d"), 0);
+}
+END_TEST
+
+START_TEST(out_of_memory_changes_nothing)
+{
+	for (size_t limit = sizeof(struct txn) + 64; limit < 1400; limit += 8) {
+		struct arena small;
+		struct txn *u;
+		struct rcpt *r;
+
+		arena_init(&small, 64, limit);
+		u = txn_new(&small);
+		r = u != NULL ? txn_rcpt_new(u) : NULL;
+		if (r != NULL) {
+			int rc = txn_deliver(u, r, SPAN("key@d"), SPAN("d/key"), SPAN("folder"), 0);
+
+			ck_assert_int_eq(u->ntargets, rc == 0 ? 1 : 0);
+			ck_assert_int_eq(r->ntargets, rc == 0 ? 1 : 0);
+			ck_assert_int_eq(u->targets != NULL, rc == 0);
+			ck_assert_int_eq(r->targets != NULL, rc == 0);
+			ck_assert(rc == 0 || errno == ENOMEM);
+			ck_assert(rc != 0 || span_eq(u->targets->folder, SPAN("folder")));
+		}
+		ck_assert(r != NULL || limit < 1300);
+		arena_reset(&small);
+	}
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("txn");
+	TCase *tc = tcase_create("txn");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, starts_empty);
+	tcase_add_test(tc, recipients_keep_their_order);
+	tcase_add_test(tc, mailboxes_are_shared);
+	tcase_add_test(tc, keys_count_and_not_their_hashes);
+	tcase_add_test(tc, a_refused_recipient_leaves_nothing);
+	tcase_add_test(tc, the_only_recipient_refused);
+	tcase_add_test(tc, not_more_than_its_targets);
+	tcase_add_test(tc, out_of_memory_changes_nothing);
+	suite_add_tcase(s, tc);
+	return suite_run(s);
+}
