@@ -87,10 +87,14 @@ format_time(uint64_t unix_s, char out[FORMAT_MAX])
 const char *
 format_rate(double per_s, char out[FORMAT_MAX])
 {
+	char whole[FORMAT_MAX];
+
 	if (per_s <= 0)
 		memcpy(out, "-", sizeof("-"));
-	else
+	else if (per_s < 999.5)
 		figures(per_s, "/s", out);
+	else
+		snprintf(out, FORMAT_MAX, "%.40s /s", format_count((uint64_t)per_s, whole));
 	return out;
 }
 

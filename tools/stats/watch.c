@@ -31,7 +31,8 @@ struct watch {
 	bool have_last;
 };
 
-static const char screen_on[] = "\033[?1049h\033[?25l", screen_off[] = "\033[?25h\033[?1049l";
+/* The second screen, no cursor, no line wrapped. */
+static const char screen_on[] = "\033[?1049h\033[?25l\033[?7l", screen_off[] = "\033[?7h\033[?25h\033[?1049l";
 
 static int
 begin(struct watch *w)
