@@ -37,6 +37,7 @@ struct conf_mistake {
 struct conf_parse {
 	struct conf_own		*own;
 	unsigned		 line;			/* of the value being set */
+	unsigned		 last_line;		/* of the file */
 	char			 why[CONF_WHY_MAX];	/* complaint of a setter */
 	struct conf_mistake	*mistake;		/* of this pass, CONF_REPORTS_MAX of them and room for kept */
 	size_t			 nmistake;
