@@ -6,13 +6,13 @@
  */
 #include "worker/accept.h"
 
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +71,7 @@ accept_exhausted(struct listener *ls)
 	fd = accept4(ls->src.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd != -1)
 		accept_refuse(ls->w, fd);
-	accepting.spare = eventfd(0, EFD_CLOEXEC);
+	accepting.spare = fcntl(ls->src.fd, F_DUPFD_CLOEXEC, 0);
 	accept_rest(ls);
 }
 
@@ -126,7 +126,7 @@ accept_start(struct worker *w, const int *fds, size_t n)
 	int one = 1;
 
 	accepting.listener = calloc(n, sizeof(*accepting.listener));
-	accepting.spare = eventfd(0, EFD_CLOEXEC);
+	accepting.spare = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
 	if (accepting.listener == NULL || accepting.spare == -1)
 		return -1;
 	for (size_t i = 0; i < w->conf->nlistener; i++)
@@ -148,10 +148,13 @@ accept_start(struct worker *w, const int *fds, size_t n)
 	return 0;
 }
 
-/* The listeners themselves stay: sessions point to them. */
+/* The listeners themselves stay: sessions point to them.  The spare descriptor goes too: it holds a socket open. */
 void
 accept_stop(void)
 {
+	if (accepting.spare != -1)
+		close(accepting.spare);
+	accepting.spare = -1;
 	for (size_t i = 0; i < accepting.n; i++) {
 		struct listener *ls = &accepting.listener[i];
 

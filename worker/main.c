@@ -180,7 +180,7 @@ main_inside(void)
 		main_fail(EX_CANTCREAT);
 	me.limits = (struct limits){ me.conf, w->conns };
 	me.recipients = recipients_new(me.conf, w->stats);
-	if (me.recipients == NULL || chain_add(&w->chain, &limits_ops, &me.limits) != 0 ||
+	if (asks_init(w->loop, session_told) != 0 || me.recipients == NULL || chain_add(&w->chain, &limits_ops, &me.limits) != 0 ||
 	    chain_add(&w->chain, &recipients_ops, me.recipients) != 0)
 		main_fail(EX_OSERR);
 }
@@ -225,8 +225,7 @@ main_loop(void)
 		fds[i] = IPC_FD_LISTEN + (int)i;
 	me.pool_src = (struct loop_src){ iopool_fd(me.pool), main_reap };
 	me.second.fire = main_second;
-	if (asks_init(w->loop, session_told) != 0 || loop_watch_level(w->loop, &me.pool_src, false) != 0 ||
-	    accept_start(w, fds, me.args.nlisten) != 0) {
+	if (loop_watch_level(w->loop, &me.pool_src, false) != 0 || accept_start(w, fds, me.args.nlisten) != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot watch descriptors: %s", strerror(errno));
 		main_fail(EX_OSERR);
 	}
