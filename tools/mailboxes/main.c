@@ -1,0 +1,223 @@
+/*
+ * letterplate-mailboxes: makes, changes and shows the mailbox directory.
+ * Here is the command line alone; each command is a job in a file of its own.
+ * Manual: letterplate-mailboxes(8).
+ */
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <bsd/stdlib.h>
+
+#include "common/entry.h"
+#include "common/version.h"
+#include "tools/mailboxes/tool.h"
+
+struct args {
+	char		**v;
+	int		  n;
+};
+
+struct command {
+	const char	*name, *usage;
+	int		 min, max;	/* arguments; max -1: any number */
+	int		(*run)(struct tool *t, const struct command *c, struct args *a);
+};
+
+static int
+print_usage(FILE *f)
+{
+	fputs("usage: letterplate-mailboxes -d DIR COMMAND\n"
+	    "  load FILE|- [--dry-run] [--diff] [--max-shrink PERCENT]\n"
+	    "                        make the list in FILE the directory\n"
+	    "  add ADDR [KEY=VALUE...]\n"
+	    "                        add or replace an entry: quota=2GiB, alias=a@b,c@d,\n"
+	    "                        reject=\"550 5.1.6 text\", defer=\"450 4.2.1 text\", domain-alias=b\n"
+	    "  remove ADDR           take an entry out\n"
+	    "  list                  print all entries, as a list that load takes\n"
+	    "  show ADDR [--delimiters CHARS] [--postmaster ADDR] [--hostname NAME]\n"
+	    "                        how an address resolves, step by step\n"
+	    "  info                  how many entries, and since when\n"
+	    "  rollback              go back to the directory before the last change\n"
+	    "options: -d DIR the directory's folder, -h this help, -V the version\n"
+	    "ADDR is local@domain, or @domain for the entry of a whole domain.\n", f);
+	return f == stdout ? EX_OK : EX_USAGE;
+}
+
+static int
+usage_of(const struct command *c)
+{
+	fprintf(stderr, "usage: letterplate-mailboxes -d DIR %s\n", c->usage);
+	return EX_USAGE;
+}
+
+/* --- commands --- */
+
+static int
+run_load(struct tool *t, const struct command *c, struct args *a)
+{
+	static const struct option options[] = {
+		{ "dry-run", no_argument, NULL, 'n' }, { "diff", no_argument, NULL, 'f' },
+		{ "max-shrink", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 }
+	};
+	struct tool_load o = { .max_shrink = -1 };
+	const char *bad;
+	int opt;
+
+	optind = 0;
+	while ((opt = getopt_long(a->n, a->v, "", options, NULL)) != -1) {
+		if (opt == 'n')
+			o.dry_run = true;
+		else if (opt == 'f')
+			o.diff = true;
+		else if (opt == 's') {
+			o.max_shrink = (int)strtonum(optarg, 0, 100, &bad);
+			if (bad != NULL) {
+				warnx("--max-shrink %s: write a percentage from 0 to 100", optarg);
+				return EX_USAGE;
+			}
+		} else
+			return usage_of(c);
+	}
+	if (a->n - optind != 1)
+		return usage_of(c);
+	o.file = a->v[optind];
+	return tool_load(t, &o);
+}
+
+static int
+run_show(struct tool *t, const struct command *c, struct args *a)
+{
+	static const struct option options[] = {
+		{ "delimiters", required_argument, NULL, 'd' }, { "postmaster", required_argument, NULL, 'p' },
+		{ "hostname", required_argument, NULL, 'h' }, { NULL, 0, NULL, 0 }
+	};
+	char postmaster[NORM_KEY_MAX + 1], err[256];
+	size_t n;
+	int opt;
+
+	optind = 0;
+	while ((opt = getopt_long(a->n, a->v, "", options, NULL)) != -1) {
+		if (opt == 'd')
+			t->rc.delimiters = optarg;
+		else if (opt == 'p') {
+			if (entry_key(span_str(optarg), postmaster, &n, err, sizeof(err)) != 0) {
+				warnx("--postmaster: %s", err);
+				return EX_USAGE;
+			}
+			postmaster[n] = '\0';
+			t->rc.postmaster = postmaster;
+		}
+		else if (opt == 'h')
+			t->rc.hostname = optarg;
+		else
+			return usage_of(c);
+	}
+	return a->n - optind == 1 ? tool_show(t, a->v[optind]) : usage_of(c);
+}
+
+static int
+run_add(struct tool *t, const struct command *c, struct args *a)
+{
+	(void)c;
+	return tool_add(t, a->v + 1, a->n - 1);
+}
+
+static int
+run_remove(struct tool *t, const struct command *c, struct args *a)
+{
+	(void)c;
+	return tool_remove(t, a->v[1]);
+}
+
+static int
+run_list(struct tool *t, const struct command *c, struct args *a)
+{
+	(void)c;
+	(void)a;
+	return tool_list(t);
+}
+
+static int
+run_info(struct tool *t, const struct command *c, struct args *a)
+{
+	(void)c;
+	(void)a;
+	return tool_info(t);
+}
+
+static int
+run_rollback(struct tool *t, const struct command *c, struct args *a)
+{
+	(void)c;
+	(void)a;
+	return tool_rollback(t);
+}
+
+static const struct command commands[] = {
+	{ "load", "load FILE|- [--dry-run] [--diff] [--max-shrink PERCENT]", 1, -1, run_load },
+	{ "add", "add ADDR [KEY=VALUE...]", 1, -1, run_add },
+	{ "remove", "remove ADDR", 1, 1, run_remove },
+	{ "list", "list", 0, 0, run_list },
+	{ "show", "show ADDR [--delimiters CHARS] [--postmaster ADDR] [--hostname NAME]", 1, -1, run_show },
+	{ "info", "info", 0, 0, run_info },
+	{ "rollback", "rollback", 0, 0, run_rollback },
+};
+
+static int
+run(struct tool *t, const char *dir, char **v, int n)
+{
+	struct args a = { v, n };
+	int rc;
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		const struct command *c = &commands[i];
+
+		if (strcmp(c->name, v[0]) != 0)
+			continue;
+		if (n - 1 < c->min || (c->max >= 0 && n - 1 > c->max))
+			return usage_of(c);
+		rc = tool_open(t, dir);
+		if (rc == 0)
+			rc = c->run(t, c, &a);
+		return rc;
+	}
+	warnx("there is no command '%s'", v[0]);
+	return print_usage(stderr);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 }
+	};
+	struct tool t = { .rc = { .delimiters = "+", .postmaster = "", .hostname = "localhost" } };
+	const char *dir = NULL;
+	int opt, rc;
+
+	while ((opt = getopt_long(argc, argv, "+d:hV", options, NULL)) != -1) {
+		if (opt == 'd')
+			dir = optarg;
+		else if (opt == 'h')
+			return print_usage(stdout);
+		else if (opt == 'V') {
+			puts("letterplate-mailboxes " LETTERPLATE_VERSION);
+			return EX_OK;
+		} else
+			return print_usage(stderr);
+	}
+	if (dir == NULL || optind == argc) {
+		warnx(dir == NULL ? "-d DIR is missing" : "a command is missing");
+		return print_usage(stderr);
+	}
+	rc = run(&t, dir, argv + optind, argc - optind);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		warn("cannot write to standard output");
+		return rc != 0 ? rc : EX_IOERR;
+	}
+	return rc;
+}
