@@ -118,15 +118,16 @@ empty_bounding_set(void)
 			return;
 }
 
-/* A uid change alone leaves them with SECBIT_NO_SETUID_FIXUP, and an init system may have given some to a plain user. */
+/*
+ * A uid change alone leaves them with SECBIT_NO_SETUID_FIXUP, and an init
+ * system may have given some to a plain user.  The ambient set goes along.
+ */
 static int
 drop_capabilities(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = 0 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0, 0, 0 } };
 
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL)
-		return failed("PR_CAP_AMBIENT");
 	return syscall(SYS_capset, &head, none) == 0 ? 0 : failed("capset");
 }
 

@@ -100,10 +100,11 @@ do_mprotect_exec(const struct world *w UNUSED)
 /* --- the network --- */
 
 static int
-connect_abstract(int fd)
+connect_abstract(int fd, const char *name)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "\0letterplate-probe" };
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
 
+	snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s", name);
 	return connect(fd, (struct sockaddr *)&un, sizeof(un));
 }
 
@@ -140,7 +141,9 @@ TRY(do_socket_unix, socket(AF_UNIX, SOCK_STREAM, 0))
 TRY(do_socket_netlink, socket(AF_NETLINK, SOCK_RAW, 0))
 TRY(do_socketpair, socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]){ 0, 0 }))
 TRY(do_connect_tcp, connect_loopback(w->tcp))
-TRY(do_connect_abstract, connect_abstract(w->tcp))
+TRY(do_connect_abstract, connect_abstract(w->tcp, w->abstract))
+TRY(do_early_abstract, connect_abstract(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), w->abstract))
+TRY(do_early_signal, kill(w->sibling, 0))
 TRY(do_bind, bind_loopback(w->tcp))
 TRY(do_listen, listen(w->tcp, 1))
 TRY(do_attach_filter, setsockopt(w->pair, SOL_SOCKET, SO_ATTACH_FILTER, NULL, 0))
@@ -399,9 +402,10 @@ need_random(const struct world *w UNUSED)
 	return syscall(SYS_getrandom, b, sizeof(b), 0) == sizeof(b) ? 0 : -1;
 }
 
-#define K(fn) { &#fn[3], KILLED, 0, fn }
-#define R(fn, abi) { &#fn[3], REFUSED, abi, fn }
-#define W(fn) { #fn, WORKS, 0, fn }
+#define K(fn) { &#fn[3], KILLED, 0, fn, false }
+#define R(fn, abi) { &#fn[3], REFUSED, abi, fn, false }
+#define EARLY(name, fn, abi) { name, REFUSED, abi, fn, true }
+#define W(fn) { #fn, WORKS, 0, fn, false }
 
 const struct attempt attempts[] = {
 	K(do_execve), K(do_execveat), K(do_clone), K(do_clone3), K(do_unshare), K(do_setns), K(do_ptrace), K(do_traceme),
@@ -422,6 +426,9 @@ const struct attempt attempts[] = {
 	R(do_symlink_escape, 2), R(do_snapshot_write, 2), R(do_snapshot_trunc, 3), R(do_directory_create, 2),
 	R(do_mkdir_outside, 2), R(do_unlink_outside, 2), R(do_unlink_snapshot, 2), R(do_rename_snapshot, 2),
 	R(do_rename_in, 2), R(do_rename_out, 2), R(do_link_in, 2), R(do_link_out, 2),
+
+	EARLY("early_connect", do_connect_tcp, 4), EARLY("early_bind", do_bind, 4),
+	EARLY("early_abstract", do_early_abstract, 6), EARLY("early_signal", do_early_signal, 6),
 
 	K(do_link_empty_path), K(do_link_follow), K(do_exchange), K(do_rmdir), K(do_symlink), K(do_mknod), K(do_chmod),
 	K(do_fchmod), K(do_chown), K(do_truncate), K(do_utimens), K(do_setxattr), K(do_chroot), K(do_chdir),

@@ -21,6 +21,7 @@
 #include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -35,7 +36,7 @@
 #include "worker/sandbox.h"
 #include "worker/sanitized.h"
 
-enum { ENTERED = 'e', WORKED = 'w', NOFILE = 32, FSIZE = 1 << 20 };
+enum { ENTERED = 'e', WORKED = 'w', NOFILE = 32, FSIZE = 1 << 20, PATIENCE_MS = 5000, FAILURES_MAX = 10 };
 
 static struct world world;
 static char store_path[80], directory_path[80];
@@ -91,12 +92,25 @@ file(int dir, const char *name, const char *text)
 	close(fd);
 }
 
+/* Something to connect to in the abstract name space; stays open as long as the probe. */
+static void
+listen_abstract(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(world.abstract, sizeof(world.abstract), "letterplate-probe-%ld", (long)getpid());
+	memcpy(un.sun_path + 1, world.abstract, strlen(world.abstract));
+	need(fd != -1 && bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0 && listen(fd, 8) == 0, "an abstract listener");
+}
+
 /* Everything may be done by anybody as far as modes go, so that a refusal is the sandbox's. */
 static void
 set_up(void)
 {
 	char outside[80], path[108];
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct passwd *pw;
 
 	umask(0);
 	snprintf(world.root, sizeof(world.root), "/tmp/letterplate-probe.XXXXXX");
@@ -121,9 +135,13 @@ set_up(void)
 	need(bind(world.listener, (struct sockaddr *)&un, sizeof(un)) == 0 && chmod(path, 0777) == 0 &&
 		listen(world.listener, 8) == 0,
 	    "a listener");
+	listen_abstract();
 	world.master = getpid();
 	world.sibling = fork();
 	if (world.sibling == 0) {
+		/* Of the worker's user, so that it is the sandbox that protects it. */
+		if (geteuid() == 0 && (pw = getpwnam(user)) != NULL && setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0)
+			_exit(EXIT_FAILURE);
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		for (;;)
 			pause();
@@ -168,7 +186,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t closed = PTHREAD_COND_INITIALIZER;
 static bool is_closed;
 
-/* A pool thread: starts between the two steps and works after the second. */
+/* A pool thread: starts between the two steps and makes its try when it is let go. */
 static void *
 other_thread(void *arg)
 {
@@ -200,8 +218,9 @@ worker(const struct job *j, pid_t master, bool in_thread)
 	char entered[2] = { ENTERED, 0 };
 
 	if (sandbox_drop(&sb, &level) != 0 ||
-	    pthread_create(&t, NULL, other_thread, in_thread ? (void *)(uintptr_t)j : NULL) != 0 ||
-	    sandbox_close(&level) != 0)
+	    pthread_create(&t, NULL, other_thread, in_thread ? (void *)(uintptr_t)j : NULL) != 0)
+		_exit(EXIT_FAILURE);
+	if ((j->attempt == NULL || !j->attempt->before_seccomp) && sandbox_close(&level) != 0)
 		_exit(EXIT_FAILURE);
 	entered[1] = (char)level;
 	(void)!write(j->report, entered, 2);
@@ -218,12 +237,12 @@ worker(const struct job *j, pid_t master, bool in_thread)
 	_exit(EXIT_SUCCESS);
 }
 
-/* Read with a deadline; -1 at the end or after five seconds. */
+/* Read with a deadline; -1 at the end or when patience is. */
 static ssize_t
 hear(int fd, char *buf, size_t n)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	ssize_t got = poll(&p, 1, 5000) == 1 ? read(fd, buf, n) : -1;
+	ssize_t got = poll(&p, 1, PATIENCE_MS) == 1 ? read(fd, buf, n) : -1;
 
 	return got > 0 ? got : -1;
 }
@@ -249,6 +268,19 @@ struct outcome {
 	bool	entered, worked, refused;
 	int	err, status;	/* errno of a refusal; of waitpid */
 };
+
+/* The status of a worker once it has ended; one that lives on without a reason is killed, which no try expects. */
+static int
+end_of(pid_t pid, int report)
+{
+	struct pollfd p = { .fd = report, .events = POLLIN };
+	int status;
+
+	if (poll(&p, 1, PATIENCE_MS) != 1)
+		kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return status;
+}
 
 static struct outcome
 try_once(const struct attempt *a, bool in_thread)
@@ -281,10 +313,7 @@ try_once(const struct attempt *a, bool in_thread)
 		o.refused = !o.worked;
 		o.err = got[0];
 	}
-	/* A try that stops the process from ending must not hang us. */
-	if (hear(report[0], got, 1) == -1 && !o.worked && !o.refused)
-		kill(pid, SIGCONT);
-	waitpid(pid, &o.status, 0);
+	o.status = end_of(pid, report[0]);
 	close(report[0]);
 	close(pair[0]);
 	close(pair[1]);
@@ -331,7 +360,7 @@ try_all(void)
 {
 	int abi = landlock_abi();
 
-	for (size_t i = 0; i < attempts_n; i++) {
+	for (size_t i = 0; i < attempts_n && failures < FAILURES_MAX; i++) {
 		const struct attempt *a = &attempts[i];
 
 		for (int in_thread = 0; in_thread < 2; in_thread++) {
@@ -534,7 +563,7 @@ check_parent_death(void)
 	{
 		struct pollfd pfd = { .fd = p[0], .events = POLLIN };
 
-		say(poll(&pfd, 1, 5000) == 1 && read(p[0], got, 1) == 0, "a worker ends with its master");
+		say(poll(&pfd, 1, PATIENCE_MS) == 1 && read(p[0], got, 1) == 0, "a worker ends with its master");
 	}
 	close(p[0]);
 }
@@ -550,7 +579,7 @@ run_abort(const struct world *w)
 static void
 check_abort(void)
 {
-	static const struct attempt a = { "abort", WORKS, 0, run_abort };
+	static const struct attempt a = { "abort", WORKS, 0, run_abort, false };
 
 	for (int in_thread = 0; in_thread < 2; in_thread++) {
 		struct outcome o = try_once(&a, in_thread);

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What a worker of the probe was started with; all descriptors were opened before the sandbox. */
@@ -17,6 +18,7 @@ struct world {
 	int	 pair, listener;		/* a connected socket, a listening one */
 	int	 secret;			/* outside/secret, open for reading */
 	char	 root[64];			/* the folder that holds store, outside and directory */
+	char	 abstract[64];			/* where something listens in the abstract name space, without the NUL */
 };
 
 enum expect {
@@ -30,6 +32,7 @@ struct attempt {
 	enum expect	 expect;
 	int		 abi;				/* the Landlock ABI it needs, 0 for none */
 	int		(*run)(const struct world *w);	/* 0: it worked; -1: refused, with errno */
+	bool		 before_seccomp;		/* tried between the two steps: what Landlock refuses by itself */
 };
 
 extern const struct attempt attempts[];
