@@ -11,10 +11,10 @@
 /* A cursor on the input, and what was recognised so far. */
 struct parse {
 	const uint8_t *p, *end;
-	bool utf8; /* an octet above 0x7f was seen */
-	bool too_long; /* all is valid, but over a limit */
+	bool utf8;	/* an octet above 0x7f was seen */
+	bool too_long;	/* all is valid, but over a limit */
 	bool literal;
-	size_t nlocal, ndomain; /* may pass the arrays' sizes only as too_long */
+	size_t nlocal, ndomain;
 	uint8_t local[ADDR_MAX];
 	uint8_t domain[ADDR_DOMAIN_MAX];
 };
@@ -106,22 +106,22 @@ utf8_here(struct parse *x)
 static bool
 dot_string(struct parse *x)
 {
-	do {
-		const uint8_t *from = x->p;
-		size_t n;
+	const uint8_t *from = x->p, *atom;
+	size_t n;
 
+	do {
+		atom = x->p;
 		while (x->p < x->end) {
 			n = atext(*x->p) ? 1 : utf8_here(x);
 			if (n == 0)
 				break;
-			keep_local(x, n);
+			x->p += n;
 		}
-		if (x->p == from)
+		if (x->p == atom)
 			return false;
-		if (x->p == x->end || *x->p != '.')
-			return true;
-		keep_local(x, 1);
-	} while (true);
+	} while (take(x, '.'));
+	keep(x, x->local, sizeof(x->local), &x->nlocal, from, (size_t)(x->p - from));
+	return true;
 }
 
 /* The rest of Quoted-string behind its first DQUOTE.  Empty is refused: no mailbox has no name. */
