@@ -14,14 +14,17 @@
 #include "tools/mailboxes/build.h"
 
 struct snapshot {
-	char		dir[64];
+	char		dir[PATH_MAX / 4];
 	struct tool	t;
 };
 
 static inline void
 snapshot_init(struct snapshot *s)
 {
-	*s = (struct snapshot){ .dir = "/tmp/letterplate-unit-XXXXXX" };
+	const char *tmp = getenv("TMPDIR");
+
+	*s = (struct snapshot){ 0 };
+	snprintf(s->dir, sizeof(s->dir), "%s/letterplate-unit-XXXXXX", tmp != NULL ? tmp : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(s->dir));
 	ck_assert_int_eq(tool_open(&s->t, s->dir), 0);
 }
