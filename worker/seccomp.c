@@ -8,6 +8,7 @@
 #include "worker/seccomp.h"
 
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -92,6 +93,7 @@ static const struct row table[] = {
 	EQ(linkat, 4, 0),		/* one file for several recipients; never by descriptor */
 	EQ(unlinkat, 2, 0),		/* what was not acknowledged; never a folder */
 	ANY(getdents64),		/* sweeping tmp/ */
+	EQ(flock, 1, LOCK_EX | LOCK_NB),/* a message on its way is locked, so that a sweep leaves it */
 	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
 	EQ(fcntl, 1, F_SETFL),		/* O_NONBLOCK */
 	EQ(fcntl, 1, F_GETFD),		/* LMDB */
