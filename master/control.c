@@ -1,0 +1,140 @@
+/*
+ * control: signals become flags, the flags are acted on in one place, once a
+ * turn of the loop.
+ */
+#include "master/control.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "master/generation.h"
+#include "master/notify.h"
+#include "master/spawn.h"
+
+int
+control_signals(void)
+{
+	static const int read_by_loop[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR2 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof read_by_loop / sizeof *read_by_loop; i++)
+		sigaddset(&set, read_by_loop[i]);
+	/* An ignored SIGCHLD, which a parent may leave to us, would reap for us. */
+	(void)signal(SIGCHLD, SIG_DFL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGUSR1, SIG_IGN);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) != 0)
+		return -1;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void
+read_signals(struct master *m)
+{
+	struct signalfd_siginfo si;
+
+	while (read(m->signal_fd, &si, sizeof si) == (ssize_t)sizeof si) {
+		switch (si.ssi_signo) {
+		case SIGTERM:
+		case SIGINT:
+			m->want_now |= m->want_stop;
+			m->want_stop = true;
+			break;
+		case SIGHUP:
+			m->want_reload = true;
+			break;
+		case SIGUSR2:
+			log_msg(LOG_L_WARN, "signal", "USR2: replacing the binary comes with a later release; restart instead");
+			break;
+		}
+	}
+}
+
+static void
+stop(struct master *m)
+{
+	m->stopping = true;
+	notify_send("STOPPING=1\nSTATUS=draining");
+	log_msg(LOG_L_INFO, "stop", "draining %u workers", spawn_running(m));
+	spawn_tell(m, NULL, IPC_STOP);
+	listen_close_all(&m->listen);
+}
+
+/* All that signals asked for. */
+static void
+act(struct master *m)
+{
+	if (m->want_stop && !m->stopping)
+		stop(m);
+	if (m->want_now) {
+		m->want_now = false;
+		log_msg(LOG_L_WARN, "stop", "asked twice: killed %u workers", spawn_kill(m, NULL));
+	}
+	/* One that comes while a generation is starting is looked at when that is over. */
+	if (m->want_reload && m->serving != NULL && m->starting == NULL && !m->stopping) {
+		m->want_reload = false;
+		generation_reload(m);
+	}
+}
+
+static int
+timeout_ms(const struct master *m)
+{
+	int64_t next = spawn_next_ms(m), start = generation_next_ms(m), now = master_now_ms();
+
+	if (start < next)
+		next = start;
+	/* Once a second the master shows that it lives. */
+	if (next > now + 1000)
+		next = now + 1000;
+	return next > now ? (int)(next - now) : 0;
+}
+
+static void
+turn(struct master *m)
+{
+	struct pollfd p[MASTER_SLOTS];
+	unsigned slot[MASTER_SLOTS];
+	nfds_t n = 0;
+
+	p[n++] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
+	for (unsigned i = 1; i < MASTER_SLOTS; i++) {
+		if (m->slot[i].control < 0)
+			continue;
+		slot[n] = i;
+		p[n++] = (struct pollfd){ .fd = m->slot[i].control, .events = POLLIN };
+	}
+	if (poll(p, n, timeout_ms(m)) < 0 && errno != EINTR) {
+		log_msg(LOG_L_ERROR, "poll", "%s", strerror(errno));
+		sleep(1);
+	}
+	read_signals(m);
+	/* A slot may change hands below, so what it says is read before anything is done about it. */
+	for (nfds_t k = 1; k < n; k++)
+		if (p[k].revents != 0 && m->slot[slot[k]].control == p[k].fd)
+			spawn_hear(m, slot[k]);
+	spawn_reap(m);
+	act(m);
+	spawn_due(m);
+	generation_due(m);
+	stats_beat(m->stats, (uint64_t)time(NULL));
+}
+
+int
+control_run(struct master *m)
+{
+	while (!m->stopping || spawn_running(m) > 0)
+		turn(m);
+	listen_close_all(&m->listen);
+	/* Slots that were waiting for a replacement. */
+	spawn_due(m);
+	log_msg(LOG_L_INFO, "stopped", "all workers are gone");
+	return m->code;
+}

@@ -1,0 +1,239 @@
+/*
+ * main: argv, the order of the start, exit codes of sysexits(3).
+ * Until the first workers run, mistakes are told in plain lines on standard
+ * error, for whoever typed the command; afterwards all goes through the log.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/conns.h"
+#include "common/log.h"
+#include "common/version.h"
+#include "master/caps.h"
+#include "master/control.h"
+#include "master/generation.h"
+#include "master/notify.h"
+#include "master/spawn.h"
+
+static void fail(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+
+static void
+fail(int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("letterplate: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(code);
+}
+
+int64_t
+master_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* --- argv --- */
+
+static const char usage_text[] =
+    "usage: letterplate -c FILE       serve, in the foreground\n"
+    "       letterplate -t -c FILE    check FILE and all that it names\n"
+    "       letterplate -V | -h       say the version | this\n";
+
+struct args {
+	const char	*file;
+	bool		 test;
+};
+
+static struct args
+parse_args(int argc, char **argv)
+{
+	struct args a = { NULL, false };
+	int c;
+
+	while ((c = getopt(argc, argv, "c:tVh")) != -1) {
+		switch (c) {
+		case 'c':
+			a.file = optarg;
+			break;
+		case 't':
+			a.test = true;
+			break;
+		case 'V':
+			puts("letterplate " LETTERPLATE_VERSION);
+			exit(EX_OK);
+		case 'h':
+			fputs(usage_text, stdout);
+			exit(EX_OK);
+		default:
+			fputs(usage_text, stderr);
+			exit(EX_USAGE);
+		}
+	}
+	if (a.file == NULL || optind != argc) {
+		fputs(usage_text, stderr);
+		exit(EX_USAGE);
+	}
+	return a;
+}
+
+/* --- what the process needs before anything else --- */
+
+/* A descriptor below 3 that is closed would be given to the next file opened, and written to as if it were the log. */
+static void
+open_standard(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd < 3);
+	if (fd > 2)
+		close(fd);
+}
+
+/* Sessions are descriptors: all that the hard limit allows, for us and, by inheritance, for the workers. */
+static void
+raise_nofile(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
+/* --- config --- */
+
+static void
+report(void *arg, const char *line)
+{
+	(void)arg;
+	fprintf(stderr, "%s\n", line);
+}
+
+static struct conf *
+read_conf(const struct args *a, char **text, size_t *n)
+{
+	struct conf *cf;
+
+	if (conf_read(a->file, text, n) != 0)
+		fail(EX_CONFIG, "%s: the config cannot be read: %s", a->file, strerror(errno));
+	if (conf_parse(a->file, *text, *n, report, NULL, &cf) != 0 || conf_check(cf, report, NULL) != 0)
+		exit(EX_CONFIG);
+	return cf;
+}
+
+/* --- shared things --- */
+
+/* Two servers with one state_dir would overwrite each other's counters. */
+static void
+lock_state_dir(struct master *m, const char *dir)
+{
+	int64_t until = master_now_ms() + MASTER_BIND_MS;
+	static const struct timespec pause = { 0, 20 * 1000 * 1000 };
+
+	m->state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->state_fd < 0)
+		fail(EX_CONFIG, "state_dir \"%s\": %s", dir, strerror(errno));
+	while (flock(m->state_fd, LOCK_EX | LOCK_NB) != 0) {
+		if (master_now_ms() >= until)
+			fail(EX_UNAVAILABLE, "state_dir \"%s\" is used by another letterplate that runs; "
+			    "give each its own", dir);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void
+make_shared(struct master *m, const char *dir)
+{
+	m->stats_fd = stats_create(dir, LETTERPLATE_VERSION);
+	if (m->stats_fd < 0)
+		fail(EX_CANTCREAT, "cannot create \"%s/" STATS_FILE "\": %s", dir, strerror(errno));
+	m->stats = stats_slot_map(m->stats_fd, 0, 0);
+	m->conns_fd = conns_create();
+	if (m->stats == NULL || m->conns_fd < 0)
+		fail(EX_OSERR, "cannot make shared memory: %s", strerror(errno));
+}
+
+static void
+open_worker(struct master *m)
+{
+	char path[PATH_MAX + 32];
+
+	m->worker_exe = spawn_open_exe(path, sizeof path);
+	if (m->worker_exe < 0)
+		fail(EX_OSFILE, "\"%s\" cannot be run: %s; it must stand beside letterplate", path, strerror(errno));
+}
+
+static void
+init(struct master *m, const char *file)
+{
+	m->file = file;
+	for (unsigned i = 0; i < MASTER_SLOTS; i++)
+		m->slot[i].control = -1;
+	listen_init(&m->listen);
+	m->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	m->signal_fd = control_signals();
+	if (m->null < 0 || m->signal_fd < 0)
+		fail(EX_OSERR, "cannot start: %s", strerror(errno));
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct master m;
+	struct args a = parse_args(argc, argv);
+	char why[LISTEN_WHY_MAX], *text;
+	struct conf *cf;
+	size_t n;
+	int code;
+
+	open_standard();
+	cf = read_conf(&a, &text, &n);
+	if (a.test) {
+		printf("%s: ok\n", a.file);
+		conf_free(cf);
+		free(text);
+		return EX_OK;
+	}
+	log_init("master", -1, cf->log.format == CONF_LOG_JSON, (enum log_level)cf->log.level);
+	notify_init();
+	raise_nofile();
+	init(&m, a.file);
+	open_worker(&m);
+	code = generation_prepare(&m, cf, text, n, MASTER_BIND_MS, why);
+	if (code != 0)
+		fail(code, "%s", why);
+	lock_state_dir(&m, cf->state_dir);
+	make_shared(&m, cf->state_dir);
+	log_msg(LOG_L_INFO, "start", "letterplate " LETTERPLATE_VERSION " with %s", a.file);
+	if (caps_drop(cf) != 0)
+		fail(EX_OSERR, "cannot drop capabilities: %s", strerror(errno));
+	code = generation_launch(&m, why);
+	if (code != 0)
+		fail(code, "%s", why);
+	free(text);
+	code = control_run(&m);
+	if (m.serving != NULL)
+		generation_end(&m);
+	return code;
+}
