@@ -84,6 +84,7 @@ static const struct row table[] = {
 	ANY(fstat),			/* is it another snapshot? */
 	ANY(newfstatat),		/* the same by name; does a folder exist? */
 	ANY(statx),			/* the same in newer C libraries */
+	ANY(uname),			/* LMDB asks for the kernel's version when it opens a snapshot on ext4 */
 	ANY(fstatfs),			/* free room; the kind of file system */
 	ANY(mkdirat),			/* a recipient's folders; mode is under umask 077 */
 	ANY(mkdir),			/* the same by glibc's mkdir() */
