@@ -17,14 +17,14 @@
 enum { MAILBOXES_MAX = 64 };
 
 struct mailbox {
-	char	key[128];	/* local@domain or @domain, lower case, unquoted */
-	char	same_as[128];	/* @domain: it is another name of this domain */
-	char	reply[128];	/* of reject= or defer=, or empty */
+	char key[128];     /* local@domain or @domain, lower case, unquoted */
+	char same_as[128]; /* @domain: it is another name of this domain */
+	char reply[128];   /* of reject= or defer=, or empty */
 };
 
 struct mailboxes {
-	struct mailbox	list[MAILBOXES_MAX];
-	size_t		n;
+	struct mailbox list[MAILBOXES_MAX];
+	size_t n;
 };
 
 static inline void
@@ -45,7 +45,8 @@ mailboxes_line(struct mailboxes *m, char *s)
 	if ((p = strstr(end, "domain-alias=")) != NULL)
 		snprintf(b->same_as, sizeof(b->same_as), "%.*s", (int)strcspn(p + 13, " \n"), p + 13);
 	else if ((p = strstr(end, "reject=\"")) != NULL || (p = strstr(end, "defer=\"")) != NULL)
-		snprintf(b->reply, sizeof(b->reply), "%.*s", (int)strcspn(strchr(p, '"') + 1, "\""), strchr(p, '"') + 1);
+		snprintf(
+		    b->reply, sizeof(b->reply), "%.*s", (int)strcspn(strchr(p, '"') + 1, "\""), strchr(p, '"') + 1);
 	m->n++;
 }
 

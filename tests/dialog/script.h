@@ -39,17 +39,17 @@
 enum step_kind { STEP_SEND, STEP_EXPECT, STEP_CLOSE, STEP_TLS, STEP_ANSWER, STEP_BODY, STEP_TRACE };
 
 struct step {
-	enum step_kind	 kind;
-	int		 line;		/* in the file */
-	char		*p;
-	size_t		 n;
+	enum step_kind kind;
+	int line; /* in the file */
+	char *p;
+	size_t n;
 };
 
 struct script {
-	struct smtp_conf	 cf;
-	bool			 bare, tls, early, engine;
-	struct step		*steps;
-	size_t			 nsteps;
+	struct smtp_conf cf;
+	bool bare, tls, early, engine;
+	struct step *steps;
+	size_t nsteps;
 };
 
 static inline void
@@ -82,10 +82,17 @@ script_unescape(const char *file, int line, char *s)
 
 		if (c == '\\') {
 			switch (*++p) {
-			case 'r': c = '\r'; break;
-			case 'n': c = '\n'; break;
-			case 't': c = '\t'; break;
-			case '\\': break;
+			case 'r':
+				c = '\r';
+				break;
+			case 'n':
+				c = '\n';
+				break;
+			case 't':
+				c = '\t';
+				break;
+			case '\\':
+				break;
 			case 'x':
 				if (isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2])) {
 					char hex[3] = { p[1], p[2], '\0' };
@@ -107,10 +114,11 @@ script_unescape(const char *file, int line, char *s)
 static inline unsigned
 script_ext(const char *file, int line, char *words)
 {
-	static const struct { const char *word; unsigned bit; } exts[] = {
-		{ "chunking", SMTP_EXT_CHUNKING }, { "smtputf8", SMTP_EXT_SMTPUTF8 }, { "dsn", SMTP_EXT_DSN },
-		{ "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS }
-	};
+	static const struct {
+		const char *word;
+		unsigned bit;
+	} exts[] = { { "chunking", SMTP_EXT_CHUNKING }, { "smtputf8", SMTP_EXT_SMTPUTF8 }, { "dsn", SMTP_EXT_DSN },
+		{ "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS } };
 	unsigned ext = 0;
 	char *word;
 
@@ -223,7 +231,8 @@ script_line(struct script *sc, const char *file, int line, char *s)
 static inline struct script
 script_read(const char *file)
 {
-	struct script sc = { .cf = { .hostname = "mx.example.org", .size_max = 10000, .rcpt_max = 100, .errors_max = 20 } };
+	struct script sc = { .cf = {
+				 .hostname = "mx.example.org", .size_max = 10000, .rcpt_max = 100, .errors_max = 20 } };
 	FILE *f = fopen(file, "r");
 	char *s = NULL;
 	size_t cap = 0;

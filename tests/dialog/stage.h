@@ -16,34 +16,33 @@
 
 /* A string of octets that grows. */
 struct text {
-	char	*p;
-	size_t	 n, cap;
+	char *p;
+	size_t n, cap;
 };
 
 struct stage {
-	struct smtp	*s;
+	struct smtp *s;
 	struct smtp_conf cf;
-	struct arena	 session, transaction;
-	struct buf	 out;
-	struct text	 replies;	/* all that was sent */
-	struct text	 trace;		/* a line an event; content that follows content is one line */
-	struct text	 content;	/* of the transaction */
-	struct text	 bodies;	/* contents of accepted messages, each behind its length and a ':' */
-	struct text	 pending;	/* fed but not consumed */
-	size_t		 nreplies;
-	unsigned	 messages;	/* transactions so far */
-	bool		 closed, handshake, in_body, had_txn, reset_seen;
-	bool		 lean;		/* write no trace (fuzzing) */
-	char		 why[200];	/* the first breach of contract, empty if none */
+	struct arena session, transaction;
+	struct buf out;
+	struct text replies; /* all that was sent */
+	struct text trace;   /* a line an event; content that follows content is one line */
+	struct text content; /* of the transaction */
+	struct text bodies;  /* contents of accepted messages, each behind its length and a ':' */
+	struct text pending; /* fed but not consumed */
+	size_t nreplies;
+	unsigned messages; /* transactions so far */
+	bool closed, handshake, in_body, had_txn, reset_seen;
+	bool lean;     /* write no trace (fuzzing) */
+	char why[200]; /* the first breach of contract, empty if none */
 
 	/* How to answer: fill *r, or leave its code 0 for the usual yes. */
-	void		(*answer)(struct stage *st, enum smtp_ev q, const struct smtp_event *ev, struct reply *r);
-	void		*arg;
+	void (*answer)(struct stage *st, enum smtp_ev q, const struct smtp_event *ev, struct reply *r);
+	void *arg;
 };
 
-static const char *const stage_names[] = {
-	"MORE", "REPLY", "CONNECT", "HELO", "MAIL", "RCPT", "DATA", "BODY", "EOM", "STARTTLS", "RESET", "CLOSE"
-};
+static const char *const stage_names[] = { "MORE", "REPLY", "CONNECT", "HELO", "MAIL", "RCPT", "DATA", "BODY", "EOM",
+	"STARTTLS", "RESET", "CLOSE" };
 
 static inline void
 text_add(struct text *t, const void *p, size_t n)
@@ -115,7 +114,8 @@ stage_sent(struct stage *st, size_t before, const struct smtp_sent *sent)
 	if ((sent->code == 0) != (n == 0))
 		stage_breach(st, "%zu octets of reply were reported as code %u", n, sent->code);
 	if (sent->enh != 0)
-		snprintf(enh, sizeof(enh), "%u.%u.%u ", ENH_CLASS(sent->enh), ENH_SUBJECT(sent->enh), ENH_DETAIL(sent->enh));
+		snprintf(
+		    enh, sizeof(enh), "%u.%u.%u ", ENH_CLASS(sent->enh), ENH_SUBJECT(sent->enh), ENH_DETAIL(sent->enh));
 	if (sent->enh != 0 && ENH_CLASS(sent->enh) != sent->code / 100U)
 		stage_breach(st, "%u has an enhanced code of class %u", sent->code, ENH_CLASS(sent->enh));
 	for (const char *e; n > 0; n -= (size_t)(e - p), p = e) {
@@ -275,8 +275,8 @@ stage_trace(struct stage *st, enum smtp_ev e, const struct smtp_event *ev)
 static inline bool
 stage_is_question(enum smtp_ev e)
 {
-	return e == SMTP_EV_CONNECT || e == SMTP_EV_HELO || e == SMTP_EV_MAIL || e == SMTP_EV_RCPT || e == SMTP_EV_DATA ||
-	    e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS;
+	return e == SMTP_EV_CONNECT || e == SMTP_EV_HELO || e == SMTP_EV_MAIL || e == SMTP_EV_RCPT ||
+	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS;
 }
 
 /* While a question is open the same event comes again and nothing is consumed, nothing said. */

@@ -12,7 +12,9 @@ enum { ALL_EXT = SMTP_EXT_CHUNKING | SMTP_EXT_SMTPUTF8 | SMTP_EXT_DSN | SMTP_EXT
 static void
 start(struct stage *st, unsigned ext, bool lmtp)
 {
-	struct smtp_conf cf = { .hostname = "mx.example.org", .size_max = 1000, .rcpt_max = 10, .ext = ext, .lmtp = lmtp };
+	struct smtp_conf cf = {
+		.hostname = "mx.example.org", .size_max = 1000, .rcpt_max = 10, .ext = ext, .lmtp = lmtp
+	};
 
 	stage_init(st, &cf);
 	stage_feed(st, "", 0);
@@ -50,7 +52,7 @@ static void
 reach(struct stage *st, enum state state)
 {
 	static const char *const steps[] = { "EHLO a.example", "MAIL FROM:<a@b.example>", "RCPT TO:<a@b.example>",
-	    "BDAT 1\r\nx" };
+		"BDAT 1\r\nx" };
 
 	for (int i = 0; i < (int)state; i++) {
 		char s[100];
@@ -61,8 +63,8 @@ reach(struct stage *st, enum state state)
 }
 
 static const struct {
-	const char	*line;
-	const char	*want[NSTATES];
+	const char *line;
+	const char *want[NSTATES];
 } verbs[] = {
 	{ "EHLO x.example", { "250", "250", "250", "250", "250" } },
 	{ "HELO x.example", { "250", "250", "250", "250", "250" } },
@@ -97,8 +99,8 @@ START_TEST(t_every_verb_in_every_state)
 			start(&st, ALL_EXT, false);
 			reach(&st, (enum state)state);
 			got = say(&st, verbs[i].line);
-			ck_assert_msg(strcmp(got, verbs[i].want[state]) == 0, "%s in state %d: %s, not %s", verbs[i].line,
-			    state, got, verbs[i].want[state]);
+			ck_assert_msg(strcmp(got, verbs[i].want[state]) == 0, "%s in state %d: %s, not %s",
+			    verbs[i].line, state, got, verbs[i].want[state]);
 			stage_fini(&st);
 		}
 	}
@@ -145,14 +147,25 @@ START_TEST(t_every_octet)
 END_TEST
 
 static const struct {
-	const char	*octets;
-	const char	*want;
+	const char *octets;
+	const char *want;
 } utf8[] = {
-	{ "\xc3\xa4", "501 5.5.2" }, { "\xe2\x82\xac", "501 5.5.2" }, { "\xf0\x9f\x93\xa7", "501 5.5.2" },
-	{ "\xed\x9f\xbf", "501 5.5.2" }, { "\xf4\x8f\xbf\xbf", "501 5.5.2" }, { "\xc0\x80", "500 5.5.2" },
-	{ "\xc1\xbf", "500 5.5.2" }, { "\xe0\x9f\xbf", "500 5.5.2" }, { "\xed\xa0\x80", "500 5.5.2" },
-	{ "\xf0\x8f\xbf\xbf", "500 5.5.2" }, { "\xf4\x90\x80\x80", "500 5.5.2" }, { "\xf5\x80\x80\x80", "500 5.5.2" },
-	{ "\xc3", "500 5.5.2" }, { "\xe2\x82", "500 5.5.2" }, { "\xe2\x28\xa1", "500 5.5.2" }, { "\x80", "500 5.5.2" },
+	{ "\xc3\xa4", "501 5.5.2" },
+	{ "\xe2\x82\xac", "501 5.5.2" },
+	{ "\xf0\x9f\x93\xa7", "501 5.5.2" },
+	{ "\xed\x9f\xbf", "501 5.5.2" },
+	{ "\xf4\x8f\xbf\xbf", "501 5.5.2" },
+	{ "\xc0\x80", "500 5.5.2" },
+	{ "\xc1\xbf", "500 5.5.2" },
+	{ "\xe0\x9f\xbf", "500 5.5.2" },
+	{ "\xed\xa0\x80", "500 5.5.2" },
+	{ "\xf0\x8f\xbf\xbf", "500 5.5.2" },
+	{ "\xf4\x90\x80\x80", "500 5.5.2" },
+	{ "\xf5\x80\x80\x80", "500 5.5.2" },
+	{ "\xc3", "500 5.5.2" },
+	{ "\xe2\x82", "500 5.5.2" },
+	{ "\xe2\x28\xa1", "500 5.5.2" },
+	{ "\x80", "500 5.5.2" },
 	{ "\xff", "500 5.5.2" },
 };
 
@@ -171,9 +184,9 @@ START_TEST(t_utf8)
 END_TEST
 
 static const struct {
-	const char	*params;	/* behind MAIL FROM:<a@b.example> */
-	const char	*all;		/* with all extensions, in clear */
-	const char	*none;		/* with none */
+	const char *params; /* behind MAIL FROM:<a@b.example> */
+	const char *all;    /* with all extensions, in clear */
+	const char *none;   /* with none */
 } mail[] = {
 	{ "", "250 2.1.0", "250 2.1.0" },
 	{ " SIZE=1", "250 2.1.0", "250 2.1.0" },
@@ -272,7 +285,10 @@ END_TEST
 /* What EHLO lists is what works: each extension alone. */
 START_TEST(t_listed_is_offered)
 {
-	static const struct { unsigned ext; const char *word, *line, *with, *without; } rows[] = {
+	static const struct {
+		unsigned ext;
+		const char *word, *line, *with, *without;
+	} rows[] = {
 		{ SMTP_EXT_CHUNKING, "CHUNKING", "BDAT 0 LAST", "503 5.5.1", "502 5.5.1" },
 		{ SMTP_EXT_CHUNKING, "BINARYMIME", "MAIL FROM:<> BODY=BINARYMIME", "250 2.1.0", "501 5.5.4" },
 		{ SMTP_EXT_SMTPUTF8, "SMTPUTF8", "MAIL FROM:<> SMTPUTF8", "250 2.1.0", "555 5.5.4" },

@@ -14,12 +14,12 @@ enum { LONGEST = 16 };
 
 /* What the decoder made of an input. */
 struct result {
-	uint8_t	content[LONGEST];
-	size_t	n;
-	bool	ended;
-	size_t	used;		/* octets consumed when it ended */
-	size_t	left;		/* octets not consumed when it did not */
-	bool	bare, nul;
+	uint8_t content[LONGEST];
+	size_t n;
+	bool ended;
+	size_t used; /* octets consumed when it ended */
+	size_t left; /* octets not consumed when it did not */
+	bool bare, nul;
 };
 
 /*
@@ -212,7 +212,7 @@ feed_x(struct data *d, size_t n, size_t piece)
 		size_t m = n < piece ? n : piece;
 		struct span in = span_of(x, m), out;
 
-		if (data_next(d, &in, &out) != DATA_GOT_SPAN || out.n != m)	/* an assertion an octet is slow */
+		if (data_next(d, &in, &out) != DATA_GOT_SPAN || out.n != m) /* an assertion an octet is slow */
 			ck_abort_msg("x is not content");
 		n -= m;
 	}
@@ -221,11 +221,13 @@ feed_x(struct data *d, size_t n, size_t piece)
 START_TEST(t_line_limit)
 {
 	static const size_t pieces[] = { 1, 7, 4096, 70000 };
-	static const struct { size_t n; const char *end; bool too_long; } rows[] = {
-		{ SMTP_TEXT_LINE_MAX - 2, "\r\n", false }, { SMTP_TEXT_LINE_MAX - 1, "\r\n", true },
+	static const struct {
+		size_t n;
+		const char *end;
+		bool too_long;
+	} rows[] = { { SMTP_TEXT_LINE_MAX - 2, "\r\n", false }, { SMTP_TEXT_LINE_MAX - 1, "\r\n", true },
 		{ SMTP_TEXT_LINE_MAX, "x", true }, { SMTP_TEXT_LINE_MAX - 3, "x\r\n", false },
-		{ SMTP_TEXT_LINE_MAX - 1, "\n", false }, { 10, "\r\n", false }
-	};
+		{ SMTP_TEXT_LINE_MAX - 1, "\n", false }, { 10, "\r\n", false } };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		for (size_t p = 0; p < 4; p++) {

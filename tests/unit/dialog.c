@@ -13,16 +13,16 @@
 #include "tests/dialog/stage.h"
 
 enum {
-	SPLITS_ALL	= 3000,	/* octets of input up to which every offset is tried */
-	SPLITS_SOME	= 150	/* offsets that are tried in longer ones */
+	SPLITS_ALL = 3000, /* octets of input up to which every offset is tried */
+	SPLITS_SOME = 150  /* offsets that are tried in longer ones */
 };
 
 static struct mailboxes boxes;
 
 /* What stage_answer asks: the next E line of that question, else the mailbox list. */
 struct cue {
-	const struct script	*sc;
-	size_t			 at[16];	/* by question: the step behind the last E line used */
+	const struct script *sc;
+	size_t at[16]; /* by question: the step behind the last E line used */
 };
 
 static bool
@@ -34,7 +34,8 @@ cue_next(struct cue *c, enum smtp_ev q, struct reply *r)
 		const struct step *st = &c->sc->steps[i];
 		const char *p = st->p + name + 1;
 
-		if (st->kind != STEP_ANSWER || st->n <= name || memcmp(st->p, stage_names[q], name) != 0 || st->p[name] != ' ')
+		if (st->kind != STEP_ANSWER || st->n <= name || memcmp(st->p, stage_names[q], name) != 0 ||
+		    st->p[name] != ' ')
 			continue;
 		c->at[q] = i + 1;
 		if (strcmp(p, "yes") == 0)
@@ -61,9 +62,9 @@ answer(struct stage *st, enum smtp_ev q, const struct smtp_event *ev, struct rep
 }
 
 struct play {
-	struct stage	 st;
-	struct cue	 cue;
-	size_t		 shown;		/* octets of st.replies that were compared */
+	struct stage st;
+	struct cue cue;
+	size_t shown; /* octets of st.replies that were compared */
 };
 
 static void

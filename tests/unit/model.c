@@ -12,20 +12,23 @@
 enum { SIZE_MAX_ = 400, RCPT_MAX_ = 3, ERRORS_MAX_ = 7, LOG_MAX = 64 };
 
 struct model {
-	bool		lmtp, chunking;
+	bool lmtp, chunking;
 	/* what a session is */
-	bool		named, esmtp, open, binary, chunked;
-	unsigned	nrcpt, nrefused, errors;
-	size_t		size;
-	bool		over, bare;
+	bool named, esmtp, open, binary, chunked;
+	unsigned nrcpt, nrefused, errors;
+	size_t size;
+	bool over, bare;
 	/* what was observed of the last command */
-	struct { enum smtp_ev q; unsigned code; } asked[LOG_MAX];
-	size_t		nasked, at_asked;
-	unsigned	said[LOG_MAX];
-	size_t		nsaid, at_said;
-	struct stage	st;
-	struct text	sent;		/* the last command, for a failure's report */
-	bool		closed;
+	struct {
+		enum smtp_ev q;
+		unsigned code;
+	} asked[LOG_MAX];
+	size_t nasked, at_asked;
+	unsigned said[LOG_MAX];
+	size_t nsaid, at_said;
+	struct stage st;
+	struct text sent; /* the last command, for a failure's report */
+	bool closed;
 };
 
 static uint64_t rng;
@@ -160,10 +163,11 @@ command(struct model *m, const char *line)
 static void
 do_hello(struct model *m)
 {
-	static const struct { const char *line; bool esmtp, ok; } rows[] = {
-		{ "EHLO a.example", true, true }, { "ehlo [192.0.2.1]", true, true }, { "EHLO", true, false },
-		{ "EHLO a b", true, false }, { "HELO a.example", false, true }, { "HELO", false, false }
-	};
+	static const struct {
+		const char *line;
+		bool esmtp, ok;
+	} rows[] = { { "EHLO a.example", true, true }, { "ehlo [192.0.2.1]", true, true }, { "EHLO", true, false },
+		{ "EHLO a b", true, false }, { "HELO a.example", false, true }, { "HELO", false, false } };
 	size_t i = rnd(6);
 	unsigned code;
 
@@ -197,17 +201,20 @@ static void
 do_mail(struct model *m)
 {
 	/* ${late}: refused only once the command may come at all. */
-	static const struct { const char *line; unsigned early, late; bool param, binary; } rows[] = {
-		{ "MAIL FROM:<a@b.example>", 0, 0, false, false }, { "mail from: <>", 0, 0, false, false },
+	static const struct {
+		const char *line;
+		unsigned early, late;
+		bool param, binary;
+	} rows[] = { { "MAIL FROM:<a@b.example>", 0, 0, false, false }, { "mail from: <>", 0, 0, false, false },
 		{ "MAIL FROM:<a@b.example> SIZE=100 BODY=8BITMIME", 0, 0, true, false },
 		{ "MAIL FROM:<a@b.example> SIZE=401", 0, 552, true, false },
 		{ "MAIL FROM:<a@b.example> BODY", 0, 501, true, false },
 		{ "MAIL FROM:<a@b.example> FOO", 0, 555, true, false },
-		{ "MAIL FROM:<a b@c.example>", 0, 501, false, false }, { "MAIL FROM:a@b.example", 501, 0, false, false },
-		{ "MAIL", 501, 0, false, false }, { "MAIL FROM:<\xc3\xa4@b.example>", 0, 553, false, false },
+		{ "MAIL FROM:<a b@c.example>", 0, 501, false, false },
+		{ "MAIL FROM:a@b.example", 501, 0, false, false }, { "MAIL", 501, 0, false, false },
+		{ "MAIL FROM:<\xc3\xa4@b.example>", 0, 553, false, false },
 		{ "MAIL FROM:<a@b.example> BODY=BINARYMIME", 0, 0, true, true },
-		{ "MAIL FROM:<a@b.example>", 0, 0, false, false }, { "MAIL FROM:<c@d.example>", 0, 0, false, false }
-	};
+		{ "MAIL FROM:<a@b.example>", 0, 0, false, false }, { "MAIL FROM:<c@d.example>", 0, 0, false, false } };
 	size_t i = rnd(13);
 	unsigned code, late = rows[i].late;
 
@@ -237,10 +244,12 @@ do_mail(struct model *m)
 static void
 do_rcpt(struct model *m)
 {
-	static const struct { const char *line; unsigned early, late; } rows[] = {
-		{ "RCPT TO:<a@b.example>", 0, 0 }, { "rcpt to:<Postmaster>", 0, 0 }, { "RCPT TO:<x@y.example>", 0, 0 },
-		{ "RCPT TO:<>", 0, 501 }, { "RCPT TO:a@b.example", 501, 0 }, { "RCPT TO:<a@b.example> NOTIFY=NEVER", 0, 555 }
-	};
+	static const struct {
+		const char *line;
+		unsigned early, late;
+	} rows[] = { { "RCPT TO:<a@b.example>", 0, 0 }, { "rcpt to:<Postmaster>", 0, 0 },
+		{ "RCPT TO:<x@y.example>", 0, 0 }, { "RCPT TO:<>", 0, 501 }, { "RCPT TO:a@b.example", 501, 0 },
+		{ "RCPT TO:<a@b.example> NOTIFY=NEVER", 0, 555 } };
 	size_t i = rnd(6);
 	unsigned code;
 
@@ -289,8 +298,8 @@ end_of_message(struct model *m)
 static void
 content(struct model *m, struct text *wire, struct text *plain)
 {
-	static const char *const lines[] = { "a line of text\r\n", "..two\r\n", ".one\r\n", "\r\n", "..\r\n", "QUIT\r\n",
-	    "MAIL FROM:<x@y.example>\r\n", "0123456789012345678901234567890123456789\r\n" };
+	static const char *const lines[] = { "a line of text\r\n", "..two\r\n", ".one\r\n", "\r\n", "..\r\n",
+		"QUIT\r\n", "MAIL FROM:<x@y.example>\r\n", "0123456789012345678901234567890123456789\r\n" };
 	static const char *const odd[] = { "lf\n.\n", "cr\r.\rx", ".\n", ".\rx" };
 
 	text_clear(wire);
@@ -427,12 +436,15 @@ do_bdat(struct model *m)
 static void
 do_simple(struct model *m)
 {
-	static const struct { const char *line; unsigned code; bool ends; } rows[] = {
-		{ "NOOP", 250, false }, { "noop x", 250, false }, { "VRFY a", 252, false }, { "VRFY", 501, false },
+	static const struct {
+		const char *line;
+		unsigned code;
+		bool ends;
+	} rows[] = { { "NOOP", 250, false }, { "noop x", 250, false }, { "VRFY a", 252, false }, { "VRFY", 501, false },
 		{ "HELP", 214, false }, { "EXPN a", 502, false }, { "TURN", 502, false }, { "AUTH PLAIN", 503, false },
 		{ "RSET", 250, true }, { "RSET x", 501, false }, { "FOO", 500, false }, { "", 500, false },
-		{ "NOOP \x01", 500, false }, { "NOOP \xff", 500, false }, { "STARTTLS", 502, false }, { "QUIT x", 501, false }
-	};
+		{ "NOOP \x01", 500, false }, { "NOOP \xff", 500, false }, { "STARTTLS", 502, false },
+		{ "QUIT x", 501, false } };
 	size_t i = rnd(16);
 
 	command(m, rows[i].line);
@@ -469,8 +481,9 @@ do_quit(struct model *m)
 static void
 begin(struct model *m)
 {
-	struct smtp_conf cf = { .hostname = "mx.example.org", .size_max = SIZE_MAX_, .rcpt_max = RCPT_MAX_,
-	    .errors_max = ERRORS_MAX_ };
+	struct smtp_conf cf = {
+		.hostname = "mx.example.org", .size_max = SIZE_MAX_, .rcpt_max = RCPT_MAX_, .errors_max = ERRORS_MAX_
+	};
 	struct text sent = m->sent;
 
 	memset(m, 0, sizeof(*m));

@@ -154,7 +154,11 @@ END_TEST
 /* Shutdown in every state: one reply, then SMTP_EV_CLOSE; an open question is withdrawn, the transaction stays. */
 START_TEST(t_shutdown)
 {
-	static const struct { const char *feed, *last; enum smtp_ev at; bool open; } rows[] = {
+	static const struct {
+		const char *feed, *last;
+		enum smtp_ev at;
+		bool open;
+	} rows[] = {
 		{ "", "", SMTP_EV_MORE, false },
 		{ "", "EHLO a.example\r\n", SMTP_EV_HELO, false },
 		{ "EHLO a.example\r\n", "MAIL FROM:<>\r\n", SMTP_EV_MAIL, true },
@@ -282,8 +286,10 @@ START_TEST(t_tiny_chunks)
 	feed(&st, "EHLO a.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\nBDAT 1\r\nx");
 	held = st.transaction.held + st.session.held;
 	for (int i = 0; i < 100000; i++)
-		stage_feed(&st, "BDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nx"
-		    "BDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nx", 90);
+		stage_feed(&st,
+		    "BDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nx"
+		    "BDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nx",
+		    90);
 	ck_assert_str_eq(st.why, "");
 	ck_assert_uint_eq(st.transaction.held + st.session.held, held);
 	ck_assert_uint_eq(smtp_txn(st.s)->size, 1000001);
@@ -295,7 +301,8 @@ END_TEST
 START_TEST(t_no_memory)
 {
 	static const char script[] = "EHLO a.example\r\nMAIL FROM:<a@b.example> ENVID=x\r\n"
-	    "RCPT TO:<a@b.example> ORCPT=rfc822;x\r\nBDAT 3\r\nabc" "BDAT 0 LAST\r\nQUIT\r\n";
+				     "RCPT TO:<a@b.example> ORCPT=rfc822;x\r\nBDAT 3\r\nabc"
+				     "BDAT 0 LAST\r\nQUIT\r\n";
 
 	for (size_t limit = 0; limit < 3000; limit += 8) {
 		struct smtp_conf cf = usual;
@@ -323,8 +330,11 @@ START_TEST(t_no_memory_for_names)
 
 	start(&st, &usual);
 	st.session.limit = st.session.held;
-	feed(&st, "EHLO " "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n");
+	feed(&st,
+	    "EHLO "
+	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r"
+	    "\n");
 	expect(&st, "451 4.3.0 ");
 	feed(&st, "QUIT\r\n");
 	expect(&st, "221 ");
@@ -335,10 +345,12 @@ END_TEST
 /* No room for a reply: nothing is reported as sent, the transaction is reset, the session closes. */
 START_TEST(t_no_room_for_replies)
 {
-	static const struct { const char *line; enum smtp_ev question; } rows[] = {
-		{ "NOOP\r\n", SMTP_EV_MORE }, { "RSET\r\n", SMTP_EV_MORE }, { "RCPT TO:<a@b.example>\r\n", SMTP_EV_RCPT },
-		{ "EHLO a.example\r\n", SMTP_EV_HELO }, { "QUIT\r\n", SMTP_EV_MORE }
-	};
+	static const struct {
+		const char *line;
+		enum smtp_ev question;
+	} rows[] = { { "NOOP\r\n", SMTP_EV_MORE }, { "RSET\r\n", SMTP_EV_MORE },
+		{ "RCPT TO:<a@b.example>\r\n", SMTP_EV_RCPT }, { "EHLO a.example\r\n", SMTP_EV_HELO },
+		{ "QUIT\r\n", SMTP_EV_MORE } };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct smtp_event ev;
@@ -433,11 +445,10 @@ END_TEST
 /* Nothing from the wire comes back in a reply. */
 START_TEST(t_no_echo)
 {
-	static const char *const lines[] = {
-		"EHLO zzqq.example\r\n", "EHLO zzqq zzqq\r\n", "zzqq\r\n", "MAIL FROM:<zzqq@zzqq.example> ZZQQ=zzqq\r\n",
-		"MAIL FROM:<zzqq@zzqq.example>\r\n", "RCPT TO:<zzqq@zzqq.example>\r\n", "RCPT TO:<zzqq\r\n", "VRFY zzqq\r\n",
-		"EXPN zzqq\r\n", "HELP zzqq\r\n", "NOOP zzqq\r\n"
-	};
+	static const char *const lines[] = { "EHLO zzqq.example\r\n", "EHLO zzqq zzqq\r\n", "zzqq\r\n",
+		"MAIL FROM:<zzqq@zzqq.example> ZZQQ=zzqq\r\n", "MAIL FROM:<zzqq@zzqq.example>\r\n",
+		"RCPT TO:<zzqq@zzqq.example>\r\n", "RCPT TO:<zzqq\r\n", "VRFY zzqq\r\n", "EXPN zzqq\r\n",
+		"HELP zzqq\r\n", "NOOP zzqq\r\n" };
 	struct stage st;
 
 	start(&st, &usual);

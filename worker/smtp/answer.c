@@ -7,21 +7,15 @@
 
 #include "worker/smtp/engine.h"
 
-static const struct say say_early = {
-	.code = 554, .close = true, .enh = ENH(5, 5, 0), .reason = "early-talker", .text = "you spoke before the greeting"
-};
-static const struct say say_mail_ok = {
-	.code = 250, .enh = ENH(2, 1, 0), .reason = "ok", .text = "ok"
-};
-static const struct say say_rcpt_ok = {
-	.code = 250, .enh = ENH(2, 1, 5), .reason = "ok", .text = "ok"
-};
-static const struct say say_go_ahead = {
-	.code = 354, .reason = "go-ahead", .text = "end with <CRLF>.<CRLF>"
-};
-static const struct say say_start_tls = {
-	.code = 220, .enh = ENH(2, 0, 0), .reason = "starttls", .text = "start TLS"
-};
+static const struct say say_early = { .code = 554,
+	.close = true,
+	.enh = ENH(5, 5, 0),
+	.reason = "early-talker",
+	.text = "you spoke before the greeting" };
+static const struct say say_mail_ok = { .code = 250, .enh = ENH(2, 1, 0), .reason = "ok", .text = "ok" };
+static const struct say say_rcpt_ok = { .code = 250, .enh = ENH(2, 1, 5), .reason = "ok", .text = "ok" };
+static const struct say say_go_ahead = { .code = 354, .reason = "go-ahead", .text = "end with <CRLF>.<CRLF>" };
+static const struct say say_start_tls = { .code = 220, .enh = ENH(2, 0, 0), .reason = "starttls", .text = "start TLS" };
 
 /* ${r}'s words if it is a 2xx, otherwise the engine's. */
 static struct smtp_sent
@@ -117,7 +111,7 @@ accept(struct smtp *s, enum smtp_ev question, const struct reply *r, struct buf 
 	case SMTP_EV_STARTTLS: {
 		struct smtp_sent sent = smtp_say(s, &say_start_tls, out);
 
-		smtp_end(s, sent);	/* RFC 3207 4.2 */
+		smtp_end(s, sent); /* RFC 3207 4.2 */
 		if (s->state != SMTP_ST_CLOSED)
 			s->state = SMTP_ST_HANDSHAKE;
 		return sent;
@@ -190,7 +184,7 @@ smtp_answer(struct smtp *s, const struct reply *r, struct buf *out)
 	if (r != NULL && r->close)
 		s->state = SMTP_ST_CLOSED;
 	if (s->state == SMTP_ST_CLOSED) {
-		s->question = SMTP_EV_MORE;	/* LMTP: the other recipients are not asked about any more */
+		s->question = SMTP_EV_MORE; /* LMTP: the other recipients are not asked about any more */
 		smtp_end(s, sent);
 	}
 	return sent;
@@ -245,7 +239,7 @@ smtp_helo(const struct smtp *s)
 const char *
 smtp_with(const struct smtp *s)
 {
-	static const char *const words[2][2][2] = {	/* [LMTP][UTF-8][TLS] */
+	static const char *const words[2][2][2] = { /* [LMTP][UTF-8][TLS] */
 		{ { "ESMTP", "ESMTPS" }, { "UTF8SMTP", "UTF8SMTPS" } },
 		{ { "LMTP", "LMTPS" }, { "UTF8LMTP", "UTF8LMTPS" } }
 	};

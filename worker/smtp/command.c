@@ -6,22 +6,22 @@
  */
 #include "worker/smtp/engine.h"
 
-enum {				/* when a command may come; otherwise 503 5.5.1 */
-	WHEN_HELO	= 1 << 0,	/* after EHLO, HELO or LHLO */
-	WHEN_TXN	= 1 << 1,	/* inside a transaction */
-	WHEN_NO_TXN	= 1 << 2,	/* outside one */
-	WHEN_NO_CHUNKS	= 1 << 3,	/* not between two BDATs (RFC 3030 2) */
-	WHEN_CLEAR	= 1 << 4,	/* in clear too, where TLS is required (RFC 3207 4) */
-	ONLY_SMTP	= 1 << 5,	/* not in LMTP; otherwise 500 5.5.1 */
-	ONLY_LMTP	= 1 << 6
+enum {                           /* when a command may come; otherwise 503 5.5.1 */
+	WHEN_HELO = 1 << 0,      /* after EHLO, HELO or LHLO */
+	WHEN_TXN = 1 << 1,       /* inside a transaction */
+	WHEN_NO_TXN = 1 << 2,    /* outside one */
+	WHEN_NO_CHUNKS = 1 << 3, /* not between two BDATs (RFC 3030 2) */
+	WHEN_CLEAR = 1 << 4,     /* in clear too, where TLS is required (RFC 3207 4) */
+	ONLY_SMTP = 1 << 5,      /* not in LMTP; otherwise 500 5.5.1 */
+	ONLY_LMTP = 1 << 6
 };
 
 struct command {
-	const char		*verb;
-	unsigned		 when;
-	unsigned		 ext;	/* SMTP_EXT_* without which it is 502 5.5.1; 0: always there */
-	const struct say	*(*check)(struct span arg, struct args *a);
-	const struct say	*(*effect)(struct smtp *s, const struct args *a);
+	const char *verb;
+	unsigned when;
+	unsigned ext; /* SMTP_EXT_* without which it is 502 5.5.1; 0: always there */
+	const struct say *(*check)(struct span arg, struct args *a);
+	const struct say *(*effect)(struct smtp *s, const struct args *a);
 };
 
 #define SAY(name, code_, enh_, reason_, text_) \
@@ -37,7 +37,8 @@ static SAY(say_vrfy, 252, ENH(2, 0, 0), "vrfy", "will not say who is here; send 
 static SAY(say_unknown, 500, ENH(5, 5, 2), "unknown-command", "command not known");
 static SAY(say_octets, 500, ENH(5, 5, 2), "control-octet", "a control octet or bad UTF-8 in a command");
 static SAY(say_8bit, 501, ENH(5, 5, 2), "syntax", "only ASCII may stand here");
-static SAY(say_not_here, 500, ENH(5, 5, 1), "wrong-protocol", "not a command of this protocol; SMTP has EHLO, LMTP has LHLO");
+static SAY(
+    say_not_here, 500, ENH(5, 5, 1), "wrong-protocol", "not a command of this protocol; SMTP has EHLO, LMTP has LHLO");
 static SAY(say_unimplemented, 502, ENH(5, 5, 1), "not-implemented", "command not implemented");
 static SAY(say_sequence, 503, ENH(5, 5, 1), "bad-sequence", "not now: commands are out of order");
 static SAY(say_refused, 503, ENH(5, 5, 1), "bad-sequence", "this session was refused; only QUIT is served");
@@ -46,7 +47,7 @@ static SAY(say_in_tls, 503, ENH(5, 5, 1), "bad-sequence", "TLS is active already
 static SAY(say_no_auth, 503, ENH(5, 5, 1), "bad-sequence", "authentication is not offered");
 static SAY(say_no_argument, 501, ENH(5, 5, 4), "syntax", "this command takes no argument");
 static SAY(say_argument, 501, ENH(5, 5, 4), "syntax", "an argument is missing");
-static SAY(say_name, 501, 0, "syntax", "one domain or address literal must follow");	/* RFC 2034 4: none for HELO */
+static SAY(say_name, 501, 0, "syntax", "one domain or address literal must follow"); /* RFC 2034 4: none for HELO */
 static SAY(say_mail_syntax, 501, ENH(5, 5, 4), "syntax", "it is MAIL FROM:<address> [parameters]");
 static SAY(say_rcpt_syntax, 501, ENH(5, 5, 4), "syntax", "it is RCPT TO:<address> [parameters]");
 static SAY(say_sender, 501, ENH(5, 1, 7), "sender-syntax", "that is not an address");
@@ -57,8 +58,12 @@ static SAY(say_none_valid, 554, ENH(5, 5, 1), "no-valid-recipients", "no valid r
 static SAY(say_need_rcpt, 503, ENH(5, 5, 1), "no-valid-recipients", "a recipient must come first");
 static SAY(say_binary, 503, ENH(5, 5, 1), "bad-sequence", "BINARYMIME comes by BDAT only");
 
-static const struct say say_count = {	/* what follows can't be told from commands (RFC 3030 2) */
-	.code = 501, .close = true, .enh = ENH(5, 5, 4), .reason = "bdat-count", .text = "not a count; closing"
+static const struct say say_count = { /* what follows can't be told from commands (RFC 3030 2) */
+	.code = 501,
+	.close = true,
+	.enh = ENH(5, 5, 4),
+	.reason = "bdat-count",
+	.text = "not a count; closing"
 };
 
 static struct span
@@ -222,7 +227,7 @@ do_mail(struct smtp *s, const struct args *a)
 	const struct say *say = t != NULL ? fill_mail(s, t, a->arg) : &say_no_memory;
 
 	if (say != NULL) {
-		arena_reset(s->transaction);	/* it was never asked about, so there is no SMTP_EV_RESET */
+		arena_reset(s->transaction); /* it was never asked about, so there is no SMTP_EV_RESET */
 		return say;
 	}
 	s->t = t;
@@ -272,7 +277,7 @@ do_data(struct smtp *s, const struct args *a)
 		return &say_binary;
 	if (say == NULL)
 		return open_question(s, SMTP_EV_DATA);
-	s->ending = s->t->nrefused > 0;		/* all were refused: buffers are cleared; none was named: it may still come */
+	s->ending = s->t->nrefused > 0; /* all were refused: buffers are cleared; none was named: it may still come */
 	return say;
 }
 
@@ -373,23 +378,23 @@ do_auth(struct smtp *s, const struct args *a)
 }
 
 static const struct command commands[] = {
-	{ "MAIL",     WHEN_HELO | WHEN_NO_TXN,	    0, check_mail, do_mail },
-	{ "RCPT",     WHEN_TXN | WHEN_NO_CHUNKS,    0, check_rcpt, do_rcpt },
-	{ "DATA",     WHEN_TXN | WHEN_NO_CHUNKS,    0, check_none, do_data },
-	{ "BDAT",     WHEN_CLEAR, SMTP_EXT_CHUNKING, check_bdat, do_bdat },
-	{ "EHLO",     WHEN_CLEAR | ONLY_SMTP,	    0, check_name, do_ehlo },
-	{ "HELO",     WHEN_CLEAR | ONLY_SMTP,	    0, check_name, do_helo },
-	{ "LHLO",     WHEN_CLEAR | ONLY_LMTP,	    0, check_name, do_ehlo },
-	{ "RSET",     WHEN_CLEAR,		    0, check_none, do_rset },
-	{ "NOOP",     WHEN_CLEAR,		    0, check_any, do_noop },
-	{ "QUIT",     WHEN_CLEAR,		    0, check_none, do_quit },
-	{ "HELP",     WHEN_CLEAR,		    0, check_any, do_help },
-	{ "VRFY",     0,			    0, check_some, do_vrfy },
+	{ "MAIL", WHEN_HELO | WHEN_NO_TXN, 0, check_mail, do_mail },
+	{ "RCPT", WHEN_TXN | WHEN_NO_CHUNKS, 0, check_rcpt, do_rcpt },
+	{ "DATA", WHEN_TXN | WHEN_NO_CHUNKS, 0, check_none, do_data },
+	{ "BDAT", WHEN_CLEAR, SMTP_EXT_CHUNKING, check_bdat, do_bdat },
+	{ "EHLO", WHEN_CLEAR | ONLY_SMTP, 0, check_name, do_ehlo },
+	{ "HELO", WHEN_CLEAR | ONLY_SMTP, 0, check_name, do_helo },
+	{ "LHLO", WHEN_CLEAR | ONLY_LMTP, 0, check_name, do_ehlo },
+	{ "RSET", WHEN_CLEAR, 0, check_none, do_rset },
+	{ "NOOP", WHEN_CLEAR, 0, check_any, do_noop },
+	{ "QUIT", WHEN_CLEAR, 0, check_none, do_quit },
+	{ "HELP", WHEN_CLEAR, 0, check_any, do_help },
+	{ "VRFY", 0, 0, check_some, do_vrfy },
 	{ "STARTTLS", WHEN_CLEAR, SMTP_EXT_STARTTLS, check_none, do_starttls },
-	{ "AUTH",     0,			    0, check_any, do_auth },
-	{ "EXPN",     0,			    0, check_any, do_nothing },
-	{ "ETRN",     0,			    0, check_any, do_nothing },
-	{ "TURN",     0,			    0, check_any, do_nothing },
+	{ "AUTH", 0, 0, check_any, do_auth },
+	{ "EXPN", 0, 0, check_any, do_nothing },
+	{ "ETRN", 0, 0, check_any, do_nothing },
+	{ "TURN", 0, 0, check_any, do_nothing },
 };
 
 static const struct command *

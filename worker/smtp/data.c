@@ -68,7 +68,7 @@ scan_line(struct data *d, struct span in)
 {
 	const uint8_t *lf = memchr(in.p, '\n', in.n);
 	size_t n = lf != NULL ? (size_t)(lf - in.p) + 1 : in.n;
-	size_t text = lf != NULL ? n - 1 : n;		/* octets before the LF */
+	size_t text = lf != NULL ? n - 1 : n; /* octets before the LF */
 	bool cr = text > 0 && in.p[text - 1] == '\r';
 
 	count_line(d, n, lf != NULL);
@@ -121,7 +121,7 @@ next_text(struct data *d, struct span *in, struct span *out)
 			d->mode = DATA_MODE_NONE;
 			return DATA_GOT_END;
 		}
-		d->at = DATA_AT_MIDDLE;		/* the dot was stuffing (RFC 5321 4.5.2) */
+		d->at = DATA_AT_MIDDLE; /* the dot was stuffing (RFC 5321 4.5.2) */
 	}
 	n = scan_text(d, *in);
 	*out = span_head(*in, n);

@@ -10,18 +10,16 @@
 
 enum { EHLO_LIST_MAX = SMTP_OUT_MIN };
 
-const struct say say_help = {
-	.code = 214,
+const struct say say_help = { .code = 214,
 	.enh = ENH(2, 0, 0),
 	.reason = "help",
-	.text = "commands: MAIL RCPT DATA RSET NOOP VRFY HELP QUIT and EHLO, HELO or LHLO; see RFC 5321"
-};
+	.text = "commands: MAIL RCPT DATA RSET NOOP VRFY HELP QUIT and EHLO, HELO or LHLO; see RFC 5321" };
 
 /* The list being put together; it grows by one reply line at a time. */
 struct list {
-	char	text[EHLO_LIST_MAX];
-	size_t	n;
-	size_t	last;		/* where the last line begins */
+	char text[EHLO_LIST_MAX];
+	size_t n;
+	size_t last; /* where the last line begins */
 };
 
 static void list_add(struct list *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -37,7 +35,7 @@ list_add(struct list *l, const char *fmt, ...)
 	n = vsnprintf(l->text + l->n, left, fmt, ap);
 	va_end(ap);
 	if (n < 0 || (size_t)n >= left)
-		return;		/* cannot be: hostname is a domain name, all else is short */
+		return; /* cannot be: hostname is a domain name, all else is short */
 	l->last = l->n;
 	l->n += (size_t)n;
 }

@@ -9,23 +9,23 @@
 #include "worker/smtp/engine.h"
 
 enum {
-	PARAM_ENVID_MAX	= 100,	/* octets, RFC 3461 4.4 */
-	PARAM_ORCPT_MAX	= 500,	/* octets, RFC 3461 4.2 */
-	PARAM_SIZE_DIGITS = 20	/* RFC 1870 3 */
+	PARAM_ENVID_MAX = 100, /* octets, RFC 3461 4.4 */
+	PARAM_ORCPT_MAX = 500, /* octets, RFC 3461 4.2 */
+	PARAM_SIZE_DIGITS = 20 /* RFC 1870 3 */
 };
 
 struct target_of {
-	const struct smtp	*s;
-	struct txn		*t;
-	struct rcpt		*r;	/* NULL for MAIL */
+	const struct smtp *s;
+	struct txn *t;
+	struct rcpt *r; /* NULL for MAIL */
 };
 
 struct param {
-	const char		*keyword;
-	bool			 rcpt;		/* of RCPT, not of MAIL */
-	bool			 value;		/* must have one; otherwise must have none */
-	unsigned		 ext;		/* SMTP_EXT_* without which it is unknown; 0: always known */
-	const struct say	*(*take)(const struct target_of *o, struct span value);
+	const char *keyword;
+	bool rcpt;    /* of RCPT, not of MAIL */
+	bool value;   /* must have one; otherwise must have none */
+	unsigned ext; /* SMTP_EXT_* without which it is unknown; 0: always known */
+	const struct say *(*take)(const struct target_of *o, struct span value);
 };
 
 #define SAY(name, code_, enh_, reason_, text_) \
@@ -232,14 +232,14 @@ take_orcpt(const struct target_of *o, struct span value)
 }
 
 static const struct param params[] = {
-	{ "SIZE",	false, true,  0,			take_size },
-	{ "BODY",	false, true,  0,			take_body },
-	{ "SMTPUTF8",	false, false, SMTP_EXT_SMTPUTF8,	take_smtputf8 },
-	{ "REQUIRETLS",	false, false, SMTP_EXT_REQUIRETLS,	take_requiretls },
-	{ "RET",	false, true,  SMTP_EXT_DSN,		take_ret },
-	{ "ENVID",	false, true,  SMTP_EXT_DSN,		take_envid },
-	{ "NOTIFY",	true,  true,  SMTP_EXT_DSN,		take_notify },
-	{ "ORCPT",	true,  true,  SMTP_EXT_DSN,		take_orcpt },
+	{ "SIZE", false, true, 0, take_size },
+	{ "BODY", false, true, 0, take_body },
+	{ "SMTPUTF8", false, false, SMTP_EXT_SMTPUTF8, take_smtputf8 },
+	{ "REQUIRETLS", false, false, SMTP_EXT_REQUIRETLS, take_requiretls },
+	{ "RET", false, true, SMTP_EXT_DSN, take_ret },
+	{ "ENVID", false, true, SMTP_EXT_DSN, take_envid },
+	{ "NOTIFY", true, true, SMTP_EXT_DSN, take_notify },
+	{ "ORCPT", true, true, SMTP_EXT_DSN, take_orcpt },
 };
 
 enum { PARAM_N = sizeof(params) / sizeof(params[0]) };

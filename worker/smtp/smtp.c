@@ -11,9 +11,7 @@
 static const struct say say_errors = {
 	.code = 421, .close = true, .enh = ENH(4, 7, 0), .reason = "too-many-errors", .text = "too many errors"
 };
-static const struct say say_chunk = {
-	.code = 250, .enh = ENH(2, 0, 0), .reason = "chunk", .text = "chunk taken"
-};
+static const struct say say_chunk = { .code = 250, .enh = ENH(2, 0, 0), .reason = "chunk", .text = "chunk taken" };
 static const struct say say_flood = {
 	.code = 552, .close = true, .enh = ENH(5, 3, 4), .reason = "size-flood", .text = "message far too big, closing"
 };
@@ -175,7 +173,7 @@ is_quit(struct span line)
 	return span_caseeq(line, SPAN("QUIT"));
 }
 
-static enum smtp_ev	next_content(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev);
+static enum smtp_ev next_content(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev);
 
 static enum smtp_ev
 next_command(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev)
