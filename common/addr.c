@@ -11,8 +11,8 @@
 /* A cursor on the input, and what was recognised so far. */
 struct parse {
 	const uint8_t *p, *end;
-	bool utf8;	/* an octet above 0x7f was seen */
-	bool too_long;	/* all is valid, but over a limit */
+	bool utf8;     /* an octet above 0x7f was seen */
+	bool too_long; /* all is valid, but over a limit */
 	bool literal;
 	size_t nlocal, ndomain;
 	uint8_t local[ADDR_MAX];
@@ -131,7 +131,7 @@ quoted_string(struct parse *x)
 	while (x->p < x->end && *x->p != '"') {
 		size_t n = *x->p >= ' ' && *x->p <= '~' ? 1 : 0;
 
-		if (take(x, '\\'))	/* quoted-pairSMTP: ASCII alone */
+		if (take(x, '\\')) /* quoted-pairSMTP: ASCII alone */
 			n = x->p < x->end && *x->p >= ' ' && *x->p <= '~' ? 1 : 0;
 		else if (n == 0)
 			n = utf8_here(x);

@@ -14,23 +14,23 @@
 #include <unistr.h>
 
 enum {
-	NORM_LOCAL_IN_MAX = 1024,	/* octets of a local part that are looked at */
-	NORM_LABEL_MAX = 63	/* octets of a label, RFC 1035 2.3.4 */
+	NORM_LOCAL_IN_MAX = 1024, /* octets of a local part that are looked at */
+	NORM_LABEL_MAX = 63       /* octets of a label, RFC 1035 2.3.4 */
 };
 
 /* Classes of octets besides those that stand for themselves, in lower case. */
 enum { BAD = 0, WIDE = 1 };
 
-#define D1(c)	  [c] = (c)
-#define D2(c)	  D1(c), D1((c) + 1)
-#define D4(c)	  D2(c), D2((c) + 2)
-#define D8(c)	  D4(c), D4((c) + 4)
-#define D26(c)	  D8(c), D8((c) + 8), D8((c) + 16), D2((c) + 24)
-#define U1(c)	  [c] = (c) + 32
-#define U2(c)	  U1(c), U1((c) + 1)
-#define U4(c)	  U2(c), U2((c) + 2)
-#define U8(c)	  U4(c), U4((c) + 4)
-#define U26(c)	  U8(c), U8((c) + 8), U8((c) + 16), U2((c) + 24)
+#define D1(c)  [c] = (c)
+#define D2(c)  D1(c), D1((c) + 1)
+#define D4(c)  D2(c), D2((c) + 2)
+#define D8(c)  D4(c), D4((c) + 4)
+#define D26(c) D8(c), D8((c) + 8), D8((c) + 16), D2((c) + 24)
+#define U1(c)  [c] = (c) + 32
+#define U2(c)  U1(c), U1((c) + 1)
+#define U4(c)  U2(c), U2((c) + 2)
+#define U8(c)  U4(c), U4((c) + 4)
+#define U26(c) U8(c), U8((c) + 8), U8((c) + 16), U2((c) + 24)
 
 /* Letters, digits, hyphen, underscore and dot of a domain. */
 static const uint8_t domain_octet[128] = { D26('a'), U26('A'), D8('0'), D2('8'), D1('-'), D1('_'), D1('.') };
@@ -50,7 +50,7 @@ fail(int err)
 static ssize_t
 ascii_domain(struct span in, char *out, size_t cap, bool *wide)
 {
-	size_t label = 0;	/* octets of it so far */
+	size_t label = 0; /* octets of it so far */
 	uint8_t c = '.';
 
 	if (in.n > cap || in.n > ADDR_DOMAIN_MAX)

@@ -9,7 +9,7 @@
 
 #include "common/norm.h"
 
-int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
 must(bool ok)

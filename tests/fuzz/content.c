@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
 must(bool ok)

@@ -8,7 +8,7 @@
 
 #include "common/reply.h"
 
-int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX = 2000 };
 

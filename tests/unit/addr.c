@@ -25,8 +25,8 @@ teardown(void)
 static const struct {
 	const char *in;
 	unsigned flags;
-	int rc;			/* octets consumed, or an error; 0: all of it */
-	const char *local, *domain, *text;	/* text NULL: local@domain */
+	int rc;                            /* octets consumed, or an error; 0: all of it */
+	const char *local, *domain, *text; /* text NULL: local@domain */
 } path_row[] = {
 	{ "<alice@example.org>", F, 0, "alice", "example.org", NULL },
 	{ "<alice@example.org> SIZE=1", F, 19, "alice", "example.org", NULL },
@@ -114,7 +114,8 @@ static const struct {
 	{ "<a@[192.0.02.1]>", F, ADDR_EINVAL, NULL, NULL, NULL },
 	{ "<a@[IPv6:2001:db8::g]>", F, ADDR_EINVAL, NULL, NULL, NULL },
 	{ "<a@[IPv6:]>", F, ADDR_EINVAL, NULL, NULL, NULL },
-	{ "<a@[2001:db8::1]>", F, 0, "a", "[2001:db8::1]", NULL },	/* by the letter: a General-address-literal with tag 2001 */
+	{ "<a@[2001:db8::1]>", F, 0, "a", "[2001:db8::1]",
+	    NULL }, /* by the letter: a General-address-literal with tag 2001 */
 	{ "<a@[x-:y]>", F, ADDR_EINVAL, NULL, NULL, NULL },
 	{ "<a@[x:]>", F, ADDR_EINVAL, NULL, NULL, NULL },
 	{ "<a@[:y]>", F, ADDR_EINVAL, NULL, NULL, NULL },
@@ -124,11 +125,19 @@ static const struct {
 	{ "<a@[192.0.2.1].org>", F, ADDR_EINVAL, NULL, NULL, NULL },
 	/* UTF-8 */
 	{ "<m\xc3\xbcller@example.org>", U, 0, "m\xc3\xbcller", "example.org", NULL },
-	{ "<a@B\xc3\x9c" "CHER.example>", U, 0, "a", "b\xc3\x9c" "cher.example", NULL },
-	{ "<\"\xe2\x82\xac \xf0\x9f\x93\xae\"@d>", U, 0, "\xe2\x82\xac \xf0\x9f\x93\xae", "d", "\"\xe2\x82\xac \xf0\x9f\x93\xae\"@d" },
+	{ "<a@B\xc3\x9c"
+	  "CHER.example>",
+	    U, 0, "a",
+	    "b\xc3\x9c"
+	    "cher.example",
+	    NULL },
+	{ "<\"\xe2\x82\xac \xf0\x9f\x93\xae\"@d>", U, 0, "\xe2\x82\xac \xf0\x9f\x93\xae", "d",
+	    "\"\xe2\x82\xac \xf0\x9f\x93\xae\"@d" },
 	{ "<@b\xc3\xbc:a@d>", U, 0, "a", "d", NULL },
 	{ "<m\xc3\xbcller@example.org>", F, ADDR_EUTF8, NULL, NULL, NULL },
-	{ "<a@b\xc3\xbc" "cher.example>", R | P, ADDR_EUTF8, NULL, NULL, NULL },
+	{ "<a@b\xc3\xbc"
+	  "cher.example>",
+	    R | P, ADDR_EUTF8, NULL, NULL, NULL },
 	{ "<@b\xc3\xbc:a@d>", F, ADDR_EUTF8, NULL, NULL, NULL },
 	{ "<m\xc3\xbcller@>", F, ADDR_EINVAL, NULL, NULL, NULL },
 	{ "<\"a\\\xc3\xbc\"@d>", U, ADDR_EINVAL, NULL, NULL, NULL },
@@ -204,7 +213,8 @@ START_TEST(bare)
 {
 	struct addr a;
 
-	ck_assert_int_eq(addr_parse_bare(guarded_str(bare_row[_i].in), bare_row[_i].flags, &arena, &a), bare_row[_i].rc);
+	ck_assert_int_eq(
+	    addr_parse_bare(guarded_str(bare_row[_i].in), bare_row[_i].flags, &arena, &a), bare_row[_i].rc);
 }
 END_TEST
 
@@ -219,9 +229,11 @@ START_TEST(every_octet)
 
 		local[2] = quoted[3] = pair[4] = dom[4] = (char)c;
 		ck_assert_int_eq(addr_parse(guarded(local, 7), U, &arena, &a) == 7, atext || c == '.');
-		ck_assert_int_eq(addr_parse(guarded(quoted, 9), U, &arena, &a) == 9, c >= ' ' && c <= '~' && c != '"');	/* a backslash quotes the b */
+		ck_assert_int_eq(addr_parse(guarded(quoted, 9), U, &arena, &a) == 9,
+		    c >= ' ' && c <= '~' && c != '"'); /* a backslash quotes the b */
 		ck_assert_int_eq(addr_parse(guarded(pair, 10), U, &arena, &a) == 10, c >= ' ' && c <= '~');
-		ck_assert_int_eq(addr_parse(guarded(dom, 7), U, &arena, &a) == 7, alnum || c == '.' || c == '-' || c == '_' );
+		ck_assert_int_eq(
+		    addr_parse(guarded(dom, 7), U, &arena, &a) == 7, alnum || c == '.' || c == '-' || c == '_');
 		arena_reset(&arena);
 	}
 }
@@ -258,9 +270,30 @@ START_TEST(utf8_code_points)
 END_TEST
 
 static const char *const bad_utf8[] = {
-	"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x7f", "\xc2\xc0", "\xc2\x80", "\xc2\x9f", "\xe0\x80\x80",
-	"\xe0\x9f\xbf", "\xe2\x82", "\xe2\x82\x7f", "\xe2\x28\xa1", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80",
-	"\xf0\x8f\xbf\xbf", "\xf0\x9f\x93", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xfe", "\xff",
+	"\x80",
+	"\xbf",
+	"\xc0\x80",
+	"\xc1\xbf",
+	"\xc2",
+	"\xc2\x7f",
+	"\xc2\xc0",
+	"\xc2\x80",
+	"\xc2\x9f",
+	"\xe0\x80\x80",
+	"\xe0\x9f\xbf",
+	"\xe2\x82",
+	"\xe2\x82\x7f",
+	"\xe2\x28\xa1",
+	"\xed\xa0\x80",
+	"\xed\xbf\xbf",
+	"\xf0\x80\x80\x80",
+	"\xf0\x8f\xbf\xbf",
+	"\xf0\x9f\x93",
+	"\xf4\x90\x80\x80",
+	"\xf5\x80\x80\x80",
+	"\xf8\x88\x80\x80\x80",
+	"\xfe",
+	"\xff",
 };
 
 START_TEST(malformed_utf8)
@@ -316,7 +349,7 @@ parse_long(size_t nlocal, size_t ndomain, bool pairs)
 START_TEST(limits)
 {
 	ck_assert_int_gt(parse_long(64, 190, false), 0);
-	ck_assert_int_gt(parse_long(65, 10, false), 0);	/* PROTOCOL 33: the table decides */
+	ck_assert_int_gt(parse_long(65, 10, false), 0); /* PROTOCOL 33: the table decides */
 	ck_assert_int_gt(parse_long(300, 19, false), 0);
 	ck_assert_int_gt(parse_long(64, 255, false), 0);
 	ck_assert_int_gt(parse_long(318, 1, true), 0);
@@ -326,7 +359,7 @@ START_TEST(limits)
 	ck_assert_int_eq(parse_long(320, 1, false), ADDR_ELONG);
 	ck_assert_int_eq(parse_long(1500, 1, true), ADDR_ELONG);
 	ck_assert_int_eq(parse_long(2000, 2000 - 2000 % 64 + 1, false), ADDR_ELONG);
-	ck_assert_int_eq(parse_long(2000, 2000 - 2000 % 64, false), ADDR_EINVAL);	/* ends in a dot */
+	ck_assert_int_eq(parse_long(2000, 2000 - 2000 % 64, false), ADDR_EINVAL); /* ends in a dot */
 }
 END_TEST
 

@@ -72,7 +72,7 @@ START_TEST(room_says_how_much_fits)
 	ck_assert_ptr_null(buf_room(&b, 1, &n));
 	ck_assert_int_eq(errno, ENOBUFS);
 	buf_drop(&b, 10);
-	p = buf_room(&b, 20, &n);	/* only by moving to the front */
+	p = buf_room(&b, 20, &n); /* only by moving to the front */
 	ck_assert_ptr_nonnull(p);
 	ck_assert_uint_eq(n, 10);
 	memset(p, 'b', n);

@@ -11,7 +11,7 @@ enum { OUT_MAX = 200000 };
 struct result {
 	size_t n;
 	unsigned received;
-	bool delivered;		/* to alice@example.org */
+	bool delivered; /* to alice@example.org */
 	uint8_t out[OUT_MAX];
 };
 
@@ -84,11 +84,11 @@ run_all_splits(struct span in, struct result *r)
 	free(each);
 }
 
-#define AR  "Authentication-Results:"
+#define AR   "Authentication-Results:"
 #define BODY "\r\nbody\r\n" AR " mx.example.org; none\r\nReturn-Path: <x>\r\nReceived: y\r\n"
 
 static const struct {
-	const char *in, *want;	/* want NULL: the same */
+	const char *in, *want; /* want NULL: the same */
 	unsigned received;
 	bool delivered;
 } row[] = {
@@ -137,7 +137,7 @@ static const struct {
 	{ "X: y\r\nno field\r\nReturn-Path: x\r\n z\r\nmore\r\n\r\n", "X: y\r\nno field\r\nmore\r\n\r\n", 0, false },
 	{ "X: y\r\n\rZ\r\nReturn-Path: x\r\n\r\n", "X: y\r\n\rZ\r\n\r\n", 0, false },
 	{ "X: \r\r\nReturn-Path: x\r\n\r\n", "X: \r\r\n\r\n", 0, false },
-	{ "X: y\r\n \r\nReturn-Path: x\r\n\r\n", "X: y\r\n \r\n\r\n", 0, false },	/* blank, not empty */
+	{ "X: y\r\n \r\nReturn-Path: x\r\n\r\n", "X: y\r\n \r\n\r\n", 0, false }, /* blank, not empty */
 	{ "Return-Path: x\r\n\r\nReturn-Path: y\r\n", "\r\nReturn-Path: y\r\n", 0, false },
 	{ "Return-Path: x\n\nReturn-Path: y\n", "\nReturn-Path: y\n", 0, false },
 	/* Authentication-Results: ours */
@@ -154,7 +154,8 @@ static const struct {
 	{ AR " (c)\r\n (\r\n d) mx.example.org; none\r\n\r\n", "\r\n", 0, false },
 	{ AR " \"mx.example.org\"; none\r\n\r\n", "\r\n", 0, false },
 	{ AR " \"mx.exa\\mple.org\"; none\r\n\r\n", "\r\n", 0, false },
-	{ AR "\r\n\t\"mx.example\r\n .org\"; none\r\nTo: y\r\n\r\n", AR "\r\n\t\"mx.example\r\n .org\"; none\r\nTo: y\r\n\r\n", 0, false },
+	{ AR "\r\n\t\"mx.example\r\n .org\"; none\r\nTo: y\r\n\r\n",
+	    AR "\r\n\t\"mx.example\r\n .org\"; none\r\nTo: y\r\n\r\n", 0, false },
 	{ AR " mx.example.org\r; none\r\n\r\n", "\r\n", 0, false },
 	{ AR "\x01mx.example.org\x01; none\r\n\r\n", "\r\n", 0, false },
 	/* might be taken for ours */
@@ -221,8 +222,8 @@ START_TEST(held_no_longer_than_its_limit)
 			size_t n;
 			bool kept;
 
-			n = (size_t)snprintf(text, sizeof(text), AR "%c%*s%c%s; none\r\nTo: x\r\n\r\n", kind & 2 ? '(' : ' ', (int)pad, "",
-			    kind & 2 ? ')' : ' ', id);
+			n = (size_t)snprintf(text, sizeof(text), AR "%c%*s%c%s; none\r\nTo: x\r\n\r\n",
+			    kind & 2 ? '(' : ' ', (int)pad, "", kind & 2 ? ')' : ' ', id);
 			run_all_splits(guarded(text, n), &r);
 			kept = r.n == n && memcmp(r.out, text, n) == 0;
 			if (!kept)
@@ -238,11 +239,13 @@ END_TEST
 START_TEST(long_space_before_the_colon)
 {
 	static struct result r;
-	static const char *const name[] = { "Return-Path", "Authentication-Results", "Received", "Delivered-To", "Subject" };
+	static const char *const name[] = { "Return-Path", "Authentication-Results", "Received", "Delivered-To",
+		"Subject" };
 	static char text[3000];
 
 	for (size_t i = 0; i < 5; i++) {
-		size_t n = (size_t)snprintf(text, sizeof(text), "%s%*s: other.example\r\n x\r\n\r\n", name[i], 2000, "");
+		size_t n =
+		    (size_t)snprintf(text, sizeof(text), "%s%*s: other.example\r\n x\r\n\r\n", name[i], 2000, "");
 
 		run(guarded(text, n), &n, 1, &r);
 		ck_assert_uint_eq(r.n, i < 2 ? 2 : n);
@@ -266,7 +269,8 @@ START_TEST(counts_stop_at_their_limits)
 	size_t n = 0;
 
 	for (int i = 0; i < 150; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "Received: %d\r\nDelivered-To: b%d@example.org\r\n", i, i);
+		n += (size_t)snprintf(
+		    text + n, sizeof(text) - n, "Received: %d\r\nDelivered-To: b%d@example.org\r\n", i, i);
 	run(guarded(text, n), &n, 1, &r);
 	ck_assert_uint_eq(r.received, CONTENT_RECEIVED_MAX);
 	ck_assert_uint_eq(r.n, n);
@@ -293,7 +297,8 @@ START_TEST(body_is_not_copied)
 {
 	struct arena arena;
 	struct content *c;
-	struct span out, in = guarded_str("Subject: x\r\n\r\n"), body = guarded_str("Return-Path: x\r\n\r\nReceived: y\r\n");
+	struct span out, in = guarded_str("Subject: x\r\n\r\n"),
+			 body = guarded_str("Return-Path: x\r\n\r\nReceived: y\r\n");
 	struct span piece = body;
 
 	arena_init(&arena, 2048, 1 << 20);

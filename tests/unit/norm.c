@@ -10,20 +10,30 @@
 #include "tests/unit/suite.h"
 
 static const struct {
-	const char *in, *out;	/* out NULL: EINVAL */
+	const char *in, *out; /* out NULL: EINVAL */
 } domain_row[] = {
 	{ "example.org", "example.org" },
 	{ "EXAMPLE.Org", "example.org" },
 	{ "a-b.c_d.1", "a-b.c_d.1" },
 	{ "XN--Bcher-KVA.example", "xn--bcher-kva.example" },
-	{ "b\xc3\xbc" "cher.example", "xn--bcher-kva.example" },
-	{ "B\xc3\x9c" "CHER.EXAMPLE", "xn--bcher-kva.example" },
-	{ "bu\xcc\x88" "cher.example", "xn--bcher-kva.example" },	/* decomposed */
-	{ "stra\xc3\x9f" "e.example", "xn--strae-oqa.example" },	/* non-transitional */
+	{ "b\xc3\xbc"
+	  "cher.example",
+	    "xn--bcher-kva.example" },
+	{ "B\xc3\x9c"
+	  "CHER.EXAMPLE",
+	    "xn--bcher-kva.example" },
+	{ "bu\xcc\x88"
+	  "cher.example",
+	    "xn--bcher-kva.example" }, /* decomposed */
+	{ "stra\xc3\x9f"
+	  "e.example",
+	    "xn--strae-oqa.example" }, /* non-transitional */
 	{ "strasse.example", "strasse.example" },
 	{ "\xe4\xbe\x8b\xe3\x81\x88.\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88", "xn--r8jz45g.xn--zckzah" },
-	{ "a\xe3\x80\x82" "b\xc3\xbc.c", "a.xn--b-eha.c" },	/* the ideographic full stop divides labels (UTS 46) */
-	{ "\xef\xbd\x81.example", "a.example" },	/* fullwidth a */
+	{ "a\xe3\x80\x82"
+	  "b\xc3\xbc.c",
+	    "a.xn--b-eha.c" },                   /* the ideographic full stop divides labels (UTS 46) */
+	{ "\xef\xbd\x81.example", "a.example" }, /* fullwidth a */
 	{ "[192.0.2.1]", "[192.0.2.1]" },
 	{ "[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]" },
 	{ "", NULL },
@@ -42,7 +52,9 @@ static const struct {
 	{ "[x]", NULL },
 	{ "\xc3", NULL },
 	{ "a\xff.b", NULL },
-	{ "\xe2\x80\xae" "a.b", NULL },	/* a right-to-left override is in no name */
+	{ "\xe2\x80\xae"
+	  "a.b",
+	    NULL }, /* a right-to-left override is in no name */
 	{ "xn--\xc3\xbc.b", NULL },
 };
 
@@ -96,13 +108,15 @@ static const struct {
 	{ "!#$%&'*+-/=?^_`{|}~", "!#$%&'*+-/=?^_`{|}~" },
 	{ "A b@\"\\", "a b@\"\\" },
 	{ "M\xc3\x9cLLER", "m\xc3\xbcller" },
-	{ "mu\xcc\x88ller", "m\xc3\xbcller" },	/* decomposed */
+	{ "mu\xcc\x88ller", "m\xc3\xbcller" }, /* decomposed */
 	{ "MU\xcc\x88LLER", "m\xc3\xbcller" },
-	{ "stra\xc3\x9f" "e", "strasse" },	/* full case folding */
-	{ "\xe2\x84\xaa", "k" },	/* Kelvin sign */
-	{ "\xce\xa3\xcf\x82\xcf\x83", "\xcf\x83\xcf\x83\xcf\x83" },	/* sigmas */
-	{ "\xe2\x84\xab", "\xc3\xa5" },	/* Angstrom sign */
-	{ "\xc4\xb0", "i\xcc\x87" },	/* dotted I, whatever the locale */
+	{ "stra\xc3\x9f"
+	  "e",
+	    "strasse" },                                            /* full case folding */
+	{ "\xe2\x84\xaa", "k" },                                    /* Kelvin sign */
+	{ "\xce\xa3\xcf\x82\xcf\x83", "\xcf\x83\xcf\x83\xcf\x83" }, /* sigmas */
+	{ "\xe2\x84\xab", "\xc3\xa5" },                             /* Angstrom sign */
+	{ "\xc4\xb0", "i\xcc\x87" },                                /* dotted I, whatever the locale */
 	{ "I\xc3\xa9", "i\xc3\xa9" },
 	{ "", NULL },
 	{ "a\tb", NULL },
@@ -165,7 +179,9 @@ static const struct {
 } addr_row[] = {
 	{ "Alice@Example.ORG", "alice@example.org", 5, 0 },
 	{ "\"A@b\"@D", "a@b@d", 3, 0 },
-	{ "M\xc3\x9cLLER@B\xc3\x9c" "CHER.example", "m\xc3\xbcller@xn--bcher-kva.example", 7, 0 },
+	{ "M\xc3\x9cLLER@B\xc3\x9c"
+	  "CHER.example",
+	    "m\xc3\xbcller@xn--bcher-kva.example", 7, 0 },
 	{ "a@[IPv6:::1]", "a@[ipv6:::1]", 1, 0 },
 	{ "postmaster", NULL, 0, EINVAL },
 	{ "", NULL, 0, EINVAL },
@@ -181,7 +197,8 @@ START_TEST(addresses)
 	ssize_t n;
 
 	arena_init(&arena, 256, 4096);
-	ck_assert_int_eq(addr_parse_bare(guarded_str(addr_row[_i].in), ADDR_REVERSE | ADDR_UTF8 | ADDR_POSTMASTER, &arena, &a), 0);
+	ck_assert_int_eq(
+	    addr_parse_bare(guarded_str(addr_row[_i].in), ADDR_REVERSE | ADDR_UTF8 | ADDR_POSTMASTER, &arena, &a), 0);
 	errno = 0;
 	n = norm_addr(&a, out, sizeof(out), &at);
 	if (addr_row[_i].out == NULL) {
@@ -210,16 +227,16 @@ START_TEST(folding_that_grows_past_the_key)
 	size_t at;
 
 	for (size_t i = 0; i < sizeof(local); i += 3)
-		memcpy(local + i, "\xef\xac\x83", 3);	/* ffi ligature: folds to three octets, no more */
+		memcpy(local + i, "\xef\xac\x83", 3); /* ffi ligature: folds to three octets, no more */
 	ck_assert_int_eq(norm_addr(&a, out, sizeof(out), &at), 320);
 	for (size_t i = 0; i < sizeof(local); i += 2)
-		memcpy(local + i, "\xce\x90", 2);	/* stays U+0390 in NFC */
+		memcpy(local + i, "\xce\x90", 2); /* stays U+0390 in NFC */
 	ck_assert_int_eq(norm_addr(&a, out, sizeof(out), &at), 320);
 	for (size_t i = 0; i < sizeof(local); i += 2)
-		memcpy(local + i, "\xc7\xb0", 2);	/* j with caron */
+		memcpy(local + i, "\xc7\xb0", 2); /* j with caron */
 	ck_assert_int_eq(norm_addr(&a, out, sizeof(out), &at), 320);
 	for (size_t i = 0; i < sizeof(local); i += 2)
-		memcpy(local + i, "\xc5\x89", 2);	/* U+0149 folds to three octets */
+		memcpy(local + i, "\xc5\x89", 2); /* U+0149 folds to three octets */
 	ck_assert_int_eq(norm_addr(&a, out, sizeof(out), &at), 479);
 	a.domain = SPAN("a-domain-of-some-length.example.org");
 	errno = 0;

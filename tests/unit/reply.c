@@ -98,7 +98,7 @@ START_TEST(long_texts_are_cut_and_ids_are_not)
 END_TEST
 
 static const struct {
-	const char *in, *wire;	/* wire NULL: refused */
+	const char *in, *wire; /* wire NULL: refused */
 } parse_row[] = {
 	{ "550 5.1.6 moved to new@example.org", "550 5.1.6 moved to new@example.org [x]\r\n" },
 	{ "450 4.2.1 mailbox is being moved", "450 4.2.1 mailbox is being moved [x]\r\n" },

@@ -8,7 +8,7 @@
 
 #include "tests/unit/suite.h"
 
-enum { DATE = 1795539600 };	/* Tue, 24 Nov 2026 17:00:00 +0000 */
+enum { DATE = 1795539600 }; /* Tue, 24 Nov 2026 17:00:00 +0000 */
 
 static struct arena arena;
 static struct txn *t;
@@ -50,8 +50,12 @@ rcpt(const char *addr, const char *key)
 static struct trace
 trace(const char *helo)
 {
-	return (struct trace){ .helo = guarded_str(helo), .remote = "192.0.2.1", .hostname = "mx.example.org",
-		.with = "ESMTP", .id = "4RtBq2", .date = DATE };
+	return (struct trace){ .helo = guarded_str(helo),
+		.remote = "192.0.2.1",
+		.hostname = "mx.example.org",
+		.with = "ESMTP",
+		.id = "4RtBq2",
+		.date = DATE };
 }
 
 static const char *
@@ -110,7 +114,8 @@ START_TEST(unix_socket)
 	tr.remote = "unix";
 	tr.with = "LMTP";
 	rcpt("alice@example.org", NULL);
-	ck_assert_ptr_nonnull(strstr(received(&tr), "from localhost (unix)\n\tby mx.example.org (Letterplate) with LMTP id"));
+	ck_assert_ptr_nonnull(
+	    strstr(received(&tr), "from localhost (unix)\n\tby mx.example.org (Letterplate) with LMTP id"));
 }
 END_TEST
 
@@ -143,8 +148,14 @@ static const struct {
 	{ "[192.0.2.777]", false, "?192.0.2.777?" },
 	{ "[x:(;]", false, "[x:??]" },
 	{ "[]", false, "??" },
-	{ "b\xc3\xbc" "cher.example", false, "b??cher.example" },
-	{ "b\xc3\xbc" "cher.example", true, "b\xc3\xbc" "cher.example" },
+	{ "b\xc3\xbc"
+	  "cher.example",
+	    false, "b??cher.example" },
+	{ "b\xc3\xbc"
+	  "cher.example",
+	    true,
+	    "b\xc3\xbc"
+	    "cher.example" },
 	{ "b\xc3\xbc (x", true, "b????x" },
 	{ "b\xc3", true, "b?" },
 	{ "b\xff.c", true, "b?.c" },
@@ -222,12 +233,13 @@ START_TEST(dates)
 {
 	static const int32_t off[] = { 0, 3600, -3600, 45900, -43200, 50400, 19800, -34200, 1, -59, 90000 };
 	static const char *const day[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char *const month[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
-		"Dec" };
+	static const char *const month[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
+		"Nov", "Dec" };
 	size_t n = 0;
 
 	rcpt("a@d", NULL);
-	for (int64_t date = 100000; date < 253402200000; date += 86400 * 37 * (date < 4102444800 ? 1 : 50) + 12345, n++) {
+	for (int64_t date = 100000; date < 253402200000;
+	     date += 86400 * 37 * (date < 4102444800 ? 1 : 50) + 12345, n++) {
 		struct trace tr = trace("h");
 		char want[80];
 		struct tm tm;
@@ -239,9 +251,9 @@ START_TEST(dates)
 		zone = tr.gmtoff == 90000 ? 0 : tr.gmtoff / 60;
 		local = (time_t)(date + zone * 60);
 		gmtime_r(&local, &tm);
-		snprintf(want, sizeof(want), ";\n\t%s, %02d %s %d %02d:%02d:%02d %c%02d%02d\n", day[tm.tm_wday], tm.tm_mday,
-		    month[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, zone < 0 ? '-' : '+',
-		    abs(zone) / 60, abs(zone) % 60);
+		snprintf(want, sizeof(want), ";\n\t%s, %02d %s %d %02d:%02d:%02d %c%02d%02d\n", day[tm.tm_wday],
+		    tm.tm_mday, month[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		    zone < 0 ? '-' : '+', abs(zone) / 60, abs(zone) % 60);
 		ck_assert_str_eq(strchr(received(&tr), ';'), want);
 	}
 	ck_assert_uint_gt(n, 1000);
@@ -314,9 +326,13 @@ static const struct {
 	{ "\"a b\"@d", "alice@example.org", "alice@example.org", false, "Return-Path: <\"a b\"@d>\nReceived: x\n" },
 	{ "", "\"a b\"@d", "a b@d", true, "Return-Path: <>\nDelivered-To: \"a b\"@d\nReceived: x\n" },
 	{ "", "\"a@b\"@d", "a@b@d", true, "Return-Path: <>\nDelivered-To: \"a@b\"@d\nReceived: x\n" },
-	{ "m\xc3\xbc@d", "m\xc3\xbc@b\xc3\xbc" "cher.example", "m\xc3\xbc@xn--bcher-kva.example", true,
+	{ "m\xc3\xbc@d",
+	    "m\xc3\xbc@b\xc3\xbc"
+	    "cher.example",
+	    "m\xc3\xbc@xn--bcher-kva.example", true,
 	    "Return-Path: <m\xc3\xbc@d>\nDelivered-To: m\xc3\xbc@xn--bcher-kva.example\n"
-	    "X-Original-To: m\xc3\xbc@b\xc3\xbc" "cher.example\nReceived: x\n" },
+	    "X-Original-To: m\xc3\xbc@b\xc3\xbc"
+	    "cher.example\nReceived: x\n" },
 	{ "", "a@d", "a\nSubject: x\x7f@d", true,
 	    "Return-Path: <>\nDelivered-To: \"a?Subject: x?\"@d\nX-Original-To: a@d\nReceived: x\n" },
 };
@@ -337,7 +353,8 @@ START_TEST(a_shared_mailbox_names_the_first_recipient)
 	rcpt("bob@example.org", "bob@example.org");
 	ck_assert_str_eq(target(t->targets, true),
 	    "Return-Path: <>\nDelivered-To: alice@example.org\nX-Original-To: sales@example.org\nReceived: x\n");
-	ck_assert_str_eq(target(t->targets->next, true), "Return-Path: <>\nDelivered-To: bob@example.org\nReceived: x\n");
+	ck_assert_str_eq(
+	    target(t->targets->next, true), "Return-Path: <>\nDelivered-To: bob@example.org\nReceived: x\n");
 }
 END_TEST
 

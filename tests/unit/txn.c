@@ -129,7 +129,7 @@ START_TEST(a_refused_recipient_leaves_nothing)
 	txn_rcpt_accept(t, c);
 	ck_assert_str_eq(keys(), "x@d y@d w@d ");
 	ck_assert_ptr_eq(t->targets->next->next->rcpt, c);
-	txn_undeliver(t, b);	/* twice is no harm */
+	txn_undeliver(t, b); /* twice is no harm */
 	ck_assert_str_eq(keys(), "x@d y@d w@d ");
 }
 END_TEST

@@ -6,14 +6,14 @@
 #include "tests/unit/suite.h"
 
 static const struct {
-	const char *in, *out;	/* out NULL: not xtext */
+	const char *in, *out; /* out NULL: not xtext */
 } decode_row[] = {
 	{ "", "" },
 	{ "rfc822;bob@example.org", "rfc822;bob@example.org" },
 	{ "a+2Bb+3Dc", "a+b=c" },
-	{ "+41", "A" },	/* needs no encoding, may be encoded */
+	{ "+41", "A" }, /* needs no encoding, may be encoded */
 	{ "QQ314159", "QQ314159" },
-	{ "+2b", NULL },	/* lower case */
+	{ "+2b", NULL }, /* lower case */
 	{ "+", NULL },
 	{ "a+", NULL },
 	{ "a+2", NULL },
@@ -50,7 +50,7 @@ START_TEST(xtext_round_trip_of_every_octet)
 	for (int i = 0; i < 256; i++)
 		all[i] = (uint8_t)i;
 	n = xtext_encode(guarded(all, sizeof(all)), wire, sizeof(wire));
-	ck_assert_int_eq(n, 256 + 2 * (256 - 92));	/* 94 graphic octets less '+' and '=' */
+	ck_assert_int_eq(n, 256 + 2 * (256 - 92)); /* 94 graphic octets less '+' and '=' */
 	for (ssize_t i = 0; i < n; i++)
 		ck_assert(wire[i] >= '!' && wire[i] <= '~' && wire[i] != '=');
 	for (size_t cap = 0; cap < (size_t)n; cap++)

@@ -55,7 +55,7 @@ comment(struct authserv_scan *a, uint8_t c)
 static enum authserv
 quoted(struct authserv_scan *a, uint8_t c)
 {
-	if (c == '\r' || c == '\n')	/* folded: the line end is no part of the string */
+	if (c == '\r' || c == '\n') /* folded: the line end is no part of the string */
 		return AUTHSERV_MORE;
 	if (!a->escaped && c == '\\') {
 		a->escaped = true;
@@ -83,7 +83,7 @@ authserv_feed(struct authserv_scan *a, uint8_t c)
 			return AUTHSERV_MORE;
 		}
 		if (ends_token(c))
-			return AUTHSERV_OURS;	/* no id at all */
+			return AUTHSERV_OURS; /* no id at all */
 		a->state = AT_TOKEN;
 		return match(a, c);
 	}

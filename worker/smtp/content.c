@@ -9,16 +9,16 @@
 #include "common/addr.h"
 #include "worker/smtp/authserv.h"
 
-enum { CONTENT_VALUE_MAX = ADDR_TEXT_MAX + 32 };	/* octets of a Delivered-To value that are looked at */
+enum { CONTENT_VALUE_MAX = ADDR_TEXT_MAX + 32 }; /* octets of a Delivered-To value that are looked at */
 
 enum state {
-	AT_NAME,	/* at the start of a line, or in a name that may be one of ours */
-	AT_SPACE,	/* behind such a name and white space: a colon may follow (RFC 5322 4.5) */
-	AT_ID,		/* in Authentication-Results, the authserv-id not yet read */
-	AT_FIRST,	/* in the first line's name, which is none of ours */
+	AT_NAME,  /* at the start of a line, or in a name that may be one of ours */
+	AT_SPACE, /* behind such a name and white space: a colon may follow (RFC 5322 4.5) */
+	AT_ID,    /* in Authentication-Results, the authserv-id not yet read */
+	AT_FIRST, /* in the first line's name, which is none of ours */
 	AT_FIRST_SPACE,
-	AT_KEPT,	/* in a field that is kept */
-	AT_KEPT_EOL,	/* behind its line end: a space or tab continues it */
+	AT_KEPT,     /* in a field that is kept */
+	AT_KEPT_EOL, /* behind its line end: a space or tab continues it */
 	AT_DROPPED,
 	AT_DROPPED_EOL,
 	AT_BODY
@@ -35,7 +35,7 @@ static const struct span field_name[FIELD_N] = {
 
 struct delivered {
 	struct delivered *next;
-	struct span local, domain;	/* as an address; domain empty and local all of the value if it is none */
+	struct span local, domain; /* as an address; domain empty and local all of the value if it is none */
 };
 
 struct content {
@@ -44,12 +44,12 @@ struct content {
 	struct delivered *delivered;
 	struct authserv_scan scan;
 	enum state state;
-	unsigned alive;		/* AT_NAME: bit i: the name may be field_name[i] */
+	unsigned alive; /* AT_NAME: bit i: the name may be field_name[i] */
 	unsigned received, ndelivered;
-	bool first;		/* no field was seen yet */
-	bool eol;		/* AT_ID: the last octet was a LF */
-	bool flush;		/* hold[] was handed out and is free at the next call */
-	bool collect;		/* AT_KEPT: in Delivered-To, into value[] */
+	bool first;   /* no field was seen yet */
+	bool eol;     /* AT_ID: the last octet was a LF */
+	bool flush;   /* hold[] was handed out and is free at the next call */
+	bool collect; /* AT_KEPT: in Delivered-To, into value[] */
 	size_t nhold, nvalue;
 	uint8_t hold[CONTENT_HOLD_MAX];
 	uint8_t value[CONTENT_VALUE_MAX];
@@ -272,7 +272,9 @@ hold(struct content *c, struct span *in)
 {
 	while (in->n > 0 && holding(c)) {
 		uint8_t ch = in->p[0];
-		bool taken = c->state == AT_NAME ? take_name(c, ch) : c->state == AT_SPACE ? take_space(c, ch) : take_id(c, ch);
+		bool taken = c->state == AT_NAME ? take_name(c, ch)
+		    : c->state == AT_SPACE       ? take_space(c, ch)
+						 : take_id(c, ch);
 
 		if (taken) {
 			c->hold[c->nhold++] = ch;

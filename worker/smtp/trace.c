@@ -9,10 +9,10 @@
 #include <stdio.h>
 
 enum {
-	TRACE_FOLD = 78,	/* columns, RFC 5322 2.1.1 */
-	TRACE_NAME_MAX = 255,	/* octets of a host name in a line */
-	TRACE_WORD_MAX = 200,	/* octets of a word of ours: tls, with, id */
-	TRACE_ADDR_MAX = 1032	/* octets of an address: a canonical key has up to 511, each of which may be quoted */
+	TRACE_FOLD = 78,      /* columns, RFC 5322 2.1.1 */
+	TRACE_NAME_MAX = 255, /* octets of a host name in a line */
+	TRACE_WORD_MAX = 200, /* octets of a word of ours: tls, with, id */
+	TRACE_ADDR_MAX = 1032 /* octets of an address: a canonical key has up to 511, each of which may be quoted */
 };
 
 /* Lines on their way to the caller's memory. */
@@ -20,7 +20,7 @@ struct lines {
 	char *out;
 	size_t n, cap;
 	size_t column;
-	bool tight;	/* something did not fit */
+	bool tight; /* something did not fit */
 };
 
 static void
@@ -115,8 +115,8 @@ put_date(int64_t date, int32_t gmtoff, char *room, size_t cap)
 	static const char day_name[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
 	static const char month_name[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 		"Nov", "Dec" };
-	const int64_t last = 253402300799;	/* 9999-12-31 23:59:59 */
-	int zone = gmtoff > -86400 && gmtoff < 86400 ? gmtoff / 60 : 0;	/* minutes: the form knows no seconds */
+	const int64_t last = 253402300799;                              /* 9999-12-31 23:59:59 */
+	int zone = gmtoff > -86400 && gmtoff < 86400 ? gmtoff / 60 : 0; /* minutes: the form knows no seconds */
 	int year, month, day, second, n;
 	int64_t local = date > last ? last : date < 0 ? 0 : date;
 
@@ -209,8 +209,8 @@ put_field(struct lines *l, struct span name, struct span before, const struct ad
 }
 
 ssize_t
-trace_target(const struct txn *t, const struct target *tg, bool delivered_to, struct span received, char *out,
-    size_t cap)
+trace_target(
+    const struct txn *t, const struct target *tg, bool delivered_to, struct span received, char *out, size_t cap)
 {
 	struct lines l = { .out = out, .cap = cap };
 	const struct span none = { NULL, 0 };
