@@ -43,7 +43,7 @@ files_write(int fd, struct span a, struct span b)
 			{ (void *)(uintptr_t)a.p, a.n },
 			{ (void *)(uintptr_t)b.p, b.n }
 		};
-		ssize_t w = a.n == 0 ? write(fd, b.p, b.n) : writev(fd, v, 2);
+		ssize_t w = writev(fd, v, 2);
 		size_t n;
 
 		if (w == -1 && errno == EINTR)

@@ -52,13 +52,21 @@ open_made(int at, const char *name)
 }
 
 int
+folders_flush(int fd)
+{
+	struct stat st;
+
+	return fsync(fd) == -1 || fstat(fd, &st) == -1 ? -1 : 0;
+}
+
+int
 folders_sync(int at)
 {
 	int fd = folders_open(at, "."), err;
 
 	if (fd == -1)
 		return -1;
-	err = fsync(fd) == -1 ? errno : 0;
+	err = folders_flush(fd) == -1 ? errno : 0;
 	if (close(fd) == -1 && err == 0)
 		err = errno;
 	errno = err;

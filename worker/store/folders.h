@@ -35,6 +35,15 @@ int	folders_make(int root, const char *key, const struct unique *u);
 /* Remove stale files from the folder ${tmp}; ${now} in unix seconds.  How many went.  What cannot be removed stays. */
 unsigned	folders_sweep(int tmp, const struct unique *u, time_t now);
 
-/* fsync a folder by a descriptor of its own.  0, or -1 with errno. */
+/**
+ * folders_flush(fd):
+ * fsync a folder, and ask whether its file system is still alive: on XFS that
+ * has shut down (a log it could not write) fsync of a folder says 0 though
+ * nothing was written, as seen with Linux 6.18; only fstat() says EIO.  0, or
+ * -1 with errno.
+ */
+int	folders_flush(int fd);
+
+/* The same by a descriptor of its own. */
 int	folders_sync(int at);
 #endif

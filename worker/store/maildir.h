@@ -14,6 +14,7 @@
 
 enum {
 	MAILDIR_BATCH	= 16,	/* files of one message that are written, then synced together; three descriptors each */
+	MAILDIR_TRIES	= 8,	/* times to open a mailbox in order to clean up in it */
 	/* Descriptors the store may hold beside one for each message over STORE_CHUNK octets: for RLIMIT_NOFILE. */
 	MAILDIR_FDS	= 2 + MAILBOX_CACHE + IOPOOL_THREADS * (3 * MAILDIR_BATCH + 8)
 };
@@ -88,6 +89,9 @@ void	maildir_commit_run(struct iojob *j);
 
 /* In the pool: remove the spool. */
 void	maildir_discard_run(struct iojob *j);
+
+/* Create a file in the tmp/ of ${box}, which is ${dir} and ${folder} entered; entered again when it is gone.  As files_create(). */
+int	maildir_create(struct maildir *md, struct span dir, struct span *folder, struct mailbox *box, struct unique_name *n);
 
 /* Write to the spool; it is removed when that fails.  0, or -1 with errno. */
 int	maildir_spool_write(struct store_msg *m, struct span s);

@@ -55,7 +55,7 @@ spot_undo(struct commit *c, struct spot *s)
 	s->fd = -1;
 	if (!s->in_tmp && !s->in_new)
 		return;
-	for (int i = 0; i < 3 && spot_enter(c, s) == -1; i++)
+	for (int i = 0; i < MAILDIR_TRIES && spot_enter(c, s) == -1; i++)
 		continue;
 	if (s->box.tmp == -1)
 		return;
@@ -73,22 +73,6 @@ spot_undo(struct commit *c, struct spot *s)
 
 /* --- stage --- */
 
-/* The folders were there a moment ago: somebody removes mailboxes.  Once more from the start. */
-static int
-spot_create(struct commit *c, struct spot *s)
-{
-	s->fd = files_create(s->box.tmp, &c->md->unique, &s->tmp_name);
-	if (s->fd == -1 && errno == ENOENT) {
-		mailbox_leave(&s->box);
-		mailbox_forget(c->md->boxes, s->target->dir, s->folder);
-		if (spot_enter(c, s) == -1)
-			return -1;
-		s->fd = files_create(s->box.tmp, &c->md->unique, &s->tmp_name);
-	}
-	s->in_tmp = s->fd != -1;
-	return s->in_tmp ? 0 : -1;
-}
-
 /* A file of its own: what stands before the content, then the content. */
 static int
 spot_write(struct commit *c, struct spot *s)
@@ -101,7 +85,9 @@ spot_write(struct commit *c, struct spot *s)
 		return -1;
 	}
 	s->size = (uint64_t)n + c->content;
-	if (spot_create(c, s) == -1)
+	s->fd = maildir_create(c->md, s->target->dir, &s->folder, &s->box, &s->tmp_name);
+	s->in_tmp = s->fd != -1;
+	if (!s->in_tmp)
 		return -1;
 	if (c->from == -1)
 		return files_write(s->fd, span_of(prefix, (size_t)n), c->mem);
@@ -245,7 +231,7 @@ place_batch(struct commit *c, uint32_t i, uint32_t end)
 		if (s->err == 0 && spot_place(c, s) == -1)
 			spot_fail(c, s, errno);
 	for (s = c->m->spot + i; s < c->m->spot + end; s++) {
-		if (s->in_new && !(c->all && c->err != 0) && fsync(s->box.new) == -1)
+		if (s->in_new && !(c->all && c->err != 0) && folders_flush(s->box.new) == -1)
 			spot_fail(c, s, errno);
 		if (s->err != 0)
 			spot_undo(c, s);

@@ -9,6 +9,21 @@
 #include "worker/store/files.h"
 #include "worker/store/maildir.h"
 
+/* The folders were there a moment ago, and are gone: somebody removes mailboxes.  Once more from the start. */
+int
+maildir_create(struct maildir *md, struct span dir, struct span *folder, struct mailbox *box, struct unique_name *n)
+{
+	int fd = files_create(box->tmp, &md->unique, n);
+
+	if (fd != -1 || errno != ENOENT)
+		return fd;
+	mailbox_leave(box);
+	mailbox_forget(md->boxes, dir, *folder);
+	if (mailbox_enter(md->boxes, dir, folder, box) == -1)
+		return -1;
+	return files_create(box->tmp, &md->unique, n);
+}
+
 /* Folders are looked up anew each time, so that a client that dawdles costs one descriptor and not three. */
 static int
 spool_create(struct store_msg *m)
@@ -20,7 +35,7 @@ spool_create(struct store_msg *m)
 	if (mailbox_enter(m->md->boxes, sp->dir, &sp->folder, &box) == -1)
 		return -1;
 	sp->created = true;
-	if ((sp->fd = files_create(box.tmp, &m->md->unique, &sp->name)) == -1)
+	if ((sp->fd = maildir_create(m->md, sp->dir, &sp->folder, &box, &sp->name)) == -1)
 		err = errno;
 	mailbox_leave(&box);
 	errno = err;
@@ -50,7 +65,7 @@ maildir_spool_remove(struct store_msg *m)
 	if (sp == NULL || sp->fd == -1)
 		return;
 	unique_tmp(&m->md->unique, &sp->name, name);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < MAILDIR_TRIES; i++) {
 		if (mailbox_enter(m->md->boxes, sp->dir, &sp->folder, &box) == -1)
 			continue;
 		(void)files_remove(box.tmp, name);

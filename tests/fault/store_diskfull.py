@@ -1,0 +1,150 @@
+#!/usr/bin/env -S python3 -B
+"""store_diskfull: the store on a disk without room or inodes: ENOSPC is told, nothing half-written stands anywhere, and it goes on when there is room."""
+import errno
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import harness
+from harness import Skip, check, equal, main, need_root, scratch, test
+import store
+
+mounted = []
+
+
+def run(*args):
+    r = subprocess.run(args, capture_output=True, text=True)
+    if r.returncode != 0:
+        raise Skip("%s: %s" % (" ".join(args), r.stderr.strip()))
+
+
+@harness.on_end.append
+def unmount():
+    while mounted:
+        subprocess.run(["umount", mounted.pop()], capture_output=True)
+
+
+def disk(kind, options="", size=0, mkfs=()):
+    """A small file system; the path of a store on it."""
+    need_root()
+    base = scratch("disk.")
+    if kind == "tmpfs":
+        run("mount", "-t", "tmpfs", "-o", options, "none", base)
+    else:
+        image = base + ".img"
+        with open(image, "wb") as f:
+            f.truncate(size)
+        run(*mkfs, image)
+        run("mount", "-o", "loop", image, base)
+    mounted.append(base)
+    path = os.path.join(base, "mail")
+    os.mkdir(path)
+    return path
+
+
+def fill(path):
+    """Take all room but a little."""
+    with open(path, "wb", buffering=0) as f:
+        for chunk in (1 << 20, 1 << 16, 4096):
+            try:
+                while True:
+                    f.write(b"f" * chunk)
+            except OSError as e:
+                equal(e.errno, errno.ENOSPC)
+        f.truncate(max(0, os.path.getsize(path) - (300 << 10)))
+        os.fsync(f.fileno())
+
+
+def take_inodes(path):
+    os.mkdir(path)
+    n = 0
+    try:
+        while True:
+            os.close(os.open(os.path.join(path, str(n)), os.O_CREAT | os.O_WRONLY))
+            n += 1
+    except OSError as e:
+        equal(e.errno, errno.ENOSPC)
+    for i in range(min(n, 20)):
+        os.unlink(os.path.join(path, str(i)))
+
+
+def give_back(path):
+    if os.path.isdir(path):
+        for name in os.listdir(path):
+            os.unlink(os.path.join(path, name))
+    else:
+        os.unlink(path)
+
+
+def until_full_and_on(path, exhaust, *args, delivered_to=True):
+    """Fill the disk, deliver until the first refusal, make room, deliver the rest: in one process."""
+    ledger = scratch() + "/ledger"
+    hog = os.path.join(os.path.dirname(path), "hog")
+    exhaust(hog)
+    p = subprocess.Popen(store.command(path, ledger, "-p", "-n", 300, "-c", 8, *args),
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        equal(p.stdout.readline(), "refused %d\n" % errno.ENOSPC, "the first refusal")
+        give_back(hog)
+        p.stdin.write("x")
+        p.stdin.flush()
+        out, _ = p.communicate(timeout=60)
+    finally:
+        p.kill()
+        p.wait()
+    equal(p.returncode, 0, "status of storedrive")
+    messages = store.read_ledger(ledger)
+    refused = [m for m in messages.values() if m.state == "refused"]
+    acked = [m for m in messages.values() if m.state == "acked"]
+    check(all(m.errno == errno.ENOSPC for m in refused), "refused for another reason")
+    equal(len(refused) + len(acked), 300, "answers")
+    # Those that were under way while the disk was full may fail; those after that may not.
+    check(len(refused) <= 16, "%d refused though there was room again" % len(refused))
+    store.reckon(path, messages, delivered_to)
+    left = store.leftovers(path)
+    check(not left, "left in tmp/: %s" % left[:3])
+
+
+@test
+def tmpfs_size():
+    until_full_and_on(disk("tmpfs", "size=16m"), fill)
+
+
+@test
+def tmpfs_inodes():
+    until_full_and_on(disk("tmpfs", "size=64m,nr_inodes=500"), take_inodes)
+
+
+@test
+def ext4_size():
+    path = disk("ext4", size=24 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0"))
+    until_full_and_on(path, fill)
+
+
+@test
+def ext4_size_streamed():
+    path = disk("ext4", size=64 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0"))
+    until_full_and_on(path, fill, "-s", 70000, "-S", 130000)
+
+
+@test
+def ext4_size_several_recipients():
+    path = disk("ext4", size=64 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0"))
+    until_full_and_on(path, fill, "-r", 3)
+
+
+@test
+def ext4_inodes():
+    path = disk("ext4", size=32 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0", "-N", "1024"))
+    until_full_and_on(path, take_inodes)
+
+
+@test
+def ext4_inodes_linked():
+    path = disk("ext4", size=32 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0", "-N", "1024"))
+    until_full_and_on(path, take_inodes, "-r", 3, "-1", delivered_to=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+#!/usr/bin/env -S python3 -B
+# check: timeout=300
+"""store_failnth: each system call of the store fails once, the first, the second, ... until a run passes untouched.
+
+However it ends: nothing acknowledged is missing or torn, nothing refused is
+visible, and nothing is left in tmp/.
+"""
+import errno
+import os
+import shutil
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from harness import check, equal, main, scratch, test
+import store
+
+# A small message, a streamed one, each to one mailbox or to three.
+LOADS = {
+    "one": ("-n", 2, "-c", 1, "-t", 1, "-b", 1, "-s", 3000, "-S", 500000),
+    "three": ("-n", 2, "-c", 1, "-t", 1, "-b", 3, "-r", 3, "-s", 3000, "-S", 500000),
+    "three-lmtp": ("-n", 2, "-c", 1, "-t", 1, "-b", 3, "-r", 3, "-L", "-s", 3000, "-S", 500000),
+    "three-linked": ("-n", 2, "-c", 1, "-t", 1, "-b", 3, "-r", 3, "-1", "-s", 3000, "-S", 500000),
+    "batches": ("-n", 1, "-c", 1, "-t", 1, "-b", 20, "-r", 20, "-s", 3000),
+}
+SHORT = -1
+
+
+def place():
+    """In memory where there is a place: no disk makes a call that was not made fail."""
+    if os.access("/dev/shm", os.W_OK):
+        return tempfile.mkdtemp(prefix="letterplate-failnth.", dir="/dev/shm")
+    return scratch()
+
+
+def once(base, load, call, nth, error):
+    """One run; (whether the call was reached, the messages)."""
+    path, ledger, fired = (os.path.join(base, n) for n in ("mail", "ledger", "fired"))
+    os.mkdir(path)
+    env = store.shim(FAILNTH="%s:%d:%d" % (call, nth, error), FAILFIRED=fired)
+    store.drive(path, ledger, *LOADS[load], env=env)
+    messages = store.read_ledger(ledger)
+    what = "%s %d of %s: " % (call, nth, load)
+    try:
+        store.reckon(path, messages, delivered_to="-1" not in LOADS[load])
+        left = store.leftovers(path)
+        check(not left, "left in tmp/: %s" % left)
+        check(all(m.state != "sent" for m in messages.values()), "done() was not called")
+    except AssertionError as why:
+        raise AssertionError(what + str(why))
+    reached = os.path.getsize(fired) > 0
+    if not reached:
+        check(all(m.state == "acked" for m in messages.values()), what + "refused without a fault")
+    return reached, messages
+
+
+def every(call, error, loads=LOADS, survives=False, at_least=1):
+    """Fail each call of CALL.  SURVIVES: the store knows another way, and acknowledges all the same."""
+    total = refused = 0
+    for load in loads:
+        nth, reached = 0, True
+        while reached:
+            nth += 1
+            base = place()
+            try:
+                reached, messages = once(base, load, call, nth, error)
+            finally:
+                shutil.rmtree(base)
+            bad = [m for m in messages.values() if m.state == "refused"]
+            refused += bool(bad)
+            for m in bad:
+                equal(m.errno, error, "errno of %s %d of %s" % (call, nth, load))
+            if survives:
+                check(not bad, "%s %d of %s was refused" % (call, nth, load))
+            total += reached
+    check(total >= at_least, "only %d calls of %s failed" % (total, call))
+    check(survives or refused > 0, "no failure of %s was noticed" % call)
+
+
+@test
+def open_a_folder():
+    every("openat", errno.EMFILE)
+
+
+@test
+def create():
+    every("create", errno.ENOSPC)
+
+
+@test
+def create_a_name_that_exists():
+    every("create", errno.EEXIST, survives=True)
+
+
+@test
+def create_in_a_folder_that_went():
+    every("create", errno.ENOENT, survives=True)
+
+
+@test
+def mkdir():
+    every("mkdirat", errno.EDQUOT)
+
+
+@test
+def write():
+    every("writev", errno.ENOSPC)
+
+
+@test
+def write_over_quota():
+    every("writev", errno.EDQUOT)
+
+
+@test
+def write_short():
+    every("writev", SHORT, survives=True)
+
+
+@test
+def copy():
+    every("copy_file_range", errno.EIO, loads=("three", "three-lmtp"))
+
+
+@test
+def copy_not_here():
+    every("copy_file_range", errno.EXDEV, loads=("three",), survives=True)
+
+
+@test
+def copy_short():
+    every("copy_file_range", SHORT, loads=("three",), survives=True)
+
+
+@test
+def fsync():
+    every("fsync", errno.EIO, at_least=100)
+
+
+@test
+def close():
+    every("close", errno.EIO)
+
+
+@test
+def rename():
+    every("renameat2", errno.EIO)
+
+
+@test
+def rename_noreplace_unknown():
+    every("renameat2", errno.EINVAL, survives=True)
+
+
+@test
+def rename_to_a_name_that_exists():
+    every("renameat2", errno.EEXIST, survives=True)
+
+
+@test
+def link():
+    every("linkat", errno.EIO, loads=("three-linked",))
+
+
+@test
+def link_elsewhere():
+    every("linkat", errno.EXDEV, loads=("three-linked",), survives=True)
+
+
+@test
+def link_too_many():
+    every("linkat", errno.EMLINK, loads=("three-linked",), survives=True)
+
+
+@test
+def lock():
+    every("flock", errno.ENOLCK, survives=True)
+
+
+@test
+def start_writing():
+    every("sync_file_range", errno.EIO, loads=("three", "batches"), survives=True)
+
+
+def at_random(*args):
+    """Every call may fail, while cleaning up too."""
+    for seed in range(int(os.environ.get("ROUNDS", "4"))):
+        base = place()
+        try:
+            path, ledger = os.path.join(base, "mail"), os.path.join(base, "ledger")
+            os.mkdir(path)
+            store.drive(path, ledger, "-n", 400, "-c", 16, "-s", 2000, "-S", 150000, *args,
+                        env=store.shim(FAILRATE="5:%d" % (seed * 1000003)))
+            messages = store.read_ledger(ledger)
+            store.reckon(path, messages, delivered_to="-1" not in args)
+            left = store.leftovers(path)
+            check(not left, "seed %d: %d left in tmp/: %s" % (seed, len(left), left[:3]))
+            check({m.state for m in messages.values()} == {"acked", "refused"}, "seed %d: no mix" % seed)
+        finally:
+            shutil.rmtree(base)
+
+
+@test
+def one_in_twenty():
+    at_random("-b", 20)
+
+
+@test
+def one_in_twenty_several_recipients():
+    at_random("-b", 20, "-r", 3, "-L")
+
+
+@test
+def one_in_twenty_linked():
+    at_random("-b", 20, "-r", 3, "-1", "-L")
+
+
+if __name__ == "__main__":
+    main()
