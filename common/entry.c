@@ -9,6 +9,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
+#include <unistr.h>
 
 #include "common/xtext.h"
 
@@ -35,14 +36,24 @@ struct line {
 
 /* --- messages --- */
 
-/* ${s} as it can stand in a message, at most ENTRY_SHOWN_MAX octets of it. */
+/* ${s} as it can stand in a message and on a terminal, at most ENTRY_SHOWN_MAX octets of it. */
 static const char *
 shown(struct span s, char *buf)
 {
 	size_t n = s.n < ENTRY_SHOWN_MAX ? s.n : ENTRY_SHOWN_MAX;
+	bool utf8;
 
-	for (size_t i = 0; i < n; i++)
-		buf[i] = (s.p[i] >= 0x20 && s.p[i] != 0x7f) ? (char)s.p[i] : '?';
+	while (n > 0 && n < s.n && (s.p[n] & 0xc0) == 0x80)	/* not in the middle of a character */
+		n--;
+	utf8 = n == 0 || u8_check(s.p, n) == NULL;
+	for (size_t i = 0; i < n; i++) {
+		bool c1 = s.p[i] == 0xc2 && i + 1 < n && s.p[i + 1] < 0xa0;
+		bool plain = s.p[i] >= 0x20 && s.p[i] != 0x7f && (s.p[i] < 0x80 || utf8) && !c1;
+
+		buf[i] = plain ? (char)s.p[i] : '?';
+		if (c1)
+			buf[++i] = '?';
+	}
 	memcpy(buf + n, s.n > n ? "..." : "", s.n > n ? 4 : 1);
 	return buf;
 }

@@ -6,6 +6,7 @@
 #include "tools/mailboxes/build.h"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <err.h>
 #include <errno.h>
@@ -26,7 +27,8 @@
 enum {
 	BATCH		= 32768,	/* changes a transaction: some 3 MiB of dirty pages */
 	SPARE		= 64 << 20,	/* octets of address space beyond the guess */
-	COPY_CHUNK	= 64 << 20	/* octets copied at a time */
+	COPY_CHUNK	= 64 << 20,	/* octets copied at a time */
+	FULL_BLOCKS	= 64		/* blocks that a full disk may still have: LMDB writes up to 64 pages at a time */
 };
 
 struct build {
@@ -37,9 +39,20 @@ struct build {
 	unsigned		 pending;
 };
 
+/* LMDB takes a short write, which is how a full disk begins, for EIO. */
+static bool
+disk_full(const struct build *b)
+{
+	struct statvfs v;
+
+	return fstatvfs(b->t->dirfd, &v) == 0 && v.f_bavail < FULL_BLOCKS;
+}
+
 static int
 lmdb_fail(const struct build *b, int rc)
 {
+	if (rc == EIO && disk_full(b))
+		rc = ENOSPC;
 	warnx("cannot write %s/%s: %s", b->t->dir, TOOL_NEW, mdb_strerror(rc));
 	return rc == ENOSPC || rc == EDQUOT || rc == EFBIG ? EX_CANTCREAT : EX_IOERR;
 }
