@@ -89,7 +89,7 @@ authserv_feed(struct authserv_scan *a, uint8_t c)
 	}
 	if (ends_token(c))
 		return authserv_end(a);
-	return a->state == AT_DOT ? AUTHSERV_OTHER : match(a, c);
+	return match(a, c);
 }
 
 enum authserv

@@ -221,7 +221,7 @@ trace_target(
 		const struct addr *given = tg->rcpt != NULL ? &tg->rcpt->addr : &key;
 
 		put_field(&l, SPAN("Delivered-To: "), none, &key, SPAN("\n"));
-		if (!span_eq(given->local, key.local) || !span_caseeq(given->domain, key.domain))
+		if (!span_eq(given->local, key.local) || !span_eq(given->domain, key.domain))
 			put_field(&l, SPAN("X-Original-To: "), none, given, SPAN("\n"));
 	}
 	put(&l, received);
