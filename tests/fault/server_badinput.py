@@ -120,7 +120,7 @@ def one_that_never_reads():
         print("# %d KiB taken from deaf clients, memory grew by %d KiB" % (sent >> 10, grown))
         check(grown < 8 * 200 or sanitized(), "grew by %d KiB" % grown)
         still_serves(s)
-        wait_for(lambda: s.stats()["sessions"]["open"] == 0, 15, "a client that never reads is kept")
+        wait_for(lambda: s.sessions_open() == 0, 15, "a client that never reads is kept")
         for k in deaf:
             k.close()
 
@@ -137,10 +137,10 @@ def one_that_vanishes_inside_data():
                 c.cmd("DATA").is_(354)
                 c.send(part)
                 c.vanish() if reset else c.close()
-        wait_for(lambda: s.stats()["sessions"]["open"] == 0, 10, "sessions stay open")
+        wait_for(lambda: s.sessions_open() == 0, 10, "sessions stay open")
         wait_for(lambda: not s.maildirs_tmp(), 5, lambda: "left in tmp/: %s" % s.maildirs_tmp())
         equal(s.messages(ALICE), [], "messages")
-        equal(s.stats()["lost_clients"], 8, "lost_clients")
+        equal(s.counter("lost_clients"), 8, "lost_clients")
         still_serves(s)
 
 
@@ -156,7 +156,7 @@ def one_that_vanishes_after_the_end():
             c.cmd("DATA").is_(354)
             c.send(b"Subject: %d\r\n\r\n.\r\n" % i)
             c.vanish()
-        wait_for(lambda: s.stats()["sessions"]["open"] == 0, 10, "sessions stay open")
+        wait_for(lambda: s.sessions_open() == 0, 10, "sessions stay open")
         found = [m.content for m in s.messages(ALICE)]
         equal(len(found), len(set(found)), "different messages")
 
@@ -194,7 +194,7 @@ def early_talkers():
             check(first[:3] in (b"220", b"554"), "greeting %r" % first)
             early += first.startswith(b"554 5.5.0")
             k.close()
-        equal(s.stats()["early_talkers"], early, "early talkers counted")
+        equal(s.counter("early_talkers"), early, "early talkers counted")
         still_serves(s)
 
 

@@ -86,7 +86,7 @@ def full_then_not(store, exhaust, release):
             s.maildir(a).check_form()
         check(refused_new <= 3, "refused messages stand in new/")
         equal(s.workers(), workers, "workers")
-        check(s.stats()["store_errors"] > 0, "store_errors not counted")
+        check(s.counter("store_errors") > 0, "store_errors not counted")
 
 
 @test

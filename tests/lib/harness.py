@@ -11,7 +11,7 @@ import time
 import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.path.join(TOP, "build/bin")
+BIN = os.environ.get("LETTERPLATE_BIN") or os.path.join(TOP, "build/bin")      # e.g. where they were installed
 
 _tests = []
 on_failure = []         # functions that print what helps to understand a failure

@@ -82,6 +82,7 @@ class Server:
         self.root = harness.scratch("server.")
         self.port = free_port()
         self.count, self.seen = count, collections.Counter()
+        self.told_to_stop = False
         self.may_die = False            # workers are killed by the test
         self.may_leave_tmp = False      # tmp/ may hold files of the killed
         self.clients, self.child, self.notes, self.status = [], None, [], None
@@ -146,7 +147,7 @@ class Server:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(note)
         os.chmod(note, 0o777)
-        self.notes, self.status = [], None
+        self.notes, self.status, self.told_to_stop = [], None, False
         threading.Thread(target=self._hear, args=(self.notify,), daemon=True).start()
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
@@ -184,6 +185,7 @@ class Server:
         return pids_where(lambda f: f[2] == self.pid)
 
     def signal(self, sig):
+        self.told_to_stop |= sig in (signal.SIGTERM, signal.SIGINT)
         os.kill(self.pid, sig)
 
     def reload(self):
@@ -192,8 +194,9 @@ class Server:
         self.wait_note("READY=1", n=n + 1)
 
     def term(self, timeout=30.0):
-        """TERM; read what open clients are still told; return the status."""
-        if self.child.poll() is None:
+        """TERM, if it was not told yet (a second one means "at once"); read what open clients are
+        still told; return the status."""
+        if self.child.poll() is None and not self.told_to_stop:
             self.signal(signal.SIGTERM)
         for c in self.clients:
             if not c.at_end:
@@ -254,14 +257,19 @@ class Server:
         m = REPORT.search(text)
         check(not m, "a sanitizer's report: %s" % text[m.start():m.start() + 1500] if m else "")
         if not self.may_die:
-            died = self.stats().get("workers_died", 0)
-            equal(died, 0, "workers that died unasked")
+            equal(self.counter("workers_died"), 0, "workers that died unasked")
 
     def stats(self):
         r = subprocess.run([os.path.join(BIN, "letterplate-stats"), "-s", self.path("state/stats"), "--json"],
                            capture_output=True, text=True, timeout=60)
         check(r.returncode == 0, "letterplate-stats: %d: %s" % (r.returncode, r.stderr))
         return json.loads(r.stdout)
+
+    def counter(self, name):
+        return self.stats()["counters"][name]
+
+    def sessions_open(self):
+        return self.stats()["sessions"]["open"]
 
     def replies(self):
         return collections.Counter({int(k): v for k, v in self.stats()["replies"].items() if v})
@@ -305,9 +313,10 @@ def wait_for(true, timeout=10.0, why="waited in vain", step=0.02):
 
 @harness.on_failure.append
 def _show_logs():
+    time.sleep(0.2)         # what led to a failure may still be on its way there
     for s in _alive:
-        for line in s.log().splitlines()[-30:]:
-            print("# log: " + line)
+        for line in s.log().splitlines()[-12:]:
+            print("# log: " + line[:400])
     sys.stdout.flush()
 
 
