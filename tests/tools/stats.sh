@@ -209,6 +209,7 @@ for slot in 0, 1:
     f.write(struct.pack("QQQ", os.getppid(), 1, int(time.time()) - 60))
 PY
 "$tool" -s "$dir/s" >"$dir/table" 2>&1
-ok "hung: said" has "worker 1 (pid $$): no beat for 6[0-9] s" "$dir/table"
+ok "hung: the master" has "master (pid $$): no beat for 6[0-9] s" "$dir/table"
+ok "hung: a worker" has "worker 1 (pid $$): no beat for 6[0-9] s" "$dir/table"
 
 exit $failed

@@ -147,6 +147,9 @@ master(const struct sample *s)
 
 	set(o, "pid", number(s->master));
 	set(o, "alive", json_boolean(s->master_alive));
+	for (size_t i = 0; i < s->sum.nworker; i++)
+		if (s->sum.worker[i].slot == 0)
+			set(o, "beat_age", number(sample_beat_age(s, &s->sum.worker[i])));
 	return o;
 }
 

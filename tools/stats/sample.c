@@ -71,7 +71,7 @@ explain(const char *path, int e, char *err)
 		why = "no such file: is state_dir right, has the server ever run?";
 		code = EX_NOINPUT;
 	} else if (e == EACCES || e == EPERM) {
-		why = "permission denied: who may read the folder?";
+		why = "permission denied: may this user read it, and enter its folder?";
 		code = EX_NOPERM;
 	} else if (e == EBADMSG) {
 		why = "is not a stats segment of Letterplate, or is damaged";

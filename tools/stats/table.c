@@ -67,15 +67,17 @@ counter(const struct table *t, const char *label, size_t c)
 }
 
 static void
-worker_state(const struct table *t, const struct stats_worker *w)
+process_state(const struct table *t, const struct stats_worker *w)
 {
 	uint64_t age = sample_beat_age(t->s, w);
-	char a[FORMAT_MAX];
+	char a[FORMAT_MAX], who[32] = "master";
 
-	if (!sample_alive(w->pid))
-		alarm_line(t, "worker %u (pid %" PRIu64 "): is gone", w->slot, w->pid);
-	else if (age >= SHOW_BEAT_LATE)
-		alarm_line(t, "worker %u (pid %" PRIu64 "): no beat for %s", w->slot, w->pid, format_age(age, a));
+	if (w->slot != 0)
+		snprintf(who, sizeof(who), "worker %u", w->slot);
+	if (!sample_alive(w->pid) && w->slot != 0)
+		alarm_line(t, "%s (pid %" PRIu64 "): is gone", who, w->pid);
+	else if (sample_alive(w->pid) && age >= SHOW_BEAT_LATE)
+		alarm_line(t, "%s (pid %" PRIu64 "): no beat for %s", who, w->pid, format_age(age, a));
 }
 
 static void
@@ -100,8 +102,7 @@ server_state(const struct table *t)
 	if (s->master_alive && s->nworker == 0)
 		alarm_line(t, "no worker: nobody answers");
 	for (size_t i = 0; i < s->sum.nworker; i++)
-		if (s->sum.worker[i].slot != 0)
-			worker_state(t, &s->sum.worker[i]);
+		process_state(t, &s->sum.worker[i]);
 }
 
 static void
