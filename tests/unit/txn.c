@@ -134,6 +134,58 @@ START_TEST(a_refused_recipient_leaves_nothing)
 }
 END_TEST
 
+/* Past the few that are searched one by one: the same promises, by hash. */
+START_TEST(many_mailboxes)
+{
+	struct rcpt *r[3] = { txn_rcpt_new(t), txn_rcpt_new(t), txn_rcpt_new(t) };
+	struct target *tg;
+	char key[32];
+
+	for (int round = 0; round < 4; round++) {
+		/* 0: 300 mailboxes; 1: 300 of which 200 are new, refused; 2: the same again, accepted; 3: none is new */
+		struct rcpt *to = round == 0 ? r[0] : round == 1 ? r[1] : r[2];
+		int from = round == 0 ? 0 : 200;
+
+		for (int i = from; i < from + 300; i++) {
+			snprintf(key, sizeof(key), "%d@d", i);
+			if (deliver(to, key) != 0)
+				ck_abort_msg("%s", key);
+		}
+		ck_assert_uint_eq(to->ntargets, 300);
+		ck_assert_uint_eq(t->ntargets, round == 0 ? 300 : 500);
+		if (round == 1) {
+			txn_undeliver(t, to);
+			ck_assert_uint_eq(t->ntargets, 300);
+			ck_assert_ptr_null(*t->target_tail);
+		} else if (round != 2) {
+			txn_rcpt_accept(t, to);
+		}
+	}
+	tg = t->targets;
+	for (int i = 0; i < 500; i++, tg = tg->next) {
+		snprintf(key, sizeof(key), "%d@d", i);
+		if (tg == NULL || !span_eq(tg->key, span_str(key)) || tg->rcpt != (i < 300 ? r[0] : r[2]))
+			ck_abort_msg("%s", key);
+	}
+	ck_assert_ptr_null(tg);
+}
+END_TEST
+
+START_TEST(refused_and_asked_again)
+{
+	struct rcpt *a = txn_rcpt_new(t), *b = txn_rcpt_new(t);
+
+	deliver(a, "x@d");
+	txn_rcpt_accept(t, a);
+	deliver(b, "x@d");
+	txn_undeliver(t, b);
+	deliver(b, "x@d");
+	ck_assert_uint_eq(b->ntargets, 1);
+	txn_undeliver(t, b);
+	ck_assert_str_eq(keys(), "x@d ");
+}
+END_TEST
+
 START_TEST(the_only_recipient_refused)
 {
 	struct rcpt *a = txn_rcpt_new(t);
@@ -202,6 +254,8 @@ main(void)
 	tcase_add_test(tc, mailboxes_are_shared);
 	tcase_add_test(tc, keys_count_and_not_their_hashes);
 	tcase_add_test(tc, a_refused_recipient_leaves_nothing);
+	tcase_add_test(tc, many_mailboxes);
+	tcase_add_test(tc, refused_and_asked_again);
 	tcase_add_test(tc, the_only_recipient_refused);
 	tcase_add_test(tc, not_more_than_its_targets);
 	tcase_add_test(tc, out_of_memory_changes_nothing);

@@ -7,6 +7,11 @@
 
 #include <errno.h>
 
+enum {
+	TXN_FEW = 32,     /* targets from which on they are also found by hash */
+	TXN_BUCKETS = 512 /* 4 KiB of pointers */
+};
+
 struct txn *
 txn_new(struct arena *a)
 {
@@ -46,24 +51,64 @@ key_hash(struct span key)
 	return h;
 }
 
+static struct target **
+bucket_of(const struct txn *t, uint32_t hash)
+{
+	return &t->bucket[(hash ^ hash >> 16) % TXN_BUCKETS];
+}
+
 static struct target *
 target_find(const struct txn *t, struct span key, uint32_t hash)
 {
-	struct target *tg;
+	struct target *tg = t->bucket != NULL ? *bucket_of(t, hash) : t->targets;
 
-	for (tg = t->targets; tg != NULL; tg = tg->next)
-		if (tg->hash == hash && span_eq(tg->key, key))
-			break;
+	while (tg != NULL && !(tg->hash == hash && span_eq(tg->key, key)))
+		tg = t->bucket != NULL ? tg->chain : tg->next;
 	return tg;
 }
 
-static bool
-rcpt_reaches(const struct rcpt *r, const struct target *tg)
+static void
+bucket_put(const struct txn *t, struct target *tg)
 {
-	for (const struct rcpt_target *rt = r->targets; rt != NULL; rt = rt->next)
-		if (rt->target == tg)
-			return true;
-	return false;
+	struct target **head = bucket_of(t, tg->hash);
+
+	tg->chain = *head;
+	*head = tg;
+}
+
+/* A big alias that is named again and again must not cost the loop a walk over all for each of its mailboxes. */
+static void
+bucket_start(struct txn *t)
+{
+	t->bucket = arena_alloc(t->arena, TXN_BUCKETS * sizeof(struct target *));
+	if (t->bucket == NULL)
+		return; /* slower, and right */
+	for (struct target *tg = t->targets; tg != NULL; tg = tg->next)
+		bucket_put(t, tg);
+}
+
+static struct target *
+target_new(struct txn *t, struct span key, uint32_t hash, struct span dir, struct span folder)
+{
+	struct target *tg = arena_alloc(t->arena, sizeof(*tg));
+
+	if (tg == NULL || arena_dup(t->arena, key, &tg->key) != 0 || arena_dup(t->arena, dir, &tg->dir) != 0 ||
+	    arena_dup(t->arena, folder, &tg->folder) != 0)
+		return NULL;
+	tg->hash = hash;
+	return tg;
+}
+
+static void
+target_add(struct txn *t, struct target *tg)
+{
+	*t->target_tail = tg;
+	t->target_tail = &tg->next;
+	t->ntargets++;
+	if (t->bucket != NULL)
+		bucket_put(t, tg);
+	else if (t->ntargets == TXN_FEW)
+		bucket_start(t);
 }
 
 int
@@ -73,7 +118,7 @@ txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, str
 	struct target *tg = target_find(t, key, hash);
 	struct rcpt_target *rt;
 
-	if (tg != NULL && rcpt_reaches(r, tg))
+	if (tg != NULL && tg->last == r)
 		return 0;
 	if (tg == NULL && t->ntargets >= TXN_TARGETS_MAX) {
 		errno = E2BIG;
@@ -83,18 +128,15 @@ txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, str
 	if (rt == NULL)
 		return -1;
 	if (tg == NULL) {
-		tg = arena_alloc(t->arena, sizeof(*tg));
-		if (tg == NULL || arena_dup(t->arena, key, &tg->key) != 0 || arena_dup(t->arena, dir, &tg->dir) != 0 ||
-		    arena_dup(t->arena, folder, &tg->folder) != 0)
+		tg = target_new(t, key, hash, dir, folder);
+		if (tg == NULL)
 			return -1;
 		tg->quota = quota;
-		tg->hash = hash;
 		tg->rcpt = r;
-		*t->target_tail = tg;
-		t->target_tail = &tg->next;
-		t->ntargets++;
+		target_add(t, tg);
 	}
 	tg->nrcpt++;
+	tg->last = r;
 	rt->target = tg;
 	rt->next = r->targets;
 	r->targets = rt;
@@ -102,19 +144,34 @@ txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, str
 	return 0;
 }
 
+/* Take a target out of its bucket. */
+static void
+bucket_remove(const struct txn *t, const struct target *tg)
+{
+	struct target **at = bucket_of(t, tg->hash);
+
+	while (*at != tg)
+		at = &(*at)->chain;
+	*at = tg->chain;
+}
+
 void
 txn_undeliver(struct txn *t, struct rcpt *r)
 {
 	struct target **at = &t->targets;
 
-	for (struct rcpt_target *rt = r->targets; rt != NULL; rt = rt->next)
+	for (struct rcpt_target *rt = r->targets; rt != NULL; rt = rt->next) {
 		rt->target->nrcpt--;
+		rt->target->last = NULL;
+	}
 	r->targets = NULL;
 	r->ntargets = 0;
 	while (*at != NULL) {
 		if ((*at)->nrcpt > 0) {
 			at = &(*at)->next;
 		} else {
+			if (t->bucket != NULL)
+				bucket_remove(t, *at);
 			*at = (*at)->next;
 			t->ntargets--;
 		}

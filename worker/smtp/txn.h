@@ -33,6 +33,8 @@ struct target {
 	uint64_t	 quota;		/* octets, 0: none */
 	uint32_t	 hash;		/* of key, private to txn.c */
 	uint32_t	 nrcpt;		/* recipients that reach it, private to txn.c */
+	struct target	*chain;		/* next of the same bucket, private to txn.c */
+	const struct rcpt *last;	/* the newest recipient that reaches it, private to txn.c */
 	const struct rcpt *rcpt;	/* the one that named it first */
 	int		 err;		/* set by the store at commit: 0 or an errno */
 };
@@ -62,6 +64,7 @@ struct txn {
 	struct target	*targets;	/* in order of the first mention */
 	struct target	**target_tail;
 	uint32_t	 ntargets;
+	struct target	**bucket;	/* targets by hash once there are many, else NULL; private to txn.c */
 	uint64_t	 size_decl;	/* octets by SIZE=, 0 if none */
 	uint64_t	 size;		/* content octets received, CRLF, dots unstuffed; counted past the limit too */
 	struct span	 params;	/* the parameters of MAIL as given, for handlers; may be empty */
@@ -86,8 +89,8 @@ void		 txn_rcpt_accept(struct txn *t, struct rcpt *r);
 
 /**
  * txn_deliver(t, r, key, dir, folder, quota):
- * The message for ${r} shall stand in mailbox ${key} at ${dir}.  Spans are
- * copied.  A mailbox that another recipient reaches too is shared.  0, or -1
+ * The message for ${r}, the newest recipient, not yet accepted, shall stand in
+ * mailbox ${key} at ${dir}.  Spans are copied.  A mailbox that another recipient reaches too is shared.  0, or -1
  * with errno ENOMEM, or E2BIG past TXN_TARGETS_MAX.
  */
 int		 txn_deliver(struct txn *t, struct rcpt *r, struct span key,
