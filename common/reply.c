@@ -23,14 +23,14 @@ digit(uint8_t c)
 static void
 reason_set(struct reply *r, const char *reason)
 {
-	size_t i;
+	size_t n = strnlen(reason, REPLY_REASON_MAX - 1);
 
-	for (i = 0; i < REPLY_REASON_MAX - 1 && reason[i] != '\0'; i++) {
+	memset(r->reason, 0, sizeof(r->reason));
+	for (size_t i = 0; i < n; i++) {
 		uint8_t c = (uint8_t)reason[i];
 
 		r->reason[i] = (c >= 'a' && c <= 'z') || digit(c) ? (char)c : '-';
 	}
-	memset(r->reason + i, 0, REPLY_REASON_MAX - i);
 }
 
 /* RFC 2034 section 4: the class is the code's; 3xx has no enhanced code (RFC 2034 section 3). */
