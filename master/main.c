@@ -235,5 +235,7 @@ main(int argc, char **argv)
 	code = control_run(&m);
 	if (m.serving != NULL)
 		generation_end(&m);
+	/* Whoever looks at the counters now sees that it was stopped, and did not die. */
+	stats_slot_release(m.stats);
 	return code;
 }

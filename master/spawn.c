@@ -248,7 +248,7 @@ died(struct master *m, unsigned i, pid_t pid, int status)
 	about(&l, LOG_L_ERROR, "worker-died", s, i, pid);
 	log_str(&l, "how", how);
 	if (replace)
-		log_i64(&l, "replaced_in_ms", s->start_ms - now);
+		log_ms(&l, "replaced_in_ms", (uint64_t)(s->start_ms - now) * 1000);
 	log_end(&l);
 	if (replace) {
 		s->state = WORKER_WAITING;

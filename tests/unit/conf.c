@@ -653,37 +653,35 @@ START_TEST(read_errors)
 }
 END_TEST
 
-/* The manual names every key with its default. */
+/* Whether the manual's entry at ${at} says that ${k} has the default that it has. */
+static bool
+entry_right(const char *at, const struct conf_key *k)
+{
+	const char *end = strstr(at + 1, "\n.It Ic "), *def = strstr(at, "\nDefault: ");
+	const char *want = k->def != NULL && *k->def != '\0' ? k->def : "none";
+
+	if (def == NULL || (end != NULL && end < def))
+		return false;
+	def += strlen("\nDefault: ");
+	return strcspn(def, ";\n") == strlen(want) && strncmp(def, want, strlen(want)) == 0;
+}
+
+/* The manual names every key, in the order of the table, with its default. */
 START_TEST(manual)
 {
 	char *text, want[128];
+	const char *at;
 	size_t n;
 
 	ck_assert_int_eq(conf_read("man/letterplate.conf.5", &text, &n), 0);
 	text[n] = '\0';
+	at = text;
 	for (size_t i = 0; i < conf_nkey; i++) {
-		const struct conf_key *k = &conf_key[i];
-		const char *at;
-
-		snprintf(want, sizeof want, "\n.It Ic %s ", k->name);
-		at = strstr(text, want);
-		ck_assert_msg(at != NULL, "%s is missing", k->name);
-		if (k->def != NULL && *k->def != '\0') {
-			snprintf(want, sizeof want, "Default: .Ql %s", k->def);
-			for (at = text; (at = strstr(at, "\n.It Ic ")) != NULL; at++) {
-				size_t len = strlen(k->name);
-				const char *end = strstr(at + 1, "\n.It Ic "), *def = strstr(at, "\nDefault: ");
-
-				if (strncmp(at + 8, k->name, len) != 0 || at[8 + len] != ' ')
-					continue;
-				ck_assert_msg(def != NULL && (end == NULL || def < end), "%s has no default", k->name);
-				snprintf(want, sizeof want, "%s", def + 10);
-				want[strcspn(want, "\n")] = '\0';
-				if (strcmp(want, k->def) == 0)
-					break;
-			}
-			ck_assert_msg(at != NULL, "%s: the default isn't %s", k->name, k->def);
-		}
+		snprintf(want, sizeof want, "\n.It Ic %s Ns ", conf_key[i].name);
+		at = strstr(at, want);
+		ck_assert_msg(at != NULL, "%s is missing, or not in its place", conf_key[i].name);
+		ck_assert_msg(entry_right(at, &conf_key[i]), "%s: the default isn't %s", conf_key[i].name,
+		    conf_key[i].def);
 	}
 	free(text);
 }

@@ -1,0 +1,39 @@
+# make install: programs, manual pages, unit, examples.  make uninstall takes them away again.
+#
+#   PREFIX=/usr/local     where to
+#   DESTDIR=              a folder that stands for /, for packages
+#   SYSCONFDIR=/etc       where the unit looks for letterplate/letterplate.conf; nothing is written there
+#
+# All programs stand in one folder: letterplate looks for letterplate-worker beside itself.
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+EXAMPLEDIR ?= $(PREFIX)/share/doc/letterplate/examples
+SYSCONFDIR ?= /etc
+INSTALL ?= install
+
+MANUALS = $(wildcard man/*.[1-9])
+EXAMPLES = $(wildcard examples/*)
+at = $(DESTDIR)$(1)
+
+install: all
+	$(INSTALL) -d $(call at,$(BINDIR)) $(call at,$(UNITDIR)) $(call at,$(SYSUSERSDIR)) $(call at,$(TMPFILESDIR)) \
+	    $(call at,$(EXAMPLEDIR)) $(sort $(foreach m,$(MANUALS),$(call at,$(MANDIR)/man$(subst .,,$(suffix $(m))))))
+	$(INSTALL) -m 755 $(PROGRAMS:%=$(BIN)/%) $(call at,$(BINDIR))/
+	for m in $(MANUALS); do $(INSTALL) -m 644 $$m $(call at,$(MANDIR))/man$${m##*.}/ || exit 1; done
+	$(INSTALL) -m 644 $(EXAMPLES) $(call at,$(EXAMPLEDIR))/
+	sed -e 's|@BINDIR@|$(BINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' contrib/letterplate.service \
+	    >$(call at,$(UNITDIR))/letterplate.service
+	chmod 644 $(call at,$(UNITDIR))/letterplate.service
+	$(INSTALL) -m 644 contrib/letterplate.sysusers $(call at,$(SYSUSERSDIR))/letterplate.conf
+	$(INSTALL) -m 644 contrib/letterplate.tmpfiles $(call at,$(TMPFILESDIR))/letterplate.conf
+
+uninstall:
+	rm -f $(foreach p,$(PROGRAMS),$(call at,$(BINDIR)/$(p))) $(call at,$(UNITDIR)/letterplate.service) \
+	    $(call at,$(SYSUSERSDIR)/letterplate.conf) $(call at,$(TMPFILESDIR)/letterplate.conf) \
+	    $(foreach m,$(MANUALS),$(call at,$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))))
+	rm -rf $(call at,$(EXAMPLEDIR))
+
+.PHONY: install uninstall

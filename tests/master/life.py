@@ -1,0 +1,689 @@
+#!/usr/bin/env -S python3 -B
+# check: timeout=180
+"""life: the master's life, with a stub for its workers: start, READY, death and
+replacement, back-off, reload good and bad, stop, and what it refuses to start with.
+The stub's words stand in tests/master/stubworker.c."""
+import glob
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import harness
+from harness import TOP, BIN, Skip, check, equal, main, need_root, test
+
+masters = []
+PORTS = iter(range(20500, 20600))
+
+
+def variant():
+    with open(os.path.join(TOP, "build/variant")) as f:
+        return f.read().strip()
+
+
+def wait_for(what, timeout=10.0, why="not in time"):
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        got = what()
+        if got:
+            return got
+        time.sleep(0.01)
+    raise AssertionError(why() if callable(why) else why)
+
+
+def alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Master:
+    """A master with a stub, in a folder of its own."""
+
+    def __init__(self, stub="", workers=2, abstract=False, extra="", start=True, env=None):
+        self.root = harness.scratch("master.")
+        for d in ("bin", "state", "directory", "mail"):
+            os.mkdir(self.path(d), 0o755)
+        shutil.copy(os.path.join(BIN, "letterplate"), self.path("bin/letterplate"))
+        shutil.copy(os.path.join(TOP, "build/obj", variant(), "tests/master/stubworker"),
+                    self.path("bin/letterplate-worker"))
+        open(self.path("directory/mailboxes.mdb"), "w").close()
+        self.port, self.port2 = next(PORTS), next(PORTS)
+        self.workers_wanted, self.extra = workers, extra
+        self.child, self.notes = None, []
+        self.note_name = "@lp-test-%d-%d" % (os.getpid(), self.port) if abstract else self.path("notify")
+        self.env = env or {}
+        self.stub(stub)
+        self.write()
+        masters.append(self)
+        if start:
+            self.start()
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def stub(self, words):
+        with open(self.path("stub"), "w") as f:
+            f.write(words)
+
+    def config(self, addresses=None, **more):
+        addresses = addresses or ["127.0.0.1:%d" % self.port]
+        # The stub stays who it was started as; what the config names belongs to all.
+        user = more.get("user", "nobody")
+        return ('hostname = "mx.example.org"\nuser = "%s"\nworkers = %d\nstate_dir = "%s"\ndirectory = "%s"\n'
+                'listener "mx" {\n\taddress = {%s}\n}\nstore "maildir" { path = "%s" }\n'
+                'timeouts { drain = "%s" }\n%s\n'
+                % (user, more.get("workers", self.workers_wanted), more.get("state", self.path("state")),
+                   more.get("directory", self.path("directory")),
+                   ", ".join('"%s"' % a for a in addresses), more.get("mail", self.path("mail")),
+                   more.get("drain", "1s"), more.get("extra", self.extra)))
+
+    def write(self, text=None, **more):
+        if os.geteuid() == 0:
+            shutil.chown(self.path("mail"), "nobody")
+        with open(self.path("c.conf"), "w") as f:
+            f.write(self.config(**more) if text is None else text)
+
+    def run(self, *args):
+        """Run it to its end; its CompletedProcess."""
+        return subprocess.run([self.path("bin/letterplate"), *args], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=30, cwd=self.root)
+
+    def start(self, wait=True):
+        if os.path.exists(self.path("notify")):
+            os.unlink(self.path("notify"))
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind("\0" + self.note_name[1:] if self.note_name[0] == "@" else self.note_name)
+        self.notify.setblocking(False)
+        self.notes.clear()
+        self.log = open(self.path("log"), "ab")
+        self.child = subprocess.Popen([self.path("bin/letterplate"), "-c", self.path("c.conf")],
+                                      env=dict(os.environ, NOTIFY_SOCKET=self.note_name, **self.env),
+                                      stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        if wait:
+            self.wait_note("READY=1")
+
+    def hear(self):
+        while True:
+            try:
+                self.notes.append(self.notify.recv(4096).decode())
+            except OSError:
+                return self.notes
+
+    def said(self, word):
+        return sum(word in n.split("\n") for n in self.hear())
+
+    def wait_note(self, word, n=1, timeout=15.0):
+        wait_for(lambda: self.said(word) >= n or self.child.poll() is not None, timeout,
+                 lambda: "no %s: %s: %s" % (word, self.notes, self.text()))
+        check(self.said(word) >= n, "ended with %s: %s" % (self.child.poll(), self.text()))
+
+    def text(self):
+        with open(self.path("log"), errors="replace") as f:
+            return f.read()
+
+    def wait_log(self, pattern, n=1, timeout=15.0):
+        return wait_for(lambda: (lambda f: f if len(f) >= n else None)(re.findall(pattern, self.text())), timeout,
+                        lambda: "no %s in: %s" % (pattern, self.text()))
+
+    def given(self, slot, generation):
+        """What that stub wrote down: a dict of lists."""
+        out = {}
+        with open(self.path("stub.%d.%d" % (slot, generation))) as f:
+            for line in f:
+                k, _, v = line.rstrip("\n").partition("=")
+                out.setdefault(k, []).append(v)
+        return out
+
+    def pids(self):
+        out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.child.pid)], capture_output=True, text=True)
+        return sorted(int(p) for p in out.stdout.split() if alive(int(p)))
+
+    def greeting(self, port=None):
+        with socket.create_connection(("127.0.0.1", port or self.port), 5) as c:
+            return c.recv(100).decode()
+
+    def signal(self, sig):
+        os.kill(self.child.pid, sig)
+
+    def stats(self):
+        r = subprocess.run([os.path.join(BIN, "letterplate-stats"), "--prometheus", "-s", self.path("state/stats")],
+                           capture_output=True, text=True)
+        equal(r.returncode, 0, "letterplate-stats: " + r.stderr)
+        return dict(re.findall(r"^letterplate_([a-z_]+?)(?:_total)? ([0-9]+)$", r.stdout, re.M))
+
+    def term(self, timeout=15.0):
+        self.signal(signal.SIGTERM)
+        return self.child.wait(timeout)
+
+    def end(self):
+        """Whatever happened: nothing of it stays."""
+        if self.child is not None:
+            left = self.pids() if self.child.poll() is None else []
+            for pid in [self.child.pid] * (self.child.poll() is None) + left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self.child.wait()
+            self.notify.close()
+            self.log.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def end_all():
+    while masters:
+        masters.pop().end()
+
+
+def show():
+    for m in masters:
+        if os.path.exists(m.path("log")):
+            print("# " + m.text().replace("\n", "\n# "))
+
+
+harness.on_end.append(end_all)
+harness.on_failure.append(show)
+
+
+# --- start ---
+
+@test
+def ready_when_all_workers_are():
+    m = Master(workers=3)
+    equal(m.said("READY=1"), 1, "READY=1")
+    check(m.said("STATUS=serving with 3 workers, generation 1"), "no STATUS in %s" % m.notes)
+    equal(len(m.pids()), 3, "workers")
+    check(re.fullmatch(r"stub [123] 1\r\n", m.greeting()), "no greeting")
+    equal(m.stats()["workers_started"], "3", "workers_started")
+
+
+@test
+def not_ready_while_one_is_mute():
+    m = Master(stub="mute", start=False)
+    m.start(wait=False)
+    wait_for(lambda: len(m.pids()) == 2)
+    time.sleep(0.3)
+    equal(m.said("READY=1"), 0, "READY=1")
+    equal(m.term(), 0, "status after TERM before READY")
+
+
+@test
+def abstract_notify_socket():
+    m = Master(abstract=True)
+    equal(m.said("READY=1"), 1, "READY=1")
+
+
+@test
+def what_a_worker_is_given():
+    m = Master(start=False, env={"SECRET": "x"})
+    m.write(addresses=["127.0.0.1:%d" % m.port, "unix:" + m.path("sock"), "127.0.0.1:%d" % m.port2])
+    # A descriptor that the starter left open must not reach a worker.
+    leak = os.open("/dev/null", os.O_RDONLY)
+    os.set_inheritable(leak, True)
+    m.start()
+    os.close(leak)
+    g = m.given(1, 1)
+    equal(g["nlisten"], ["3"], "nlisten")
+    equal(g["fds"], [" ".join(map(str, range(10))) + " "], "descriptors")
+    equal(g["umask"], ["77"], "umask")
+    equal(g["ppid"], [str(m.child.pid)], "parent")
+    if not harness.sanitized():
+        equal(g["environ"], ["0"], "environment")
+    equal(int(g["seals"][0]) & 15, 15, "seals of the config")
+    equal(g.get("blocked", []), [], "blocked signals")
+    equal(g.get("ignored", []), [], "ignored signals")
+    equal([g["listen%d" % i] for i in range(3)], [["listening"]] * 3, "listeners")
+
+
+@test
+def a_worker_that_cannot_start_ends_the_start():
+    m = Master(stub="fail=77", start=False)
+    m.start(wait=False)
+    equal(m.child.wait(10), 77, "status")
+    equal(m.said("READY=1"), 0, "READY=1")
+    check("event=start-failed" in m.text(), m.text())
+
+
+@test
+def a_worker_that_exits_at_once_ends_the_start():
+    m = Master(stub="exit=1", start=False)
+    m.start(wait=False)
+    equal(m.child.wait(10), 70, "status")
+
+
+# --- death ---
+
+@test
+def killed_worker_is_replaced_in_its_slot():
+    m = Master()
+    for n in range(2):
+        pid = int(m.given(1, 1)["pid"][0])
+        os.kill(pid, signal.SIGKILL)
+        m.wait_log(r"event=worker-died slot=1 pid=%d generation=1 how=\"killed by signal 9 \(Killed\)\"" % pid)
+        m.wait_log(r"event=worker-ready slot=1 ", n + 2)
+    equal(len(m.pids()), 2, "workers")
+    check(int(m.given(1, 1)["pid"][0]) in m.pids(), "slot 1 is not the new one's")
+    s = m.stats()
+    equal((s["workers_died"], s["workers_started"]), ("2", "4"), "died, started")
+
+
+@test
+def back_off_doubles():
+    m = Master(workers=1)
+    m.stub("die-after=0")
+    os.kill(m.pids()[0], signal.SIGKILL)
+    m.wait_log(r"replaced_in_ms=800\.000")
+    waits = re.findall(r"replaced_in_ms=(\d+)\.000", m.text())
+    equal(waits[:5], ["0", "100", "200", "400", "800"], "back-off")
+    m.stub("")
+    n = len(re.findall(r"event=worker-ready", m.text()))
+    m.wait_log(r"event=worker-ready", n + 1)
+    check(m.greeting().startswith("stub 1 1"), "does not serve again")
+
+
+@test
+def malformed_message_ends_the_worker():
+    m = Master()
+    m.stub("garbage")
+    os.kill(m.pids()[0], signal.SIGKILL)
+    m.wait_log(r'event=worker-dropped .*why="it sent something malformed"')
+    m.stub("")
+    m.wait_log(r"how=\"killed by signal 9", 2)
+
+
+@test
+def worker_that_hangs_up_is_replaced():
+    m = Master(workers=1)
+    m.stub("hangup")
+    os.kill(m.pids()[0], signal.SIGKILL)
+    m.wait_log(r"event=worker-ready", 2)
+    m.stub("")
+    m.wait_log(r'event=worker-killed .*why="it did not end in time"', timeout=10)
+    m.wait_log(r"event=worker-ready", 3)
+
+
+# --- reload ---
+
+@test
+def reload_takes_the_new_config():
+    m = Master()
+    old = m.pids()
+    m.write(addresses=["127.0.0.1:%d" % m.port, "127.0.0.1:%d" % m.port2], workers=3)
+    m.signal(signal.SIGHUP)
+    m.wait_note("READY=1", 2)
+    check(any(re.match(r"RELOADING=1\nMONOTONIC_USEC=\d+\n", n) for n in m.notes), "no RELOADING=1: %s" % m.notes)
+    wait_for(lambda: not any(map(alive, old)), why="old workers stay")
+    equal(len(m.pids()), 3, "workers")
+    check(m.greeting().endswith(" 2\r\n") and m.greeting(m.port2).endswith(" 2\r\n"), "not the new generation")
+    s = m.stats()
+    equal((s["reloads"], s["reloads_failed"], s["workers_died"]), ("1", "0", "0"), "reloads, failed, died")
+    # And back: the second address is let go.
+    m.write()
+    m.signal(signal.SIGHUP)
+    m.wait_note("READY=1", 3)
+    wait_for(lambda: refuses(m.port2), why="the dropped address still answers")
+    check(m.greeting().endswith(" 3\r\n"), "not generation 3")
+
+
+def refuses(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+@test
+def reload_keeps_the_socket_and_its_queue():
+    m = Master()
+    # Nobody accepts while the workers stand still; what waits in the queue is served by the next generation.
+    old = m.pids()
+    for pid in old:
+        os.kill(pid, signal.SIGSTOP)
+    c = socket.create_connection(("127.0.0.1", m.port), 5)
+    m.signal(signal.SIGHUP)
+    equal(c.recv(100)[-4:], b" 2\r\n", "generation that answered")
+    c.close()
+    for pid in old:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: not any(map(alive, old)), why="old workers stay")
+
+
+def refused_reload(m, pattern):
+    """HUP; the reason is logged, READY=1 said again, and generation 1 serves on."""
+    before, n = m.pids(), m.said("READY=1")
+    m.signal(signal.SIGHUP)
+    m.wait_note("READY=1", n + 1)
+    m.wait_log(pattern)
+    m.wait_log(r"event=reload-refused .*the old config stays in force")
+    equal(m.pids(), before, "workers")
+    check(m.greeting().endswith(" 1\r\n"), "generation 1 does not serve")
+    return m.stats()
+
+
+@test
+def bad_config_is_refused_at_reload():
+    m = Master()
+    m.write(text=m.config() + "nonsense = 1\n")
+    lines = m.config().count("\n") + 1
+    s = refused_reload(m, r'event=config msg="%s:%d: unknown key \\"nonsense\\""' % (re.escape(m.path("c.conf")), lines))
+    equal((s["reloads"], s["reloads_failed"]), ("0", "1"), "reloads, failed")
+    # The mistake mended, it is taken.
+    m.write()
+    m.signal(signal.SIGHUP)
+    m.wait_note("READY=1", 3)
+    check(m.greeting().endswith(" 2\r\n"), "not generation 2")
+
+
+@test
+def missing_config_and_folder_are_refused_at_reload():
+    m = Master()
+    os.rename(m.path("c.conf"), m.path("away"))
+    refused_reload(m, r"event=reload-refused .*c.conf: cannot be read: No such file or directory")
+    m.write(mail=m.path("nowhere"))
+    refused_reload(m, r'nowhere\\" does not exist')
+
+
+@test
+def state_dir_cannot_change_at_reload():
+    m = Master()
+    os.mkdir(m.path("other"))
+    m.write(state=m.path("other"))
+    refused_reload(m, r"event=reload-refused .*state_dir has changed")
+
+
+@test
+def taken_port_is_refused_at_reload():
+    m = Master()
+    with socket.create_server(("127.0.0.1", m.port2)):
+        third = next(PORTS)
+        m.write(addresses=["127.0.0.1:%d" % m.port, "127.0.0.1:%d" % third, "127.0.0.1:%d" % m.port2])
+        refused_reload(m, r"127.0.0.1:%d: address already in use" % m.port2)
+        check(refuses(third), "an address of the refused config is still bound")
+
+
+@test
+def new_generation_that_fails_is_undone():
+    m = Master()
+    m.stub("fail=71@2")
+    m.write(addresses=["127.0.0.1:%d" % m.port, "127.0.0.1:%d" % m.port2])
+    refused_reload(m, r"the new workers could not start")
+    wait_for(lambda: refuses(m.port2), why="its address is still bound")
+    equal(m.stats()["reloads_failed"], "1", "reloads_failed")
+
+
+@test
+def hup_during_a_reload_is_remembered():
+    m = Master()
+    m.stub("mute@2")
+    m.signal(signal.SIGHUP)
+    wait_for(lambda: len(m.pids()) == 4)
+    m.signal(signal.SIGHUP)
+    time.sleep(0.2)
+    equal(len(m.pids()), 4, "workers while the reload is under way")
+    os.kill(int(m.given(3, 2)["pid"][0]), signal.SIGKILL)
+    wait_for(lambda: m.greeting().endswith(" 3\r\n"), why="the second HUP was forgotten")
+
+
+@test
+def retired_workers_may_linger_and_then_go():
+    m = Master(stub="linger=700@1")
+    old = m.pids()
+    m.signal(signal.SIGHUP)
+    m.wait_note("READY=1", 2)
+    check(all(map(alive, old)), "the old ones were not left their time")
+    check(m.greeting().endswith(" 2\r\n"), "not generation 2")
+    wait_for(lambda: not any(map(alive, old)), why="old workers stay")
+    m.wait_log("event=retired")
+
+
+# --- stop ---
+
+@test
+def term_drains_and_ends_with_0():
+    m = Master(stub="linger=400", start=False)
+    m.write(addresses=["127.0.0.1:%d" % m.port, "unix:" + m.path("sock")])
+    m.start()
+    equal(os.stat(m.path("sock")).st_mode & 0o7777, 0o666, "mode of the unix socket")
+    pids, began = m.pids(), time.monotonic()
+    equal(m.term(), 0, "status")
+    check(time.monotonic() - began >= 0.4, "did not wait for its workers")
+    equal(m.said("STOPPING=1"), 1, "STOPPING=1")
+    check(not any(map(alive, pids)), "workers stay")
+    check(not os.path.exists(m.path("sock")), "the unix socket stays")
+    check(refuses(m.port), "the port is still bound")
+    m.start()
+    check(m.greeting(), "cannot be started again")
+
+
+@test
+def int_is_as_term():
+    m = Master()
+    m.signal(signal.SIGINT)
+    equal(m.child.wait(10), 0, "status")
+
+
+@test
+def stubborn_workers_are_killed():
+    m = Master(stub="stubborn", start=False)
+    m.write(drain="200ms")
+    m.start()
+    pids, began = m.pids(), time.monotonic()
+    equal(m.term(), 0, "status")
+    took = time.monotonic() - began
+    check(took >= 5, "killed after %.1f s, not drain and 5 s" % took)
+    check(not any(map(alive, pids)), "workers stay")
+    check(m.text().count('event=worker-killed') == 2, m.text())
+
+
+@test
+def second_term_is_at_once():
+    m = Master(stub="stubborn")
+    pids = m.pids()
+    m.signal(signal.SIGTERM)
+    m.wait_log("event=stop ")
+    began = time.monotonic()
+    m.signal(signal.SIGTERM)
+    equal(m.child.wait(10), 0, "status")
+    check(time.monotonic() - began < 4, "not at once")
+    check(not any(map(alive, pids)), "workers stay")
+
+
+@test
+def term_during_a_reload():
+    m = Master()
+    m.stub("mute@2")
+    m.signal(signal.SIGHUP)
+    wait_for(lambda: len(m.pids()) == 4)
+    pids = m.pids()
+    equal(m.term(), 0, "status")
+    check(not any(map(alive, pids)), "workers stay")
+
+
+@test
+def killed_master_leaves_no_orphans_and_its_port():
+    m = Master()
+    m.write(addresses=["127.0.0.1:%d" % m.port, "unix:" + m.path("sock")])
+    m.signal(signal.SIGHUP)
+    m.wait_note("READY=1", 2)
+    for _ in range(3):
+        pids = m.pids()
+        m.signal(signal.SIGKILL)
+        m.child.wait()
+        m.notify.close()
+        m.log.close()
+        m.start()               # at once: it has to wait for the orphans to close, and to replace the stale socket
+        wait_for(lambda: not any(map(alive, pids)), why="orphans stay")
+        check(m.greeting(), "does not serve")
+        with socket.socket(socket.AF_UNIX) as c:
+            c.connect(m.path("sock"))
+            check(c.recv(100), "the unix socket does not serve")
+
+
+@test
+def other_signals_do_no_harm():
+    m = Master()
+    for sig in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGCHLD):
+        m.signal(sig)
+    m.wait_log("USR2")
+    check(m.greeting(), "does not serve")
+
+
+# --- what it refuses to start with ---
+
+@test
+def taken_port_is_69():
+    m = Master(start=False)
+    with socket.create_server(("127.0.0.1", m.port)):
+        r = m.run("-c", "c.conf")
+    equal(r.returncode, 69, "status")
+    equal(r.stderr, 'letterplate: listener "mx": 127.0.0.1:%d: address already in use: another server has it; '
+          'stop that one or change the address\n' % m.port, "what it says")
+
+
+@test
+def port_that_becomes_free_is_taken():
+    m = Master(start=False)
+    s = socket.create_server(("127.0.0.1", m.port))
+    m.start(wait=False)
+    time.sleep(0.5)
+    s.close()
+    m.wait_note("READY=1")
+
+
+@test
+def taken_unix_socket_is_69_and_a_file_78():
+    m = Master(start=False)
+    m.write(addresses=["unix:" + m.path("sock")])
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(m.path("sock"))
+        s.listen()
+        r = m.run("-c", "c.conf")
+        equal(r.returncode, 69, "status: " + r.stderr)
+        check(os.path.exists(m.path("sock")), "another's socket was removed")
+    os.unlink(m.path("sock"))
+    open(m.path("sock"), "w").close()
+    r = m.run("-c", "c.conf")
+    equal(r.returncode, 78, "status: " + r.stderr)
+    check(os.path.isfile(m.path("sock")), "a file was removed")
+
+
+@test
+def no_permission_is_77():
+    m = Master(start=False)
+    m.write(addresses=["127.0.0.1:25"])
+    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as f:
+        if int(f.read()) <= 25:
+            raise Skip("any user may bind port 25 here")
+    command = [m.path("bin/letterplate"), "-c", m.path("c.conf")]
+    if os.geteuid() == 0:
+        for d in ("", "state", "mail"):
+            os.chmod(m.path(d), 0o777)
+        command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--bounding-set=-all"] + command
+    r = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    equal(r.returncode, 77, "status: " + r.stderr)
+    equal(len(r.stderr.splitlines()), 1, "lines")
+    check("127.0.0.1:25: no permission: ports below 1024 need root" in r.stderr, r.stderr)
+
+
+@test
+def missing_folder_is_78():
+    for what in ("state", "directory", "mail"):
+        m = Master(start=False)
+        m.write(**{what: m.path("nowhere")})
+        r = m.run("-c", "c.conf")
+        equal(r.returncode, 78, "status")
+        check(re.fullmatch(r'c.conf:\d+: .*"%s" does not exist; create it and give it to .*\n'
+                           % re.escape(m.path("nowhere")), r.stderr), r.stderr)
+
+
+@test
+def missing_user_is_78():
+    need_root()
+    m = Master(start=False)
+    m.write(user="nosuchuser")
+    r = m.run("-c", "c.conf")
+    equal((r.returncode, r.stderr), (78, 'c.conf:2: user "nosuchuser" does not exist; create it or set another\n'), "it")
+
+
+@test
+def bad_configs_are_78():
+    m = Master(start=False)
+    bad = sorted(glob.glob(os.path.join(TOP, "tests/conf/bad/*.conf")))
+    check(len(bad) >= 60, "%d broken configs" % len(bad))
+    for path in bad:
+        for args in (["-t", "-c", path], ["-c", path]):
+            r = m.run(*args)
+            equal(r.returncode, 78, "%s: status" % path)
+            for line in r.stderr.splitlines():
+                check(re.match(re.escape(path) + r":\d+: ", line), "%s: %s" % (path, r.stderr))
+            check(r.stderr and not r.stdout, path)
+
+
+@test
+def the_example_is_right():
+    m = Master(start=False)
+    with open(os.path.join(TOP, "examples/letterplate.conf")) as f:
+        text = f.read()
+    for a, b in (("/run/letterplate", m.path("state")), ("/var/lib/letterplate", m.path("directory")),
+                 ("/var/mail/letterplate", m.path("mail")), ('user = "letterplate"', 'user = "nobody"')):
+        check(a in text, "%s is not in the example" % a)
+        text = text.replace(a, b)
+    m.write(text=text)
+    r = m.run("-t", "-c", "c.conf")
+    equal((r.returncode, r.stdout, r.stderr), (0, "c.conf: ok\n", ""), "letterplate -t")
+
+
+@test
+def no_config_no_worker():
+    m = Master(start=False)
+    r = m.run("-c", "nowhere.conf")
+    equal((r.returncode, r.stderr), (78, "letterplate: nowhere.conf: the config cannot be read: No such file or directory\n"), "it")
+    os.unlink(m.path("bin/letterplate-worker"))
+    r = m.run("-c", "c.conf")
+    equal(r.returncode, 72, "status: " + r.stderr)
+    check("it must stand beside letterplate" in r.stderr, r.stderr)
+
+
+@test
+def two_servers_one_state_dir():
+    m, n = Master(), Master(start=False)
+    n.write(state=m.path("state"))
+    r = n.run("-c", "c.conf")
+    equal(r.returncode, 69, "status: " + r.stderr)
+    check("is used by another letterplate" in r.stderr, r.stderr)
+
+
+@test
+def arguments():
+    m = Master(start=False)
+    r = m.run("-t", "-c", "c.conf")
+    equal((r.returncode, r.stdout, r.stderr), (0, "c.conf: ok\n", ""), "-t")
+    r = m.run("-V")
+    check(r.returncode == 0 and re.fullmatch(r"letterplate \d+\.\d+\.\d+\n", r.stdout), r.stdout)
+    r = m.run("-h")
+    check(r.returncode == 0 and r.stdout.startswith("usage: letterplate -c FILE"), r.stdout)
+    for args in ([], ["-c"], ["-x"], ["-c", "c.conf", "more"], ["-t"]):
+        equal(m.run(*args).returncode, 64, "status with %s" % args)
+
+
+@test
+def root_keeps_little():
+    need_root()
+    m = Master()
+    with open("/proc/%d/status" % m.child.pid) as f:
+        caps = dict(re.findall(r"^(Cap\w+):\s+(\w+)$", f.read(), re.M))
+    little = "%016x" % (1 << 5 | 1 << 6 | 1 << 7 | 1 << 10)     # KILL, SETGID, SETUID, NET_BIND_SERVICE
+    equal((caps["CapPrm"], caps["CapEff"], caps["CapBnd"]), (little,) * 3, "capabilities")
+
+
+if __name__ == "__main__":
+    main()
