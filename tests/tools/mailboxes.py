@@ -526,6 +526,10 @@ def failing_calls():
         check("letterplate-mailboxes: cannot" in err, err)
         equal(d.run("list"), want, "entries after %s" % inject)
         check(d.files() == FILES | {"mailboxes.mdb.previous"}, "left behind after %s: %s" % (inject, d.files()))
+    for args, call in ((("load", "-"), 2), (("add", "x@example.org"), 2), (("rollback",), 1)):     # the folder's sync
+        status, err, injected = strace(d, "fsync:error=EIO:when=%d" % call, *args, stdin=users(20).encode())
+        equal((status, injected), (74, 1), "status of %s when the folder cannot be synced: %s" % (args[0], err))
+    d.load(users(20))
     d.load(users(10))
     status, err, _ = strace(d, "renameat2:error=EINVAL", "rollback")   # a file system that cannot exchange
     equal((status, d.info()), (0, (20, 10)), "a slow rollback: " + err)

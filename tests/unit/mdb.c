@@ -14,6 +14,7 @@ enum { USERS = 2000, FLIPS = 400, LONG_TARGETS = 900 };
 
 static struct snapshot snap;
 static struct mdb *m;
+static uint32_t all_crc;	/* of the alias's record while it was whole */
 
 /* USERS mailboxes and an alias whose record has pages of its own. */
 static char *
@@ -206,6 +207,10 @@ ask_flipped(size_t at, int *found, int *unknown)
 		*found += rc == 1;
 		*unknown += rc == -1;
 	}
+	rc = mdb_find(x, SPAN("all@example.org"), &val);
+	ck_assert_msg(rc != 0, "octet %zu: the alias is said not to exist", at);
+	if (rc == 1)	/* a long value lies on pages of its own */
+		ck_assert_msg(mdbfile_crc(0, val.p, val.n) == all_crc, "octet %zu: the alias leads elsewhere", at);
 	rc = mdb_find(x, SPAN("user00000x@example.org"), &val);
 	ck_assert_msg(rc != 1, "octet %zu: nobody is said to exist", at);
 	rc = mdb_walk(x, true, &key, &val);
@@ -216,9 +221,13 @@ ask_flipped(size_t at, int *found, int *unknown)
 START_TEST(flipped)
 {
 	int found = 0, unknown = 0;
+	struct span val;
 	size_t n;
 	uint8_t *p = slurp(&n);
 
+	ck_assert_int_eq(mdb_open(snap.dir, MDB_FILE, &m), 0);
+	ck_assert_int_eq(mdb_find(m, SPAN("all@example.org"), &val), 1);
+	all_crc = mdbfile_crc(0, val.p, val.n);
 	srandom(1);
 	for (int i = 0; i < FLIPS; i++) {
 		size_t at = (size_t)random() % n;

@@ -17,6 +17,7 @@ static const char list[] =
     "wait@example.org alias=alice@example.org,moving@example.org\n"
     "self@example.org alias=self@example.org\n"
     "self2@example.org alias=self2@example.org,bob@example.org\n"
+    "selfdead@example.org alias=nobody@example.org,selfdead@example.org\n"
     "l1@example.org alias=l2@example.org\n"
     "l2@example.org alias=l3@example.org\n"
     "l3@example.org alias=l1@example.org\n"
@@ -157,6 +158,7 @@ static const struct {
 	{ "wait@example.org", "450 4.2.1 listed-defer" },
 	{ "self@example.org", LOOP },
 	{ "self2@example.org", "bob@example.org" },
+	{ "selfdead@example.org", LOOP },
 	{ "l1@example.org", LOOP },
 	{ "k1@example.org", LOOP },
 	{ "c1@example.org", "alice@example.org" },	/* ten hops */
