@@ -119,6 +119,35 @@ START_TEST(rows_are_used_again)
 }
 END_TEST
 
+/* A row that falls empty in the middle of a window must not hide those behind it. */
+START_TEST(an_empty_row_hides_nobody)
+{
+	enum { N = 30000 };
+	int fd = conns_create();
+	struct conns *c = conns_map(fd, 3), *other = conns_map(fd, 4);
+	unsigned wrong = 0;
+	uint8_t a[16];
+
+	for (uint32_t i = 0; i < N; i++) {
+		ipv4(i, a);
+		conns_enter(c, a);
+	}
+	for (uint32_t i = 0; i < N; i += 2) {
+		ipv4(i, a);
+		conns_leave(c, a);
+	}
+	for (uint32_t i = 0; i < N; i++) {
+		ipv4(i, a);
+		wrong += conns_enter(c, a) != (i % 2 == 0 ? 1 : 2);
+		wrong += conns_enter(other, a) != (i % 2 == 0 ? 2 : 3);
+	}
+	ck_assert_uint_eq(wrong, 0);
+	conns_unmap(c);
+	conns_unmap(other);
+	close(fd);
+}
+END_TEST
+
 /* More addresses than rows: the total is right all the same, and the table recovers. */
 START_TEST(a_crowd)
 {
@@ -295,6 +324,7 @@ suite(void)
 	tcase_add_test(t, counts_over_slots);
 	tcase_add_test(t, ipv6_counts_by_its_64);
 	tcase_add_test(t, rows_are_used_again);
+	tcase_add_test(t, an_empty_row_hides_nobody);
 	tcase_add_test(t, a_crowd);
 	tcase_add_test(t, exact_over_processes);
 	tcase_add_test(t, the_other_tables_cannot_be_written);

@@ -210,6 +210,8 @@ static const struct {
 	{ "\xc0\xaf", "\"\\xc0\\xaf\"", "\"\\\\xc0\\\\xaf\"" },			/* over-long '/' */
 	{ "\xe0\x80\xaf", "\"\\xe0\\x80\\xaf\"", "\"\\\\xe0\\\\x80\\\\xaf\"" },
 	{ "\xf0\x80\x80\xaf", "\"\\xf0\\x80\\x80\\xaf\"", "\"\\\\xf0\\\\x80\\\\x80\\\\xaf\"" },
+	{ "\xe0\x9f\xbf", "\"\\xe0\\x9f\\xbf\"", "\"\\\\xe0\\\\x9f\\\\xbf\"" },
+	{ "\xf0\x8f\xbf\xbf", "\"\\xf0\\x8f\\xbf\\xbf\"", "\"\\\\xf0\\\\x8f\\\\xbf\\\\xbf\"" },
 	{ "\xed\xa0\x80", "\"\\xed\\xa0\\x80\"", "\"\\\\xed\\\\xa0\\\\x80\"" },	/* a surrogate */
 	{ "\xf4\x90\x80\x80", "\"\\xf4\\x90\\x80\\x80\"", "\"\\\\xf4\\\\x90\\\\x80\\\\x80\"" },	/* past U+10FFFF */
 	{ "\xc3", "\"\\xc3\"", "\"\\\\xc3\"" },
@@ -302,6 +304,25 @@ START_TEST(a_long_line_is_cut_at_a_field)
 	log_msg(LOG_L_INFO, "msg", "%s", line);
 	n = captured(fd, line, sizeof(line));
 	ck_assert_ptr_nonnull(strstr(line, "\"cut\":\"yes\"}\n"));
+}
+END_TEST
+
+START_TEST(a_value_is_cut_and_it_is_said)
+{
+	static char big[LOG_VALUE_MAX + 1], line[8192], text[8192];
+	struct log_line l;
+	int fd = capture();
+
+	memset(big, 'x', sizeof(big));
+	log_init("test", 0, false, LOG_L_INFO);
+	for (size_t n = LOG_VALUE_MAX; n <= LOG_VALUE_MAX + 1; n++) {
+		log_begin(&l, LOG_L_INFO, "long");
+		log_span(&l, "a", span_of(big, n));
+		log_end(&l);
+		captured(fd, line, sizeof(line));
+		ck_assert_int_eq(logfmt_value(line, "a", text), LOG_VALUE_MAX);
+		ck_assert_int_eq(strstr(line, " cut=yes\n") != NULL, n > LOG_VALUE_MAX);
+	}
 }
 END_TEST
 
@@ -565,6 +586,7 @@ suite(void)
 	tcase_add_loop_test(t, exact_forms, 0, sizeof(forms) / sizeof(forms[0]));
 	tcase_add_test(t, the_time_is_utc);
 	tcase_add_test(t, a_long_line_is_cut_at_a_field);
+	tcase_add_test(t, a_value_is_cut_and_it_is_said);
 	tcase_add_test(t, no_line_is_longer);
 	tcase_add_test(t, levels);
 	tcase_add_loop_test(t, lines_of_several_processes_stay_whole, 0, sizeof(pipes) / sizeof(pipes[0]));

@@ -344,6 +344,9 @@ START_TEST(a_new_worker_goes_on_counting)
 	ck_assert_uint_eq(is.counter[STATS_MESSAGES], was.counter[STATS_MESSAGES]);
 	stats_sum_free(&is);
 
+	s = stats_slot_map(fd, 5, 76);
+	stats_gauge(s, STATS_SESSIONS_OPEN, 4);
+	stats_slot_unmap(s); /* this one dies and nobody clears the slot */
 	s = stats_slot_map(fd, 5, 77);
 	stats_add(s, STATS_MESSAGES, 1);
 	stats_reply(s, 250, 2u << 20, "queued");
@@ -353,6 +356,7 @@ START_TEST(a_new_worker_goes_on_counting)
 	ck_assert_uint_eq(is.nrow, 1);
 	/* Killed between the two stores of one stats_reply(), the code is one ahead; no more is lost. */
 	ck_assert_uint_le(is.reply[250] - is.row[0].count, 1);
+	ck_assert_uint_eq(is.gauge[STATS_SESSIONS_OPEN], 0); /* the dead one's sessions are gone */
 	ck_assert_uint_eq(is.worker[0].generation, 77);
 	ck_assert_uint_eq(is.worker[0].pid, (uint64_t)getpid());
 	stats_sum_free(&was);
@@ -462,6 +466,72 @@ START_TEST(a_file_that_shrinks)
 	ck_assert_int_eq(errno, EBADMSG);
 	ck_assert_ptr_null(s.row);
 	stats_close(m);
+}
+END_TEST
+
+static const struct {
+	const char *what;
+	char reason[34];	/* exactly 34 octets: no NUL */
+	uint32_t enh;
+	uint16_t code;
+	bool good;
+} rows[] = {
+	{ "a good one", "fine", E511, 550, true },
+	{ "the longest", "012345678901234567890123456789012", E511, 550, true },
+	{ "no NUL", "0123456789012345678901234567890123", E511, 550, false },
+	{ "an escape sequence", "a\033[2J", E511, 550, false },
+	{ "a quote", "a\"", E511, 550, false },
+	{ "a line end", "a\nb", E511, 550, false },
+	{ "upper case", "Fine", E511, 550, false },
+	{ "no word", "", E511, 550, false },
+	{ "a code too high", "fine", E511, STATS_CODES, false },
+	{ "a class too high", "fine", 10u << 20, 550, false },
+};
+
+START_TEST(rows_that_no_writer_made)
+{
+	struct stats_slot *a = stats_slot_map(fd, 1, 1);
+	struct stats_sum s;
+
+	a->reason[7].count = 5;
+	a->reason[7].code = rows[_i].code;
+	a->reason[7].enh = rows[_i].enh;
+	memcpy(a->reason[7].reason, rows[_i].reason, sizeof(rows[_i].reason));
+	look(&s);
+	ck_assert_msg(s.nrow == rows[_i].good, "%s", rows[_i].what);
+	stats_sum_free(&s);
+	stats_slot_unmap(a);
+}
+END_TEST
+
+START_TEST(a_version_that_no_writer_made)
+{
+	static const char evil[32] = "1\"}\n\033[2J\\ABCDEFGHIJKLMNOPQRSTUVW"; /* no NUL */
+	struct stats_sum s;
+
+	ck_assert_int_eq(pwrite(fd, evil, 32, offsetof(struct stats_head, version)), 32);
+	look(&s);
+	ck_assert_str_eq(s.version, "1?????2J?ABCDEFGHIJKLMNOPQRSTUVW");
+	stats_sum_free(&s);
+}
+END_TEST
+
+START_TEST(counts_stop_at_the_top)
+{
+	struct stats_slot *a = stats_slot_map(fd, 1, 1), *b = stats_slot_map(fd, 2, 1);
+	struct stats_sum s;
+
+	a->counter[STATS_OCTETS] = b->counter[STATS_OCTETS] = UINT64_MAX - 1;
+	a->reply[250] = a->reply[550] = UINT64_MAX;
+	for (unsigned i = 0; i < STATS_BUCKETS; i++)
+		a->hist[0].bucket[i] = b->hist[0].bucket[i] = UINT64_MAX;
+	look(&s);
+	ck_assert_uint_eq(s.counter[STATS_OCTETS], UINT64_MAX);
+	ck_assert_uint_eq(sample_replies(&s), UINT64_MAX);
+	ck_assert_uint_lt(stats_hist_count(&s, 0), INT64_MAX);
+	stats_sum_free(&s);
+	stats_slot_unmap(a);
+	stats_slot_unmap(b);
 }
 END_TEST
 
@@ -608,6 +678,9 @@ suite(void)
 	tcase_add_loop_test(t, refuses_a_damaged_file, 0, sizeof(damages) / sizeof(damages[0]));
 	tcase_add_test(t, refuses_what_is_no_file);
 	tcase_add_test(t, a_file_that_shrinks);
+	tcase_add_loop_test(t, rows_that_no_writer_made, 0, sizeof(rows) / sizeof(rows[0]));
+	tcase_add_test(t, a_version_that_no_writer_made);
+	tcase_add_test(t, counts_stop_at_the_top);
 	tcase_add_test(t, damage_is_no_danger);
 	suite_add_tcase(s, t);
 	return s;
