@@ -107,6 +107,7 @@ def one_that_never_reads():
         before = rss(s)
         deaf = [connect(("127.0.0.1", s.port), rcvbuf=2048) for _ in range(8)]
         for k in deaf:
+            check(k.recv(1024).startswith(b"220"), "no greeting")
             k.setblocking(False)
         sent, end = 0, time.monotonic() + 2.0
         while time.monotonic() < end:

@@ -140,7 +140,8 @@ class Server:
 
     # -- life
 
-    def start(self, wait=True, env=None):
+    def start(self, wait=True, nofile=None):
+        """Start it; NOFILE is how many descriptors it may have."""
         note = self.path("notify")
         if os.path.exists(note):
             os.unlink(note)
@@ -151,8 +152,9 @@ class Server:
         threading.Thread(target=self._hear, args=(self.notify,), daemon=True).start()
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
+                (["prlimit", "--nofile=%d:%d" % (nofile, nofile)] if nofile else []) +
                 [os.path.join(BIN, "letterplate"), "-c", self.path("letterplate.conf")],
-                env=dict(os.environ, NOTIFY_SOCKET=note, **(env or {})), stdin=subprocess.DEVNULL,
+                env=dict(os.environ, NOTIFY_SOCKET=note), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, process_group=0)
         _alive.append(self)
         if wait:

@@ -17,7 +17,7 @@
 enum { BOXES = 64, OCTETS_MAX = 1 << 20 };
 
 static struct {
-	int	 tmp, new;
+	int tmp, new;
 } box[BOXES];
 static char text[OCTETS_MAX];
 static unsigned messages, nthreads, nboxes, octets;
