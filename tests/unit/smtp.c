@@ -324,6 +324,39 @@ START_TEST(t_no_memory)
 }
 END_TEST
 
+static void
+no(struct stage *st, enum smtp_ev q, const struct smtp_event *ev, struct reply *r)
+{
+	(void)ev;
+	if (q == SMTP_EV_DATA)
+		reply_set(r, 550, ENH(5, 7, 1), "policy", "not this one");
+	if (q == SMTP_EV_DATA && st->arg != NULL)
+		st->transaction.limit = st->transaction.held;
+}
+
+/* A refusal of BDAT is kept until the chunk is read; when there is no memory to keep it, 451 takes its place. */
+START_TEST(t_no_memory_for_a_refusal)
+{
+	for (int full = 0; full < 2; full++) {
+		struct smtp_conf cf = usual;
+		struct stage st;
+
+		cf.ext = SMTP_EXT_CHUNKING;
+		start(&st, &cf);
+		st.transaction.first = 64;
+		st.answer = no;
+		st.arg = full ? &st : NULL;
+		feed(&st, "EHLO a.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\n");
+		feed(&st, "BDAT 6 LAST\r\nQUIT\r\n");
+		expect(&st, full ? "451 4.3.0 " : "550 5.7.1 not this one ");
+		ck_assert_ptr_null(smtp_txn(st.s));
+		feed(&st, "NOOP\r\n");
+		expect(&st, "250 2.0.0 ");
+		stage_fini(&st);
+	}
+}
+END_TEST
+
 START_TEST(t_no_memory_for_names)
 {
 	struct stage st;
@@ -478,6 +511,7 @@ main(void)
 	tcase_add_test(tc, t_names_are_bounded);
 	tcase_add_test(tc, t_tiny_chunks);
 	tcase_add_test(tc, t_no_memory);
+	tcase_add_test(tc, t_no_memory_for_a_refusal);
 	tcase_add_test(tc, t_no_memory_for_names);
 	tcase_add_test(tc, t_no_room_for_replies);
 	tcase_add_test(tc, t_body_is_one_span);
