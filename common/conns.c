@@ -26,17 +26,17 @@
 #include "common/siphash.h"
 
 enum {
-	MAGIC = 0x4c50434e,	/* "LPCN" */
+	MAGIC = 0x4c50434e, /* "LPCN" */
 	PAGE = 4096,
-	TABLE = CONNS_ROWS * 8,	/* octets of a table */
+	TABLE = CONNS_ROWS * 8, /* octets of a table */
 	COUNT_BITS = 20,
 	COUNT_MAX = (1 << COUNT_BITS) - 1
 };
 
 #define NUMBERS_AT ((off_t)PAGE)
 #define TABLES_AT  (NUMBERS_AT + (off_t)CONNS_SLOTS * PAGE)
-#define WHOLE	   (TABLES_AT + (off_t)CONNS_SLOTS * TABLE)
-#define RELAXED	   memory_order_relaxed
+#define WHOLE      (TABLES_AT + (off_t)CONNS_SLOTS * TABLE)
+#define RELAXED    memory_order_relaxed
 
 struct head {
 	uint32_t magic, slots, rows;
@@ -44,8 +44,8 @@ struct head {
 };
 
 struct conns {
-	const uint8_t *whole;	   /* read-only */
-	_Atomic uint64_t *number;  /* ours, read-write */
+	const uint8_t *whole;     /* read-only */
+	_Atomic uint64_t *number; /* ours, read-write */
 	_Atomic uint64_t *row;
 	unsigned slot;
 	uint8_t secret[16];
@@ -53,8 +53,8 @@ struct conns {
 
 /* What an address is looked up by in any table. */
 struct place {
-	uint64_t tag;		/* never 0, in place above the count */
-	size_t first;		/* row where its window begins */
+	uint64_t tag; /* never 0, in place above the count */
+	size_t first; /* row where its window begins */
 };
 
 int
@@ -196,7 +196,7 @@ find(const struct conns *c, const uint8_t addr[16])
 	uint64_t h = siphash(c->secret, span_of(addr, v4 ? 16 : 8));
 	uint64_t tag = h >> COUNT_BITS << COUNT_BITS;
 
-	return (struct place) {
+	return (struct place){
 		.tag = tag != 0 ? tag : (uint64_t)1 << COUNT_BITS,
 		.first = (size_t)(h % (CONNS_ROWS - CONNS_PROBE + 1)),
 	};

@@ -15,9 +15,9 @@
 #include "common/log_sink.h"
 
 enum {
-	TAIL = 16,		/* octets kept for the end: ,"cut":"yes"}\n */
-	UNIT_MAX = 3 * 5,	/* octets that one character may need: three octets as \\xNN */
-	MSG_MAX = 1024		/* octets of a formatted message */
+	TAIL = 16,        /* octets kept for the end: ,"cut":"yes"}\n */
+	UNIT_MAX = 3 * 5, /* octets that one character may need: three octets as \\xNN */
+	MSG_MAX = 1024    /* octets of a formatted message */
 };
 
 _Static_assert(LOG_LINE_MAX < 4096, "a line must be below PIPE_BUF to be written whole");

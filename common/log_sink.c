@@ -24,22 +24,23 @@
 
 enum {
 	HALF = LOG_RING / 2,
-	BATCH_FILE = 64 << 10,	/* octets of one write(2) to a file: it takes any number at once */
-	BATCH = PIPE_BUF,	/* to a pipe, that other processes write to as well: only this many stay together */
-	DIRECT_WAIT_MS = 1000,	/* how long a process without the thread waits for a full non-blocking pipe */
-	STACK = 256 << 10	/* octets of the thread's stack, of which two pages are used */
+	BATCH_FILE = 64 << 10, /* octets of one write(2) to a file: it takes any number at once */
+	BATCH = PIPE_BUF,      /* to a pipe, that other processes write to as well: only this many stay together */
+	DIRECT_WAIT_MS = 1000, /* how long a process without the thread waits for a full non-blocking pipe */
+	STACK = 256 << 10      /* octets of the thread's stack, of which two pages are used */
 };
 
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t wake, idle;
-	bool running;		/* set once, before anybody else logs */
-	bool busy;		/* the thread writes what it took */
+	bool running; /* set once, before anybody else logs */
+	bool up;      /* the thread is past the C library's start-up */
+	bool busy;    /* the thread writes what it took */
 	char *half[2];
-	unsigned fill;		/* the half that is being filled */
-	size_t n;		/* octets in it */
+	unsigned fill; /* the half that is being filled */
+	size_t n;      /* octets in it */
 	size_t batch;
-	uint64_t unsaid;	/* dropped and not yet said */
+	uint64_t unsaid; /* dropped and not yet said */
 	_Atomic uint64_t dropped;
 } sink = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
@@ -180,6 +181,8 @@ writer(void *arg)
 
 	(void)arg;
 	pthread_mutex_lock(&sink.lock);
+	sink.up = true;
+	pthread_cond_broadcast(&sink.idle);
 	for (;;) {
 		while (sink.n == 0)
 			pthread_cond_wait(&sink.wake, &sink.lock);
@@ -221,7 +224,14 @@ start_writer(void)
 	err = pthread_create(&t, &attr, writer, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	return err;
+	if (err != 0)
+		return err;
+	/* A new thread makes system calls (rseq, set_robust_list) that the caller is about to forbid. */
+	pthread_mutex_lock(&sink.lock);
+	while (!sink.up)
+		pthread_cond_wait(&sink.idle, &sink.lock);
+	pthread_mutex_unlock(&sink.lock);
+	return 0;
 }
 
 int

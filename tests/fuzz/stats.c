@@ -10,7 +10,7 @@
 
 #include "tools/stats/show.h"
 
-int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { RECORD = 10, SLOTS_USED = 3 };
 

@@ -260,7 +260,10 @@ dies_writing(uintptr_t at)
 /* The maps of this process that are the memfd and can be written, in octets; or made so by mprotect(2). */
 START_TEST(the_other_tables_cannot_be_written)
 {
-	struct { uintptr_t from, to; char mode[8]; } map[16];
+	struct {
+		uintptr_t from, to;
+		char mode[8];
+	} map[16];
 	int fd = conns_create(), n = 0, writable = 0;
 	struct conns *c = conns_map(fd, 2);
 	char line[512];

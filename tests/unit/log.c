@@ -5,8 +5,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include <dirent.h>
 #include <bsd/string.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -168,8 +168,8 @@ END_TEST
 
 START_TEST(any_octets)
 {
-	static const char bits[][8] = { "\"", "\\", "\\\"", "\n", "=", " ", "x", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x93\xae",
-		"\xe2\x80", "\xc2\x9b", "\xff", "\xed\xa0\x80", "after=", "\t", "\r", "}" };
+	static const char bits[][8] = { "\"", "\\", "\\\"", "\n", "=", " ", "x", "\xc3\xa9", "\xe2\x82\xac",
+		"\xf0\x9f\x93\xae", "\xe2\x80", "\xc2\x9b", "\xff", "\xed\xa0\x80", "after=", "\t", "\r", "}" };
 	int fd = capture();
 	char v[64];
 
@@ -204,16 +204,16 @@ static const struct {
 	{ "\x1b[2J\x7f", "\"\\x1b[2J\\x7f\"", "\"\\\\x1b[2J\\\\x7f\"" },
 	{ "\xc3\xa9\xe2\x82\xac\xf0\x9f\x93\xae", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x93\xae",
 	    "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x93\xae\"" },
-	{ "\xc2\x9b", "\"\\xc2\\x9b\"", "\"\\\\xc2\\\\x9b\"" },			/* C1 CSI */
-	{ "\xe2\x80\xae", "\"\\xe2\\x80\\xae\"", "\"\\\\xe2\\\\x80\\\\xae\"" },	/* right-to-left override */
-	{ "\xe2\x80\xa8", "\"\\xe2\\x80\\xa8\"", "\"\\\\xe2\\\\x80\\\\xa8\"" },	/* line separator */
-	{ "\xc0\xaf", "\"\\xc0\\xaf\"", "\"\\\\xc0\\\\xaf\"" },			/* over-long '/' */
+	{ "\xc2\x9b", "\"\\xc2\\x9b\"", "\"\\\\xc2\\\\x9b\"" },                 /* C1 CSI */
+	{ "\xe2\x80\xae", "\"\\xe2\\x80\\xae\"", "\"\\\\xe2\\\\x80\\\\xae\"" }, /* right-to-left override */
+	{ "\xe2\x80\xa8", "\"\\xe2\\x80\\xa8\"", "\"\\\\xe2\\\\x80\\\\xa8\"" }, /* line separator */
+	{ "\xc0\xaf", "\"\\xc0\\xaf\"", "\"\\\\xc0\\\\xaf\"" },                 /* over-long '/' */
 	{ "\xe0\x80\xaf", "\"\\xe0\\x80\\xaf\"", "\"\\\\xe0\\\\x80\\\\xaf\"" },
 	{ "\xf0\x80\x80\xaf", "\"\\xf0\\x80\\x80\\xaf\"", "\"\\\\xf0\\\\x80\\\\x80\\\\xaf\"" },
 	{ "\xe0\x9f\xbf", "\"\\xe0\\x9f\\xbf\"", "\"\\\\xe0\\\\x9f\\\\xbf\"" },
 	{ "\xf0\x8f\xbf\xbf", "\"\\xf0\\x8f\\xbf\\xbf\"", "\"\\\\xf0\\\\x8f\\\\xbf\\\\xbf\"" },
-	{ "\xed\xa0\x80", "\"\\xed\\xa0\\x80\"", "\"\\\\xed\\\\xa0\\\\x80\"" },	/* a surrogate */
-	{ "\xf4\x90\x80\x80", "\"\\xf4\\x90\\x80\\x80\"", "\"\\\\xf4\\\\x90\\\\x80\\\\x80\"" },	/* past U+10FFFF */
+	{ "\xed\xa0\x80", "\"\\xed\\xa0\\x80\"", "\"\\\\xed\\\\xa0\\\\x80\"" },                 /* a surrogate */
+	{ "\xf4\x90\x80\x80", "\"\\xf4\\x90\\x80\\x80\"", "\"\\\\xf4\\\\x90\\\\x80\\\\x80\"" }, /* past U+10FFFF */
 	{ "\xc3", "\"\\xc3\"", "\"\\\\xc3\"" },
 };
 
@@ -247,8 +247,8 @@ END_TEST
 
 START_TEST(the_time_is_utc)
 {
-	static const time_t edge[] = { 1, 951782399, 951782400, 951868800, 1709164800, 1709251199, 1735689599, 1735689600,
-		4102444799, 4107542400, 253402300799 };
+	static const time_t edge[] = { 1, 951782399, 951782400, 951868800, 1709164800, 1709251199, 1735689599,
+		1735689600, 4102444799, 4107542400, 253402300799 };
 	int fd = capture();
 	char line[256], want[64];
 	struct tm tm;
@@ -367,7 +367,8 @@ END_TEST
 static void
 log_numbered(unsigned from, unsigned n)
 {
-	static const char filler[] = "some words that make the line as long as those of a real transaction are, or nearly so";
+	static const char filler[] =
+	    "some words that make the line as long as those of a real transaction are, or nearly so";
 	struct log_line l;
 
 	for (unsigned i = 0; i < n; i++) {
@@ -381,7 +382,7 @@ log_numbered(unsigned from, unsigned n)
 
 struct seen {
 	unsigned lines, broken, said;
-	uint64_t dropped;	/* what the log-dropped lines say */
+	uint64_t dropped; /* what the log-dropped lines say */
 };
 
 /* Read a pipe to its end and look at each line. */
@@ -398,7 +399,8 @@ read_lines(int fd, useconds_t delay)
 		if (n != NULL) {
 			s.said++;
 			s.dropped += strtoull(n + 20, NULL, 10);
-		} else if (strncmp(line, "time=", 5) != 0 || strstr(line + 5, "time=") != NULL || strstr(line, " i=") == NULL) {
+		} else if (strncmp(line, "time=", 5) != 0 || strstr(line + 5, "time=") != NULL ||
+		    strstr(line, " i=") == NULL) {
 			s.broken++;
 		} else {
 			s.lines++;
@@ -562,7 +564,8 @@ START_TEST(the_thread_takes_no_signal)
 		ck_assert_ptr_nonnull(f = fopen(path, "r"));
 		while (fgets(line, sizeof(line), f) != NULL)
 			if (strncmp(line, "SigBlk:", 7) == 0)
-				*(strtol(e->d_name, NULL, 10) == getpid() ? &own : &blocked) = strtoull(line + 7, NULL, 16);
+				*(strtol(e->d_name, NULL, 10) == getpid() ? &own : &blocked) =
+				    strtoull(line + 7, NULL, 16);
 		fclose(f);
 		tasks++;
 	}

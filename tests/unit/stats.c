@@ -228,8 +228,16 @@ static const struct {
 	uint64_t us;
 	unsigned bucket;
 } buckets[] = {
-	{ 0, 0 }, { 1, 1 }, { 2, 2 }, { 3, 2 }, { 4, 3 }, { 1023, 10 }, { 1024, 11 }, { UINT64_C(1) << 38, 39 },
-	{ UINT64_C(1) << 50, 39 }, { (UINT64_C(1) << 38) - 1, 38 },
+	{ 0, 0 },
+	{ 1, 1 },
+	{ 2, 2 },
+	{ 3, 2 },
+	{ 4, 3 },
+	{ 1023, 10 },
+	{ 1024, 11 },
+	{ UINT64_C(1) << 38, 39 },
+	{ UINT64_C(1) << 50, 39 },
+	{ (UINT64_C(1) << 38) - 1, 38 },
 };
 
 START_TEST(a_value_has_its_bucket)
@@ -253,8 +261,8 @@ START_TEST(quantiles)
 	struct stats_sum s = { 0 };
 
 	ck_assert(stats_hist_quantile(&s, STATS_H_LOOP, 0.5) <= 0);
-	s.bucket[STATS_H_LOOP][4] = 50;		/* 8..16 us */
-	s.bucket[STATS_H_LOOP][11] = 50;	/* 1024..2048 us */
+	s.bucket[STATS_H_LOOP][4] = 50;  /* 8..16 us */
+	s.bucket[STATS_H_LOOP][11] = 50; /* 1024..2048 us */
 	ck_assert_double_eq_tol(stats_hist_quantile(&s, STATS_H_LOOP, 0.25), 12, 0.1);
 	ck_assert_double_eq_tol(stats_hist_quantile(&s, STATS_H_LOOP, 0.5), 16, 0.1);
 	ck_assert_double_eq_tol(stats_hist_quantile(&s, STATS_H_LOOP, 0.75), 1536, 0.1);
@@ -405,14 +413,14 @@ END_TEST
 
 static const struct {
 	const char *what;
-	off_t at, size;		/* size -1: as it is */
+	off_t at, size; /* size -1: as it is */
 	uint32_t put;
 	int err;
 } damages[] = {
 	{ "empty", -1, 0, 0, EBADMSG },
 	{ "an octet", -1, 1, 0, EBADMSG },
 	{ "a head alone", -1, STATS_PAGE, 0, EBADMSG },
-	{ "an octet short", -1, STATS_PAGE + STATS_SLOTS * (off_t)sizeof(struct stats_slot) - 1, 0, EBADMSG },
+	{ "an octet short", -1, STATS_PAGE + STATS_SLOTS *(off_t)sizeof(struct stats_slot) - 1, 0, EBADMSG },
 	{ "another magic", 0, -1, 1, EBADMSG },
 	{ "another layout", 4, -1, STATS_LAYOUT_ALL + 1, EPROTONOSUPPORT },
 	{ "more slots", 8, -1, STATS_SLOTS + 1, EBADMSG },
@@ -429,8 +437,8 @@ START_TEST(refuses_a_damaged_file)
 	if (damages[_i].size >= 0)
 		ck_assert_int_eq(ftruncate(fd, damages[_i].size), 0);
 	errno = 0;
-	ck_assert_msg(stats_open(path, &m) == -1 && errno == damages[_i].err, "%s: %s", damages[_i].what,
-	    strerror(errno));
+	ck_assert_msg(
+	    stats_open(path, &m) == -1 && errno == damages[_i].err, "%s: %s", damages[_i].what, strerror(errno));
 }
 END_TEST
 
@@ -471,7 +479,7 @@ END_TEST
 
 static const struct {
 	const char *what;
-	char reason[34];	/* exactly 34 octets: no NUL */
+	char reason[34]; /* exactly 34 octets: no NUL */
 	uint32_t enh;
 	uint16_t code;
 	bool good;

@@ -21,15 +21,14 @@ struct options {
 	unsigned interval_ms;
 };
 
-static const char usage_text[] =
-    "usage: letterplate-stats -s FILE [--json | --prometheus] [--watch [SECONDS]]\n"
-    "\n"
-    "  -s FILE             the stats segment: state_dir/stats, or its folder\n"
-    "      --json          one JSON object\n"
-    "      --prometheus    Prometheus text format\n"
-    "      --watch [SECONDS]  again each SECONDS (1), with rates; q ends it\n"
-    "  -h, --help          this text\n"
-    "  -V, --version       the version\n";
+static const char usage_text[] = "usage: letterplate-stats -s FILE [--json | --prometheus] [--watch [SECONDS]]\n"
+				 "\n"
+				 "  -s FILE             the stats segment: state_dir/stats, or its folder\n"
+				 "      --json          one JSON object\n"
+				 "      --prometheus    Prometheus text format\n"
+				 "      --watch [SECONDS]  again each SECONDS (1), with rates; q ends it\n"
+				 "  -h, --help          this text\n"
+				 "  -V, --version       the version\n";
 
 void
 show_error(const char *line)

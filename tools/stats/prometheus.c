@@ -34,8 +34,7 @@ replies(FILE *f, const struct stats_sum *s)
 	family(f, "reply_reasons_total", "counter", "replies sent, by code, enhanced code and reason");
 	for (size_t i = 0; i < s->nrow; i++) {
 		show_enh(s->row[i].enh, enh);
-		fprintf(f,
-		    "letterplate_reply_reasons_total{code=\"%u\",enhanced=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+		fprintf(f, "letterplate_reply_reasons_total{code=\"%u\",enhanced=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
 		    s->row[i].code, enh, s->row[i].reason, s->row[i].count);
 	}
 }
@@ -81,8 +80,8 @@ histogram(FILE *f, const struct stats_sum *s, size_t h)
 		    us % 1000000, n);
 	}
 	fprintf(f, "letterplate_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, all);
-	fprintf(f, "letterplate_%s_sum %" PRIu64 ".%06" PRIu64 "\n", name, s->sum_us[h] / 1000000,
-	    s->sum_us[h] % 1000000);
+	fprintf(
+	    f, "letterplate_%s_sum %" PRIu64 ".%06" PRIu64 "\n", name, s->sum_us[h] / 1000000, s->sum_us[h] % 1000000);
 	fprintf(f, "letterplate_%s_count %" PRIu64 "\n", name, all);
 }
 
@@ -97,13 +96,13 @@ workers(FILE *f, const struct sample *s)
 	family(f, "worker_sessions_open", "gauge", "sessions open now, by worker");
 	for (size_t i = 0; i < s->sum.nworker; i++)
 		if (s->sum.worker[i].slot != 0)
-			fprintf(f, "letterplate_worker_sessions_open{slot=\"%u\"} %" PRIu64 "\n",
-			    s->sum.worker[i].slot, s->sum.worker[i].sessions_open);
+			fprintf(f, "letterplate_worker_sessions_open{slot=\"%u\"} %" PRIu64 "\n", s->sum.worker[i].slot,
+			    s->sum.worker[i].sessions_open);
 	family(f, "worker_beat_seconds", "gauge", "unix time of the last beat, by worker");
 	for (size_t i = 0; i < s->sum.nworker; i++)
 		if (s->sum.worker[i].slot != 0)
-			fprintf(f, "letterplate_worker_beat_seconds{slot=\"%u\"} %" PRIu64 "\n",
-			    s->sum.worker[i].slot, s->sum.worker[i].beat);
+			fprintf(f, "letterplate_worker_beat_seconds{slot=\"%u\"} %" PRIu64 "\n", s->sum.worker[i].slot,
+			    s->sum.worker[i].beat);
 }
 
 void

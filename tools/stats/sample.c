@@ -12,7 +12,7 @@
 
 #include "tools/stats/show.h"
 
-enum { PID_LIMIT = 1 << 22 };	/* the kernel's PID_MAX_LIMIT */
+enum { PID_LIMIT = 1 << 22 }; /* the kernel's PID_MAX_LIMIT */
 
 bool
 sample_alive(uint64_t pid)

@@ -11,7 +11,7 @@
 #include "tools/stats/format.h"
 #include "tools/stats/show.h"
 
-enum { LABEL = 42, NUMBER = 16, SHARE = 9, RATE = 11 };	/* columns */
+enum { LABEL = 42, NUMBER = 16, SHARE = 9, RATE = 11 }; /* columns */
 
 struct table {
 	FILE *f;
@@ -27,8 +27,7 @@ heading(const struct table *t, const char *text)
 }
 
 /* Something is not as it should be. */
-static void __attribute__((format(printf, 2, 3)))
-alarm_line(const struct table *t, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3))) alarm_line(const struct table *t, const char *fmt, ...)
 {
 	va_list ap;
 

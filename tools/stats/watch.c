@@ -25,7 +25,7 @@ struct watch {
 	const char *path;
 	unsigned interval_ms;
 	bool json, screen, keys, colour;
-	int signals;		/* signalfd: INT, TERM, HUP, WINCH */
+	int signals; /* signalfd: INT, TERM, HUP, WINCH */
 	struct termios was;
 	struct sample last;
 	bool have_last;
@@ -108,8 +108,8 @@ render(struct watch *w, FILE *f, const struct sample *now, const char *error)
 			show_error(error);
 		return;
 	}
-	fprintf(f, "%s   %s   every %.1f s%s\n", format_time((uint64_t)time(NULL), a), w->path,
-	    w->interval_ms / 1000.0, w->keys ? "   q ends" : "");
+	fprintf(f, "%s   %s   every %.1f s%s\n", format_time((uint64_t)time(NULL), a), w->path, w->interval_ms / 1000.0,
+	    w->keys ? "   q ends" : "");
 	if (error != NULL)
 		fprintf(f, "\n%s\n", error);
 	else
@@ -155,8 +155,7 @@ told_to_end(struct watch *w, const struct pollfd pfd[2])
 	struct signalfd_siginfo si;
 	char key = 'q'; /* a keyboard that went away ends it too */
 
-	if (pfd[0].revents != 0 && read(w->signals, &si, sizeof(si)) == (ssize_t)sizeof(si) &&
-	    si.ssi_signo != SIGWINCH)
+	if (pfd[0].revents != 0 && read(w->signals, &si, sizeof(si)) == (ssize_t)sizeof(si) && si.ssi_signo != SIGWINCH)
 		return true;
 	return pfd[1].revents != 0 && read(STDIN_FILENO, &key, 1) >= 0 && (key == 'q' || key == 'Q' || key == 4);
 }
