@@ -29,9 +29,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CUT_IOCTL	_IOR('X', 125, uint32_t)	/* as in storedrive.c */
-#define EXPORT		__attribute__((visibility("default")))
-#define REAL(name)	((__typeof__(&name))real(#name))
+#define CUT_IOCTL  _IOR('X', 125, uint32_t) /* as in storedrive.c */
+#define EXPORT     __attribute__((visibility("default")))
+#define REAL(name) ((__typeof__(&name))real(#name))
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char call[32], ledger[PATH_MAX];
@@ -146,17 +146,20 @@ enter(void)
 	return true;
 }
 
-#define TRACED(r, ok, ...) do {				\
-	if (traced) {					\
-		int saved_ = errno;			\
-		if (ok)					\
-			say(__VA_ARGS__);		\
-		pthread_mutex_unlock(&lock);		\
-		errno = saved_;				\
-	}						\
-	return r;					\
-} while (0)
+#define TRACED(r, ok, ...) \
+	do { \
+		if (traced) { \
+			int saved_ = errno; \
+			if (ok) \
+				say(__VA_ARGS__); \
+			pthread_mutex_unlock(&lock); \
+			errno = saved_; \
+		} \
+		return r; \
+	} while (0)
 
+/* The C library's declarations name what they take in its own reserved way. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 EXPORT int
 openat(int at, const char *name, int flags, ...)
 {
@@ -331,3 +334,4 @@ sync_file_range(int fd, off_t at, off_t n, unsigned flags)
 
 	return fails("sync_file_range", &half) ? -1 : REAL(sync_file_range)(fd, at, n, flags);
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -26,35 +26,40 @@
 
 #include "worker/store/store.h"
 
-#define CUT_IOCTL	_IOR('X', 125, uint32_t)	/* EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN */
+#define CUT_IOCTL _IOR('X', 125, uint32_t) /* EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN */
 
 enum {
-	PIECE	= 8192,		/* octets a write() gets, as from a socket */
-	LINE	= 76,
+	PIECE = 8192, /* octets a write() gets, as from a socket */
+	LINE = 76,
 	CUT_NOLOGFLUSH = 2
 };
 
 /* The Received field: constant, so that the end of what stands before the content can be told. */
 static const char received[] = "Received: from drive by store; Tue, 24 Nov 2026 12:00:00 +0000\n";
 
-struct slot {			/* a message at a time */
-	struct arena		 arena;
-	struct txn		*txn;
-	struct store_msg	*msg;
-	struct span		 left;
-	char			*text;
-	char			 id[32];
+struct slot { /* a message at a time */
+	struct arena arena;
+	struct txn *txn;
+	struct store_msg *msg;
+	struct span left;
+	char *text;
+	char id[32];
 };
 
 static struct {
-	const char	*store, *ledger, *prefix;
-	unsigned	 messages, at_once, boxes, rcpts, threads, cut_after, cut_us;
-	size_t		 octets, octets_max;
-	bool		 lmtp, delivered_to, pause, new_boxes;
-} opt = {
-	.prefix = "m", .messages = 100, .at_once = 16, .boxes = 4, .rcpts = 1, .threads = IOPOOL_THREADS,
-	.octets = 10240, .octets_max = 10240, .delivered_to = true
-};
+	const char *store, *ledger, *prefix;
+	unsigned messages, at_once, boxes, rcpts, threads, cut_after, cut_us;
+	size_t octets, octets_max;
+	bool lmtp, delivered_to, pause, new_boxes;
+} opt = { .prefix = "m",
+	.messages = 100,
+	.at_once = 16,
+	.boxes = 4,
+	.rcpts = 1,
+	.threads = IOPOOL_THREADS,
+	.octets = 10240,
+	.octets_max = 10240,
+	.delivered_to = true };
 
 static struct conf_store conf = { .kind = "maildir" };
 static struct store_env env = { .conf = &conf, .hostname = "drive.example", .size_max = 1 << 30 };
@@ -132,7 +137,8 @@ make_txn(struct slot *s, unsigned number, size_t octets)
 
 		snprintf(key, sizeof(key), "box%u@example.org", box);
 		snprintf(dir, sizeof(dir), "example.org/%sbox%u", opt.new_boxes ? opt.prefix : "", box);
-		if (r == NULL || arena_dup(&s->arena, span_head(span_str(key), strlen(key) - 12), &r->addr.local) == -1 ||
+		if (r == NULL ||
+		    arena_dup(&s->arena, span_head(span_str(key), strlen(key) - 12), &r->addr.local) == -1 ||
 		    txn_deliver(s->txn, r, span_str(key), span_str(dir), span_str(""), 0) == -1)
 			err(EX_OSERR, NULL);
 		r->addr.domain = SPAN("example.org");
@@ -143,8 +149,8 @@ make_txn(struct slot *s, unsigned number, size_t octets)
 	note(line, n);
 }
 
-static void	slot_go_on(void *arg);
-static void	slot_next(struct slot *s);
+static void slot_go_on(void *arg);
+static void slot_next(struct slot *s);
 
 static void
 slot_done(void *arg, const struct store_done *d)
@@ -160,7 +166,8 @@ slot_done(void *arg, const struct store_done *d)
 		n = snprintf(line, sizeof(line), "%s refused %d ", s->id, d->err);
 		for (struct target *tg = s->txn->targets; tg != NULL; tg = tg->next)
 			n += snprintf(line + n, sizeof(line) - (size_t)n, "%s%.*s:%d", tg == s->txn->targets ? "" : ",",
-			    (int)(tg->dir.n - sizeof("example.org/") + 1), (const char *)tg->dir.p + sizeof("example.org/") - 1, tg->err);
+			    (int)(tg->dir.n - sizeof("example.org/") + 1),
+			    (const char *)tg->dir.p + sizeof("example.org/") - 1, tg->err);
 		n += snprintf(line + n, sizeof(line) - (size_t)n, "\n");
 		refused++;
 	}
@@ -194,7 +201,7 @@ slot_go_on(void *arg)
 			s->left = span_skip(s->left, taken);
 			if (errno == EAGAIN)
 				return;
-			break;	/* lost: commit says so too */
+			break; /* lost: commit says so too */
 		}
 		s->left = span_skip(s->left, taken);
 	}
@@ -232,12 +239,17 @@ number(const char *text, long long most)
 static void
 usage(void)
 {
-	fprintf(stderr, "usage: storedrive -d STORE -l LEDGER [options]\n"
-	    "\t-i PREFIX   of ids (m)\n\t-n N        messages (100)\n\t-c N        at a time (16)\n\t-t N        threads of the pool\n"
-	    "\t-s N -S N   octets from, to (10240)\n\t-b N        mailboxes (4)\n\t-B          new mailboxes for each message\n"
+	fprintf(stderr,
+	    "usage: storedrive -d STORE -l LEDGER [options]\n"
+	    "\t-i PREFIX   of ids (m)\n\t-n N        messages (100)\n\t-c N        at a time (16)\n\t-t N        "
+	    "threads of the pool\n"
+	    "\t-s N -S N   octets from, to (10240)\n\t-b N        mailboxes (4)\n\t-B          new mailboxes for each "
+	    "message\n"
 	    "\t-r N        recipients a message (1)\n\t-L          each target stands for itself, as in LMTP\n"
-	    "\t-1          one file, hard-linked (delivered_to = no)\n\t-p          at the first refusal say so and wait for an octet\n"
-	    "\t-k N        cut the power after the N-th acknowledgement\n\t-K US       cut it after so many microseconds\n");
+	    "\t-1          one file, hard-linked (delivered_to = no)\n\t-p          at the first refusal say so and "
+	    "wait for an octet\n"
+	    "\t-k N        cut the power after the N-th acknowledgement\n\t-K US       cut it after so many "
+	    "microseconds\n");
 	exit(EX_USAGE);
 }
 
@@ -248,23 +260,56 @@ options(int argc, char **argv)
 
 	while ((c = getopt(argc, argv, "d:l:i:n:c:t:s:S:b:Br:L1pk:K:")) != -1)
 		switch (c) {
-		case 'd': opt.store = optarg; break;
-		case 'l': opt.ledger = optarg; break;
-		case 'i': opt.prefix = optarg; break;
-		case 'n': opt.messages = number(optarg, 10000000); break;
-		case 'c': opt.at_once = number(optarg, 4096); break;
-		case 't': opt.threads = number(optarg, 256); break;
-		case 's': opt.octets = opt.octets_max = number(optarg, 1 << 30); break;
-		case 'S': opt.octets_max = number(optarg, 1 << 30); break;
-		case 'b': opt.boxes = number(optarg, 100000); break;
-		case 'B': opt.new_boxes = true; break;
-		case 'r': opt.rcpts = number(optarg, 200); break;
-		case 'L': opt.lmtp = true; break;
-		case '1': opt.delivered_to = false; break;
-		case 'p': opt.pause = true; break;
-		case 'k': opt.cut_after = number(optarg, 10000000); break;
-		case 'K': opt.cut_us = number(optarg, 100000000); break;
-		default: usage();
+		case 'd':
+			opt.store = optarg;
+			break;
+		case 'l':
+			opt.ledger = optarg;
+			break;
+		case 'i':
+			opt.prefix = optarg;
+			break;
+		case 'n':
+			opt.messages = number(optarg, 10000000);
+			break;
+		case 'c':
+			opt.at_once = number(optarg, 4096);
+			break;
+		case 't':
+			opt.threads = number(optarg, 256);
+			break;
+		case 's':
+			opt.octets = opt.octets_max = number(optarg, 1 << 30);
+			break;
+		case 'S':
+			opt.octets_max = number(optarg, 1 << 30);
+			break;
+		case 'b':
+			opt.boxes = number(optarg, 100000);
+			break;
+		case 'B':
+			opt.new_boxes = true;
+			break;
+		case 'r':
+			opt.rcpts = number(optarg, 200);
+			break;
+		case 'L':
+			opt.lmtp = true;
+			break;
+		case '1':
+			opt.delivered_to = false;
+			break;
+		case 'p':
+			opt.pause = true;
+			break;
+		case 'k':
+			opt.cut_after = number(optarg, 10000000);
+			break;
+		case 'K':
+			opt.cut_us = number(optarg, 100000000);
+			break;
+		default:
+			usage();
 		}
 	if (opt.store == NULL || opt.ledger == NULL || optind != argc || opt.octets > opt.octets_max)
 		usage();

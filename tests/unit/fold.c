@@ -2,8 +2,8 @@
  * CRLF to LF, for every string over {CR, LF, x} up to ten octets and every way
  * to cut it in two, and for every room of the output.
  */
-#include "tests/unit/suite.h"
 #include "worker/store/fold.h"
+#include "tests/unit/suite.h"
 
 enum { LEN = 10 };
 
@@ -47,7 +47,8 @@ START_TEST(every_string_every_cut)
 		wn = plain_fold(span_of(text, (size_t)_i), want);
 		for (size_t cut = 0; cut <= (size_t)_i; cut++)
 			for (size_t cap = 1; cap <= 3; cap++) {
-				gn = two_pieces(span_of(text, cut), span_of(text + cut, (size_t)_i - cut), cap == 3 ? LEN : cap, got);
+				gn = two_pieces(span_of(text, cut), span_of(text + cut, (size_t)_i - cut),
+				    cap == 3 ? LEN : cap, got);
 				ck_assert_uint_eq(gn, wn);
 				ck_assert_int_eq(memcmp(got, want, wn), 0);
 			}

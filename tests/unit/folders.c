@@ -27,10 +27,12 @@ scratch(void)
 
 START_TEST(names)
 {
-	static const struct { const char *dir; bool ok; } row[] = {
-		{ "example.org/alice", true }, { "a/b", true }, { "example.org/a%2Fb", true }, { "a/..", false }, { "../a", false },
-		{ "a/.b", false }, { "a", false }, { "/a", false }, { "a/", false }, { "", false }, { "a/b/c", false }, { "a//b", false }
-	};
+	static const struct {
+		const char *dir;
+		bool ok;
+	} row[] = { { "example.org/alice", true }, { "a/b", true }, { "example.org/a%2Fb", true }, { "a/..", false },
+		{ "../a", false }, { "a/.b", false }, { "a", false }, { "/a", false }, { "a/", false }, { "", false },
+		{ "a/b/c", false }, { "a//b", false } };
 	uint8_t longest[600];
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
@@ -87,7 +89,7 @@ has(int at, const char *name)
 	return faccessat(at, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-#define OURS	"1.M2P3Q4_5.mx.example"
+#define OURS "1.M2P3Q4_5.mx.example"
 
 START_TEST(sweep_ours)
 {
@@ -96,7 +98,7 @@ START_TEST(sweep_ours)
 	put(at, OURS, FOLDERS_STALE_OURS_S + 5);
 	put(at, "2.M2P3Q4_5.mx.example", FOLDERS_STALE_OURS_S - 60);
 	put(at, "3.M2P3Q4_5.other.example", FOLDERS_STALE_OURS_S + 5);
-	put(at, "foreign", 40 * 3600);	/* its ctime is of now: another program set its mtime */
+	put(at, "foreign", 40 * 3600); /* its ctime is of now: another program set its mtime */
 	put(at, ".hidden", FOLDERS_STALE_OURS_S + 5);
 	ck_assert_uint_eq(folders_sweep(at, &unique, time(NULL)), 1);
 	ck_assert(!has(at, OURS));

@@ -12,15 +12,15 @@
 #include "worker/store/iopool.h"
 
 struct job {
-	struct iojob	 io;
+	struct iojob io;
 	_Atomic unsigned ran;
-	unsigned	 ended;
-	pthread_t	 by;
-	struct iopool	*pool;		/* hand over again from done() this often */
-	unsigned	 again;
-	int		 gate;		/* a descriptor to wait for, or -1 */
-	char		 name[16];
-	bool		 masked;
+	unsigned ended;
+	pthread_t by;
+	struct iopool *pool; /* hand over again from done() this often */
+	unsigned again;
+	int gate; /* a descriptor to wait for, or -1 */
+	char name[16];
+	bool masked;
 };
 
 static void

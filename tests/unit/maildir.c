@@ -3,9 +3,9 @@
  * octet by octet, after each way that a message may end.  Crashes, full disks
  * and failing system calls are tests/fault's.
  */
+#include "worker/store/maildir.h"
 #include "tests/unit/storefix.h"
 #include "worker/store/folders.h"
-#include "worker/store/maildir.h"
 
 enum { BIG = 5 * STORE_CHUNK + 777 };
 
@@ -87,7 +87,8 @@ START_TEST(name_form)
 END_TEST
 
 /* Sizes round the chunk, in pieces of several sizes: in memory below, through tmp/ above. */
-static const size_t sizes[] = { 0, 1, 10240, STORE_CHUNK - 1, STORE_CHUNK, STORE_CHUNK + 1, 2 * STORE_CHUNK, 2 * STORE_CHUNK + 2, BIG };
+static const size_t sizes[] = { 0, 1, 10240, STORE_CHUNK - 1, STORE_CHUNK, STORE_CHUNK + 1, 2 * STORE_CHUNK,
+	2 * STORE_CHUNK + 2, BIG };
 static const size_t pieces[] = { 1009, 4096, 16384, 3 * STORE_CHUNK };
 
 START_TEST(size_and_piece)
@@ -117,8 +118,8 @@ START_TEST(cr_at_the_seam)
 
 	memset(w, 'x', STORE_CHUNK);
 	memset(l, 'x', STORE_CHUNK);
-	memcpy(w + STORE_CHUNK - 1, "\r\n\r", 3);
-	memcpy(l + STORE_CHUNK - 1, "\n\r", 2);
+	w[STORE_CHUNK - 1] = w[STORE_CHUNK + 1] = l[STORE_CHUNK] = '\r';
+	w[STORE_CHUNK] = l[STORE_CHUNK - 1] = '\n';
 	fix_open(&f, true, 2, 8);
 	for (size_t cut = STORE_CHUNK; cut <= STORE_CHUNK + 2; cut++) {
 		fix_again(&f);
@@ -230,9 +231,9 @@ END_TEST
 
 /* One thread is kept busy, so that chunks pile up: EAGAIN with all but the rest taken, then wake(). */
 struct gate {
-	struct iojob	 job;
-	int		 fd[2];
-	bool		 ended;
+	struct iojob job;
+	int fd[2];
+	bool ended;
 };
 
 static void
@@ -401,7 +402,8 @@ END_TEST
 /* The store's folders are removed behind its back between two messages. */
 START_TEST(folders_removed)
 {
-	static const char *const gone[] = { "example.org", "example.org/alice", "example.org/alice/tmp", "example.org/alice/new" };
+	static const char *const gone[] = { "example.org", "example.org/alice", "example.org/alice/tmp",
+		"example.org/alice/new" };
 	struct fix f;
 	struct store_msg *m;
 	char path[1024];
@@ -426,7 +428,8 @@ END_TEST
 /* Symbolic links below the store's path are not followed. */
 START_TEST(symbolic_link)
 {
-	static const char *const link[] = { "example.org", "example.org/alice", "example.org/alice/tmp", "example.org/alice/new" };
+	static const char *const link[] = { "example.org", "example.org/alice", "example.org/alice/tmp",
+		"example.org/alice/new" };
 	struct fix f;
 	struct store_msg *m;
 	char path[1024], away[1024];
@@ -452,11 +455,11 @@ END_TEST
 /* The directory never makes these; the store refuses them all the same. */
 START_TEST(bad_dir)
 {
-	static const struct { const char *dir, *folder; } bad[] = {
-		{ "", "" }, { "example.org", "" }, { "/alice", "" }, { "example.org/", "" }, { "../alice", "" },
-		{ "example.org/..", "" }, { "example.org/.alice", "" }, { "example.org/a/b", "" }, { "example.org/alice", "../x" },
-		{ "example.org/alice", "." }, { "example.org/alice", "a/b" }
-	};
+	static const struct {
+		const char *dir, *folder;
+	} bad[] = { { "", "" }, { "example.org", "" }, { "/alice", "" }, { "example.org/", "" }, { "../alice", "" },
+		{ "example.org/..", "" }, { "example.org/.alice", "" }, { "example.org/a/b", "" },
+		{ "example.org/alice", "../x" }, { "example.org/alice", "." }, { "example.org/alice", "a/b" } };
 	struct fix f;
 	struct store_msg *m;
 

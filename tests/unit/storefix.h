@@ -18,15 +18,15 @@
 static const char fix_received[] = "Received: from client.example by mx.example;\n\tTue, 24 Nov 2026 12:00:00 +0000\n";
 
 struct fix {
-	char			 path[64];
-	struct conf_store	 conf;
-	struct store_env	 env;
-	struct iopool		*pool;
-	void			*ctx;
-	struct arena		 arena;
-	struct txn		*txn;
-	unsigned		 woken, ended;
-	struct store_done	 done;
+	char path[64];
+	struct conf_store conf;
+	struct store_env env;
+	struct iopool *pool;
+	void *ctx;
+	struct arena arena;
+	struct txn *txn;
+	unsigned woken, ended;
+	struct store_done done;
 };
 
 /* Remove a folder and all in it. */
@@ -50,12 +50,15 @@ fix_open(struct fix *f, bool delivered_to, unsigned threads, unsigned queued)
 	const char *base = getenv("TMPDIR");
 
 	*f = (struct fix){ .conf = { .kind = "maildir", .delivered_to = delivered_to } };
-	snprintf(f->path, sizeof(f->path), "%s/letterplate-store-XXXXXX", base != NULL && strlen(base) < 30 ? base : "/tmp");
+	snprintf(
+	    f->path, sizeof(f->path), "%s/letterplate-store-XXXXXX", base != NULL && strlen(base) < 30 ? base : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(f->path));
 	f->conf.path = f->path;
 	f->pool = iopool_start(threads, queued);
 	ck_assert_ptr_nonnull(f->pool);
-	f->env = (struct store_env){ .conf = &f->conf, .hostname = "mx.example", .pool = f->pool, .slot = 3, .size_max = 1 << 30 };
+	f->env = (struct store_env){
+		.conf = &f->conf, .hostname = "mx.example", .pool = f->pool, .slot = 3, .size_max = 1 << 30
+	};
 	ck_assert_int_eq(store_maildir.open(&f->env, &f->ctx), 0);
 	arena_init(&f->arena, TXN_ARENA_FIRST, TXN_ARENA_MAX);
 	f->txn = txn_new(&f->arena);

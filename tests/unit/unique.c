@@ -10,10 +10,11 @@
 
 START_TEST(host_encoding)
 {
-	static const struct { const char *host, *want; } row[] = {
-		{ "mx.example.org", "mx.example.org" }, { "a/b", "a\\057b" }, { "a:b", "a\\072b" }, { "a,b", "a\\054b" },
-		{ "a\\b", "a\\134b" }, { "a b\n", "a\\040b\\012" }, { "\xc3\xa9", "\\303\\251" }, { "", "" }
-	};
+	static const struct {
+		const char *host, *want;
+	} row[] = { { "mx.example.org", "mx.example.org" }, { "a/b", "a\\057b" }, { "a:b", "a\\072b" },
+		{ "a,b", "a\\054b" }, { "a\\b", "a\\134b" }, { "a b\n", "a\\040b\\012" }, { "\xc3\xa9", "\\303\\251" },
+		{ "", "" } };
 	struct unique u;
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
@@ -61,11 +62,14 @@ END_TEST
 
 START_TEST(ours)
 {
-	static const struct { const char *name; bool ours; } row[] = {
-		{ "1.M2P3Q4_5.mx.example", true }, { "1.M2P3Q4_5.mx.example,S=3", false }, { "1.M2P3Q4_5.mx.example.org", false },
-		{ "1.M2P3Q4_5.other", false }, { "1.M2P3Q4_.mx.example", false }, { "1.M2P3.mx.example", false }, { "", false },
-		{ ".M2P3Q4_5.mx.example", false }, { "1.M2P3Q4_5", false }, { "x", false }, { "1.M2P3Q4_5mx.example", false }
-	};
+	static const struct {
+		const char *name;
+		bool ours;
+	} row[] = { { "1.M2P3Q4_5.mx.example", true }, { "1.M2P3Q4_5.mx.example,S=3", false },
+		{ "1.M2P3Q4_5.mx.example.org", false }, { "1.M2P3Q4_5.other", false },
+		{ "1.M2P3Q4_.mx.example", false }, { "1.M2P3.mx.example", false }, { "", false },
+		{ ".M2P3Q4_5.mx.example", false }, { "1.M2P3Q4_5", false }, { "x", false },
+		{ "1.M2P3Q4_5mx.example", false } };
 	struct unique u;
 
 	unique_init(&u, "mx.example", 5);

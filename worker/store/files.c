@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 enum {
-	TRIES		= 8,		/* new names for one file; a second one is never seen to be needed */
-	COPY_BY_HAND	= 32 << 10	/* octets of stack; a pool thread has 256 KiB */
+	TRIES = 8,              /* new names for one file; a second one is never seen to be needed */
+	COPY_BY_HAND = 32 << 10 /* octets of stack; a pool thread has 256 KiB */
 };
 
 int
@@ -39,10 +39,7 @@ int
 files_write(int fd, struct span a, struct span b)
 {
 	while (a.n + b.n > 0) {
-		struct iovec v[2] = {
-			{ (void *)(uintptr_t)a.p, a.n },
-			{ (void *)(uintptr_t)b.p, b.n }
-		};
+		struct iovec v[2] = { { (void *)(uintptr_t)a.p, a.n }, { (void *)(uintptr_t)b.p, b.n } };
 		ssize_t w = writev(fd, v, 2);
 		size_t n;
 
@@ -95,7 +92,8 @@ files_copy(int fd, int from, off_t at, uint64_t n)
 		if (r == -1 && errno == EINTR)
 			continue;
 		/* Not here, not between these two, or a file system that says 0 for "cannot": what is missing is then found missing below. */
-		if (r == 0 || errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM)
+		if (r == 0 || errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ||
+		    errno == EPERM)
 			return copy_by_hand(fd, from, at, n);
 		return -1;
 	}

@@ -12,24 +12,24 @@
 #include "worker/store/unique.h"
 
 /* Create a file of a new name in the folder ${tmp}, 0600, and mark it as at work.  The descriptor (read and write) and *n, or -1 with errno. */
-int	files_create(int tmp, struct unique *u, struct unique_name *n);
+int files_create(int tmp, struct unique *u, struct unique_name *n);
 
 /* Write two runs of octets, whole.  0, or -1 with errno. */
-int	files_write(int fd, struct span a, struct span b);
+int files_write(int fd, struct span a, struct span b);
 
 /* Append ${n} octets of ${from}, from offset ${at} on; in the kernel where it can.  0, or -1 with errno (EIO when they are not there). */
-int	files_copy(int fd, int from, off_t at, uint64_t n);
+int files_copy(int fd, int from, off_t at, uint64_t n);
 
 /* fsync and close; closed in any case.  0, or -1 with the first errno. */
-int	files_finish(int fd);
+int files_finish(int fd);
 
 /**
  * files_place(tmp, old, new, u, n, size):
  * Move ${old} from the folder ${tmp} into ${new} under a name that was not
  * there, which *n then is.  0, or -1 with errno.
  */
-int	files_place(int tmp, const char *old, int new, struct unique *u, struct unique_name *n, uint64_t size);
+int files_place(int tmp, const char *old, int new, struct unique *u, struct unique_name *n, uint64_t size);
 
 /* Remove; tried again when the first time fails.  A file that is not there is fine.  0, or -1 with errno. */
-int	files_remove(int at, const char *name);
+int files_remove(int at, const char *name);
 #endif

@@ -9,7 +9,7 @@
 #include "common/span.h"
 
 struct fold {
-	bool	 cr;		/* a CR came last and waits for what follows */
+	bool cr; /* a CR came last and waits for what follows */
 };
 
 /**
@@ -18,8 +18,8 @@ struct fold {
  * is empty or ${cap} octets are written.  Return the octets written.  All
  * zero is the state at the start.
  */
-size_t	fold_crlf(struct fold *f, struct span *in, uint8_t *out, size_t cap);
+size_t fold_crlf(struct fold *f, struct span *in, uint8_t *out, size_t cap);
 
 /* The end: write the CR that still waits, if one does.  0 or 1 octets; ${out} has room for it. */
-size_t	fold_end(struct fold *f, uint8_t *out);
+size_t fold_end(struct fold *f, uint8_t *out);
 #endif

@@ -16,8 +16,8 @@
 bool
 folders_name_ok(struct span s)
 {
-	return s.n > 0 && s.n <= NAME_MAX && s.p[0] != '.' &&
-	    memchr(s.p, '/', s.n) == NULL && memchr(s.p, '\0', s.n) == NULL;
+	return s.n > 0 && s.n <= NAME_MAX && s.p[0] != '.' && memchr(s.p, '/', s.n) == NULL &&
+	    memchr(s.p, '\0', s.n) == NULL;
 }
 
 bool
@@ -130,8 +130,8 @@ folders_make(int root, const char *key, const struct unique *u)
 	else
 		strlcpy(local, slash + 1, sizeof(local));
 	if ((d = open_made(root, domain)) == -1 || (l = open_made(d, local)) == -1 ||
-	    (home = open_home(l, folder != NULL ? folder + 1 : NULL)) == -1 ||
-	    furnish(home, u) == -1 || folders_sync(d) == -1 || folders_sync(root) == -1)
+	    (home = open_home(l, folder != NULL ? folder + 1 : NULL)) == -1 || furnish(home, u) == -1 ||
+	    folders_sync(d) == -1 || folders_sync(root) == -1)
 		err = errno;
 	if (d != -1)
 		close(d);

@@ -12,17 +12,17 @@
 #include "worker/store/unique.h"
 
 enum {
-	FOLDERS_STALE_OURS_S	= 3600,		/* seconds after which a file of ours in tmp/ that nobody holds goes */
-	FOLDERS_STALE_OTHER_S	= 36 * 3600,	/* the same for files that others put there (Maildir's own rule) */
-	FOLDERS_SWEEP_MAX	= 4096		/* entries of tmp/ that one sweep looks at */
+	FOLDERS_STALE_OURS_S = 3600,       /* seconds after which a file of ours in tmp/ that nobody holds goes */
+	FOLDERS_STALE_OTHER_S = 36 * 3600, /* the same for files that others put there (Maildir's own rule) */
+	FOLDERS_SWEEP_MAX = 4096           /* entries of tmp/ that one sweep looks at */
 };
 
 /* Whether ${s} is DOMAIN/LOCAL, and whether it is one such name: not empty, no leading dot, no '/' or NUL, at most NAME_MAX. */
-bool	folders_dir_ok(struct span s);
-bool	folders_name_ok(struct span s);
+bool folders_dir_ok(struct span s);
+bool folders_name_ok(struct span s);
 
 /* Open a folder in ${at}; ENOTDIR for a symbolic link.  The descriptor, or -1 with errno. */
-int	folders_open(int at, const char *name);
+int folders_open(int at, const char *name);
 
 /**
  * folders_make(root, key, u):
@@ -30,10 +30,10 @@ int	folders_open(int at, const char *name);
  * (which must exist itself: ENOENT), with tmp/, new/ and cur/; sweep its tmp/.
  * The mailbox's descriptor, or -1 with errno.
  */
-int	folders_make(int root, const char *key, const struct unique *u);
+int folders_make(int root, const char *key, const struct unique *u);
 
 /* Remove stale files from the folder ${tmp}; ${now} in unix seconds.  How many went.  What cannot be removed stays. */
-unsigned	folders_sweep(int tmp, const struct unique *u, time_t now);
+unsigned folders_sweep(int tmp, const struct unique *u, time_t now);
 
 /**
  * folders_flush(fd):
@@ -42,8 +42,8 @@ unsigned	folders_sweep(int tmp, const struct unique *u, time_t now);
  * nothing was written, as seen with Linux 6.18; only fstat() says EIO.  0, or
  * -1 with errno.
  */
-int	folders_flush(int fd);
+int folders_flush(int fd);
 
 /* The same by a descriptor of its own. */
-int	folders_sync(int at);
+int folders_sync(int at);
 #endif

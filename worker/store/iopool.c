@@ -16,20 +16,20 @@
 #include <unistd.h>
 
 struct jobs {
-	struct iojob	*head, **tail;
+	struct iojob *head, **tail;
 };
 
 struct iopool {
-	pthread_mutex_t	 lock;
-	pthread_cond_t	 work;		/* something is queued, or stop */
-	pthread_cond_t	 news;		/* a thread came up; in iopool_stop(): a job ended */
-	struct jobs	 queued, ended;
-	unsigned	 up;		/* threads that are ready */
-	bool		 stop, drain;
-	int		 efd;
-	unsigned	 loose, promised, pending, max;	/* the loop's */
-	unsigned	 nthreads;
-	pthread_t	 thread[];
+	pthread_mutex_t lock;
+	pthread_cond_t work; /* something is queued, or stop */
+	pthread_cond_t news; /* a thread came up; in iopool_stop(): a job ended */
+	struct jobs queued, ended;
+	unsigned up; /* threads that are ready */
+	bool stop, drain;
+	int efd;
+	unsigned loose, promised, pending, max; /* the loop's */
+	unsigned nthreads;
+	pthread_t thread[];
 };
 
 static void

@@ -8,15 +8,16 @@
 #include <stdbool.h>
 
 enum {
-	IOPOOL_THREADS	= 16,	/* a worker; 16 writers gave 6.6 times the fsyncs of one on ext4 (measured, docs/decisions) */
-	IOPOOL_STACK	= 256 << 10	/* octets of stack a thread */
+	IOPOOL_THREADS =
+	    16, /* a worker; 16 writers gave 6.6 times the fsyncs of one on ext4 (measured, docs/decisions) */
+	IOPOOL_STACK = 256 << 10 /* octets of stack a thread */
 };
 
 struct iojob {
-	void		(*run)(struct iojob *j);	/* in a pool thread, which owns *j */
-	void		(*done)(struct iojob *j);	/* in the loop, which owns *j again and may free it */
-	struct iojob	*next;				/* private */
-	bool		 promised;			/* private */
+	void (*run)(struct iojob *j);  /* in a pool thread, which owns *j */
+	void (*done)(struct iojob *j); /* in the loop, which owns *j again and may free it */
+	struct iojob *next;            /* private */
+	bool promised;                 /* private */
 };
 
 struct iopool;
@@ -29,10 +30,10 @@ struct iopool;
  * each of them has done its set-up and only run()s and waits from now on.  At
  * most ${maxqueued} jobs are at work or promised at a time.  NULL with errno.
  */
-struct iopool	*iopool_start(unsigned nthreads, unsigned maxqueued);
+struct iopool *iopool_start(unsigned nthreads, unsigned maxqueued);
 
 /* Hand ${j} over.  0, or -1 with errno EAGAIN when the queue is full (the caller still owns it). */
-int		 iopool_submit(struct iopool *p, struct iojob *j);
+int iopool_submit(struct iopool *p, struct iojob *j);
 
 /**
  * iopool_reserve(p):
@@ -40,21 +41,21 @@ int		 iopool_submit(struct iopool *p, struct iojob *j);
  * iopool_unreserve(): what must not fail later (making a message durable,
  * cleaning up after it) asks for its room first.  0, or -1 with errno EAGAIN.
  */
-int		 iopool_reserve(struct iopool *p);
-void		 iopool_unreserve(struct iopool *p);
+int iopool_reserve(struct iopool *p);
+void iopool_unreserve(struct iopool *p);
 
 /* Hand ${j} over on a promise.  Cannot fail. */
-void		 iopool_submit_reserved(struct iopool *p, struct iojob *j);
+void iopool_submit_reserved(struct iopool *p, struct iojob *j);
 
 /* An eventfd that is readable when done() calls are due.  Owned by the pool. */
-int		 iopool_fd(const struct iopool *p);
+int iopool_fd(const struct iopool *p);
 
 /* In the loop: run done() of all jobs that ended.  Return how many. */
-unsigned	 iopool_reap(struct iopool *p);
+unsigned iopool_reap(struct iopool *p);
 
 /* Jobs handed over and not yet reaped. */
-unsigned	 iopool_pending(const struct iopool *p);
+unsigned iopool_pending(const struct iopool *p);
 
 /* Wait for all jobs, run their done(), end the threads, free.  NULL is a no-op. */
-void		 iopool_stop(struct iopool *p);
+void iopool_stop(struct iopool *p);
 #endif

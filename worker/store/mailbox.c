@@ -18,22 +18,22 @@
 
 struct entry {
 	TAILQ_ENTRY(entry) order;
-	struct entry	*next;		/* in its bucket */
-	uint32_t	 hash;
-	unsigned	 users;		/* threads that use home just now */
-	bool		 listed;	/* can still be found */
-	int		 home;		/* -1: the entry is free */
-	char		 key[MAILBOX_KEY_MAX];
+	struct entry *next; /* in its bucket */
+	uint32_t hash;
+	unsigned users; /* threads that use home just now */
+	bool listed;    /* can still be found */
+	int home;       /* -1: the entry is free */
+	char key[MAILBOX_KEY_MAX];
 };
 TAILQ_HEAD(entries, entry);
 
 struct mailboxes {
-	pthread_mutex_t		 lock;
-	int			 root;
-	const struct unique	*unique;
-	struct entries		 order;		/* latest used first */
-	struct entry		*bucket[MAILBOX_CACHE];
-	struct entry		 entry[MAILBOX_CACHE];
+	pthread_mutex_t lock;
+	int root;
+	const struct unique *unique;
+	struct entries order; /* latest used first */
+	struct entry *bucket[MAILBOX_CACHE];
+	struct entry entry[MAILBOX_CACHE];
 };
 
 struct mailboxes *
@@ -146,10 +146,10 @@ insert(struct mailboxes *c, const char *key, uint32_t h, int home)
 		e->users++;
 		goto out;
 	}
-	TAILQ_FOREACH_REVERSE(e, &c->order, entries, order)
-		if (e->users == 0)
-			break;
-	if (e == NULL)	/* more threads than entries: a broken build */
+	e = TAILQ_LAST(&c->order, entries);
+	while (e != NULL && e->users > 0)
+		e = TAILQ_PREV(e, entries, order);
+	if (e == NULL) /* more threads than entries: a broken build */
 		abort();
 	if (e->home != -1) {
 		unlist(c, e);

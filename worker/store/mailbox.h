@@ -11,20 +11,20 @@
 #include "worker/store/unique.h"
 
 enum {
-	MAILBOX_CACHE	= 256,		/* mailboxes remembered, a descriptor each; a power of two */
-	MAILBOX_KEY_MAX	= 3 * 256	/* octets of DOMAIN/LOCAL/.FOLDER with a NUL: each a file name at the most */
+	MAILBOX_CACHE = 256,      /* mailboxes remembered, a descriptor each; a power of two */
+	MAILBOX_KEY_MAX = 3 * 256 /* octets of DOMAIN/LOCAL/.FOLDER with a NUL: each a file name at the most */
 };
 
 struct mailboxes;
 
 /* An open mailbox.  The descriptors are the caller's alone (see docs/DURABILITY.md, "One descriptor, one report"); -1 when closed. */
 struct mailbox {
-	int	 tmp, new;
+	int tmp, new;
 };
 
 /* Below ${root}, a folder's descriptor that outlives it.  NULL with errno ENOMEM. */
-struct mailboxes	*mailbox_cache_new(int root, const struct unique *u);
-void			 mailbox_cache_free(struct mailboxes *c);	/* NULL is a no-op */
+struct mailboxes *mailbox_cache_new(int root, const struct unique *u);
+void mailbox_cache_free(struct mailboxes *c); /* NULL is a no-op */
 
 /**
  * mailbox_enter(c, dir, folder, mb):
@@ -35,11 +35,11 @@ void			 mailbox_cache_free(struct mailboxes *c);	/* NULL is a no-op */
  * are not followed.  0, or -1 with errno (ENOTDIR where a folder is none or a
  * symbolic link, ENOSPC, EINVAL for a ${dir} that could lead elsewhere...).
  */
-int	mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb);
+int mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb);
 
 /* Forget what is remembered of it: its folders turned out to be gone. */
-void	mailbox_forget(struct mailboxes *c, struct span dir, struct span folder);
+void mailbox_forget(struct mailboxes *c, struct span dir, struct span folder);
 
 /* Close both. */
-void	mailbox_leave(struct mailbox *mb);
+void mailbox_leave(struct mailbox *mb);
 #endif

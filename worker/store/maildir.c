@@ -64,7 +64,8 @@ maildir_close(void *ctx)
 }
 
 static int
-maildir_begin(void *ctx, struct txn *t, struct span received, void (*wake)(void *arg), void *arg, struct store_msg **out)
+maildir_begin(
+    void *ctx, struct txn *t, struct span received, void (*wake)(void *arg), void *arg, struct store_msg **out)
 {
 	struct maildir *md = ctx;
 	struct store_msg *m;
@@ -104,7 +105,7 @@ msg_free(struct store_msg *m)
 
 /* --- content --- */
 
-static void	append_done(struct iojob *j);
+static void append_done(struct iojob *j);
 
 static void
 submit(struct store_msg *m, void (*run)(struct iojob *), void (*done)(struct iojob *))
@@ -120,7 +121,8 @@ static int
 spool_aim(struct store_msg *m, struct target *tg)
 {
 	struct spool *sp = m->spool;
-	ssize_t n = trace_target(m->txn, tg, m->md->env->conf->delivered_to, m->received, sp->prefix, sizeof(sp->prefix));
+	ssize_t n =
+	    trace_target(m->txn, tg, m->md->env->conf->delivered_to, m->received, sp->prefix, sizeof(sp->prefix));
 
 	if (n == -1 || tg->dir.n > sizeof(sp->text) || tg->folder.n > sizeof(sp->text) - tg->dir.n) {
 		errno = EMSGSIZE;
@@ -339,12 +341,10 @@ append_done(struct iojob *j)
 	}
 }
 
-const struct store_ops store_maildir = {
-	.name = "maildir",
+const struct store_ops store_maildir = { .name = "maildir",
 	.open = maildir_open,
 	.begin = maildir_begin,
 	.write = maildir_write,
 	.commit = maildir_commit,
 	.abort = maildir_abort,
-	.close = maildir_close
-};
+	.close = maildir_close };

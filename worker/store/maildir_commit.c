@@ -16,15 +16,15 @@
 #include "worker/store/maildir.h"
 
 struct commit {
-	struct store_msg	*m;
-	struct maildir		*md;
-	bool			 all, links;
-	struct spot		*lead;		/* what the others are linked to */
-	struct span		 mem;		/* content in memory, all of it or what the spool lacks */
-	int			 from;		/* the spool, to copy content from; or -1 */
-	off_t			 at;		/* where content begins in it */
-	uint64_t		 content;	/* octets of content */
-	int			 err;		/* the first failure */
+	struct store_msg *m;
+	struct maildir *md;
+	bool all, links;
+	struct spot *lead; /* what the others are linked to */
+	struct span mem;   /* content in memory, all of it or what the spool lacks */
+	int from;          /* the spool, to copy content from; or -1 */
+	off_t at;          /* where content begins in it */
+	uint64_t content;  /* octets of content */
+	int err;           /* the first failure */
 };
 
 static void
@@ -187,7 +187,7 @@ stage_all(struct commit *c)
 		for (end = i; end < c->m->nspot && end - i < MAILDIR_BATCH; end++) {
 			struct spot *s = c->m->spot + end;
 
-			if (s->in_tmp)	/* the spool */
+			if (s->in_tmp) /* the spool */
 				continue;
 			if (spot_stage(c, s) == -1)
 				spot_fail(c, s, errno);
@@ -262,7 +262,7 @@ close_spool(struct commit *c)
 	s->fd = -1;
 	if (close(c->from) == -1) {
 		spot_fail(c, s, errno);
-		if (c->lead == s)	/* one file for all */
+		if (c->lead == s) /* one file for all */
 			for (uint32_t i = 0; i < c->m->nspot; i++)
 				spot_fail(c, &c->m->spot[i], errno);
 	}
@@ -296,10 +296,13 @@ void
 maildir_commit_run(struct iojob *j)
 {
 	struct store_msg *m = (struct store_msg *)(void *)j;
-	struct commit c = {
-		.m = m, .md = m->md, .all = m->all, .links = !m->md->env->conf->delivered_to,
-		.mem = span_of(m->fill, m->nfill), .from = -1, .content = m->nfill
-	};
+	struct commit c = { .m = m,
+		.md = m->md,
+		.all = m->all,
+		.links = !m->md->env->conf->delivered_to,
+		.mem = span_of(m->fill, m->nfill),
+		.from = -1,
+		.content = m->nfill };
 
 	if (m->spool != NULL && stage_spool(&c) == -1) {
 		/* The only whole copy of the content is condemned, so every target is. */

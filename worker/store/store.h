@@ -11,30 +11,32 @@
 #include "worker/smtp/txn.h"
 #include "worker/store/iopool.h"
 
-enum { STORE_CHUNK = 64 << 10 };	/* octets of content a message holds in memory; at most two of them: one fills while one is written */
+enum {
+	STORE_CHUNK = 64 << 10
+}; /* octets of content a message holds in memory; at most two of them: one fills while one is written */
 
-struct store_msg;		/* one message on its way; owned by the store until commit or abort has been called */
+struct store_msg; /* one message on its way; owned by the store until commit or abort has been called */
 
 struct store_done {
-	int	 err;		/* 0, or the errno of the first failure: ENOSPC, EDQUOT, EIO... */
-	int	 nstored;	/* targets that have it, durably */
+	int err;     /* 0, or the errno of the first failure: ENOSPC, EDQUOT, EIO... */
+	int nstored; /* targets that have it, durably */
 };
 
 /* What a store is opened with; all of it outlives the store. */
 struct store_env {
-	const struct conf_store	*conf;
-	const char		*hostname;	/* for unique names */
-	struct iopool		*pool;
-	struct stats_slot	*stats;		/* written from the loop alone */
-	unsigned		 slot;		/* the worker's, for unique names */
-	uint64_t		 size_max;	/* octets */
+	const struct conf_store *conf;
+	const char *hostname; /* for unique names */
+	struct iopool *pool;
+	struct stats_slot *stats; /* written from the loop alone */
+	unsigned slot;            /* the worker's, for unique names */
+	uint64_t size_max;        /* octets */
 };
 
 struct store_ops {
-	const char	*name;		/* "maildir" */
+	const char *name; /* "maildir" */
 
 	/* Before the sandbox closes: open what needs a path.  0, or -1 with errno and one clear line logged. */
-	int		(*open)(const struct store_env *env, void **ctx);
+	int (*open)(const struct store_env *env, void **ctx);
 
 	/**
 	 * begin(ctx, t, received, wake, arg, m):
@@ -43,8 +45,8 @@ struct store_ops {
 	 * is called in the loop when a write() that said EAGAIN may go on.  Never
 	 * blocks.  0, or -1 with errno (ENOMEM, EAGAIN: too many at work; ENOSPC).
 	 */
-	int		(*begin)(void *ctx, struct txn *t, struct span received,
-			    void (*wake)(void *arg), void *arg, struct store_msg **m);
+	int (*begin)(
+	    void *ctx, struct txn *t, struct span received, void (*wake)(void *arg), void *arg, struct store_msg **m);
 
 	/**
 	 * write(m, s, taken):
@@ -53,7 +55,7 @@ struct store_ops {
 	 * reading this client until wake(), then offer the rest.  Another errno:
 	 * the message is lost; the caller reads on, and aborts at the end.
 	 */
-	int		(*write)(struct store_msg *m, struct span s, size_t *taken);
+	int (*write)(struct store_msg *m, struct span s, size_t *taken);
 
 	/**
 	 * commit(m, all, done, arg):
@@ -63,14 +65,12 @@ struct store_ops {
 	 * target.err.  err 0 means: from now on a power cut cannot take it.
 	 * Consumes ${m}.
 	 */
-	void		(*commit)(struct store_msg *m, bool all,
-			    void (*done)(void *arg, const struct store_done *d),
-			    void *arg);
+	void (*commit)(struct store_msg *m, bool all, void (*done)(void *arg, const struct store_done *d), void *arg);
 
 	/* Forget it; nothing of it stays on disk.  Consumes ${m}; wake() is not called any more, and ${t} may go at once. */
-	void		(*abort)(struct store_msg *m);
+	void (*abort)(struct store_msg *m);
 
-	void		(*close)(void *ctx);	/* after iopool_stop() */
+	void (*close)(void *ctx); /* after iopool_stop() */
 };
 
 extern const struct store_ops store_maildir;

@@ -47,8 +47,8 @@ unique_next(struct unique *u, struct unique_name *n)
 void
 unique_tmp(const struct unique *u, const struct unique_name *n, char out[static UNIQUE_MAX])
 {
-	snprintf(out, UNIQUE_MAX, "%" PRId64 ".M%06" PRIu32 "P%uQ%" PRIu64 "_%u.%s",
-	    n->sec, n->usec, u->pid, n->n, u->slot, u->host);
+	snprintf(out, UNIQUE_MAX, "%" PRId64 ".M%06" PRIu32 "P%uQ%" PRIu64 "_%u.%s", n->sec, n->usec, u->pid, n->n,
+	    u->slot, u->host);
 }
 
 void
