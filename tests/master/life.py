@@ -3,6 +3,7 @@
 """life: the master's life, with a stub for its workers: start, READY, death and
 replacement, back-off, reload good and bad, stop, and what it refuses to start with.
 The stub's words stand in tests/master/stubworker.c."""
+import fcntl
 import glob
 import os
 import re
@@ -96,7 +97,7 @@ class Master:
         return subprocess.run([self.path("bin/letterplate"), *args], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=30, cwd=self.root)
 
-    def start(self, wait=True):
+    def start(self, wait=True, pass_fds=()):
         if os.path.exists(self.path("notify")):
             os.unlink(self.path("notify"))
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -106,7 +107,7 @@ class Master:
         self.log = open(self.path("log"), "ab")
         self.child = subprocess.Popen([self.path("bin/letterplate"), "-c", self.path("c.conf")],
                                       env=dict(os.environ, NOTIFY_SOCKET=self.note_name, **self.env),
-                                      stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+                                      stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, pass_fds=pass_fds)
         if wait:
             self.wait_note("READY=1")
 
@@ -227,9 +228,10 @@ def what_a_worker_is_given():
     m.write(addresses=["127.0.0.1:%d" % m.port, "unix:" + m.path("sock"), "127.0.0.1:%d" % m.port2])
     # A descriptor that the starter left open must not reach a worker.
     leak = os.open("/dev/null", os.O_RDONLY)
-    os.set_inheritable(leak, True)
-    m.start()
+    high = fcntl.fcntl(leak, fcntl.F_DUPFD, 200)
+    m.start(pass_fds=(leak, high))
     os.close(leak)
+    os.close(high)
     g = m.given(1, 1)
     equal(g["nlisten"], ["3"], "nlisten")
     equal(g["fds"], [" ".join(map(str, range(10))) + " "], "descriptors")
