@@ -178,13 +178,14 @@ static enum smtp_ev next_content(struct smtp *s, struct span *in, struct buf *ou
 static enum smtp_ev
 next_command(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev)
 {
-	size_t n = in->n < SMTP_LINE_MAX ? in->n : SMTP_LINE_MAX;
 	const uint8_t *lf = NULL;
 	const struct say *say;
 	struct span line;
+	size_t n;
 
 	if (in->n == 0)
 		return SMTP_EV_MORE;
+	n = in->n < SMTP_LINE_MAX ? in->n : SMTP_LINE_MAX;
 	if (!s->swallow && s->seen < n)
 		lf = memchr(in->p + s->seen, '\n', n - s->seen);
 	if (s->swallow || (lf == NULL && n == SMTP_LINE_MAX))
@@ -322,7 +323,7 @@ end_of_content(struct smtp *s, const struct span *in, struct buf *out, struct sm
 static enum smtp_ev
 next_content(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev)
 {
-	struct span span, keep;
+	struct span span, keep = { NULL, 0 };
 
 	for (;;) {
 		if (flooded(s))
