@@ -15,7 +15,9 @@ RECEIVED = b"Received: from drive by store; Tue, 24 Nov 2026 12:00:00 +0000\n"
 
 def obj(name):
     with open(os.path.join(TOP, "build/variant")) as f:
-        return os.path.join(TOP, "build/obj", f.read().strip(), "tests/fault", name)
+        path = os.path.join(TOP, "build/obj", f.read().strip(), "tests/fault", name)
+    check(os.path.exists(path), "%s is not built; run: make fault-programs" % path)
+    return path
 
 
 def shim(**settings):
