@@ -7,4 +7,5 @@ $(OBJ)/tests/sandbox/probe: $(SRC_probe:%.c=$(OBJ)/%.o) $(SRC_sandbox:%.c=$(OBJ)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_letterplate-worker) $(LDLIBS)
 -include $(SRC_probe:%.c=$(OBJ)/%.d)
 probe: $(OBJ)/tests/sandbox/probe
+unit-programs: probe
 .PHONY: probe

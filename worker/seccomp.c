@@ -7,9 +7,7 @@
  */
 #include "worker/seccomp.h"
 
-#include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,8 +18,8 @@
 #include <netinet/tcp.h>
 #include <seccomp.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
