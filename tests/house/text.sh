@@ -31,8 +31,8 @@ say 'every .c and .h opens with a comment' "$(for f in $sources; do
 	head -c2 "$f" | grep -q '^/\*' || echo "$f"
 done)"
 say 'the comment of a file of the product begins with its name' "$(for f in $(echo "$sources" | grep -v ^tests/); do
-	name=$(basename "$f")
-	head -2 "$f" | tr '\n' ' ' | grep -qE "^/\*[ *]*${name%.?}( \(|[:,])" || echo "$f"
+	name=$(basename "$f" | sed 's/[._].*//') # or the program's
+	head -2 "$f" | tr '\n' ' ' | grep -qE "^/\*[ *]*(${name}[a-z_]*|letterplate-[a-z]+)( \(|[:,])" || echo "$f"
 done)"
 say 'every header has a guard named by its path' "$(for f in $(find common worker master tools tests -name '*.h' | sort); do
 	guard=$(echo "$f" | tr 'a-z/.-' 'A-Z___')_
