@@ -164,8 +164,7 @@ title_wrong(const char *title)
 {
 	size_t n = strlen(title);
 
-	if (n == 0 || n > 64 ||
-	    strspn(title, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+	if (n == 0 || n > 64 || strspn(title, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
 		return "the name must be 1 to 64 of a-z A-Z 0-9 _ . -";
 	return NULL;
 }
@@ -289,7 +288,7 @@ on_section(cfg_t *cfg, cfg_opt_t *opt)
 
 /* libconfuse's messages in our words; %s is its one argument. */
 static const struct saying {
-	const char	*theirs, *before, *after;
+	const char *theirs, *before, *after;
 } sayings[] = {
 	{ "no such option '%s'", "unknown key \"", "\"" },
 	{ "missing equal sign after option '%s'", "", " is a key: it needs \"=\" and a value" },
@@ -338,8 +337,8 @@ options_of(const char *section, cfg_opt_t *out)
 		const struct conf_key *k = &conf_key[i];
 
 		if (strcmp(k->section, section) == 0)
-			out[n++] = (cfg_opt_t)CFG_STR_CB(k->name, NULL,
-			    CFGF_NODEFAULT | (k->list ? CFGF_LIST : CFGF_NONE), on_value);
+			out[n++] = (cfg_opt_t)CFG_STR_CB(
+			    k->name, NULL, CFGF_NODEFAULT | (k->list ? CFGF_LIST : CFGF_NONE), on_value);
 	}
 	out[n] = (cfg_opt_t)CFG_END();
 	return n;
@@ -354,8 +353,8 @@ tables(void)
 
 	for (size_t i = 0; i < conf_nsection; i++) {
 		options_of(conf_section[i].name, sub[i]);
-		root[n] = (cfg_opt_t)CFG_SEC(conf_section[i].name, sub[i],
-		    CFGF_MULTI | (conf_section[i].title ? CFGF_TITLE : CFGF_NONE));
+		root[n] = (cfg_opt_t)CFG_SEC(
+		    conf_section[i].name, sub[i], CFGF_MULTI | (conf_section[i].title ? CFGF_TITLE : CFGF_NONE));
 		root[n++].validcb = on_section;
 	}
 	root[n] = (cfg_opt_t)CFG_END();
@@ -459,8 +458,8 @@ static unsigned
 cpus(void)
 {
 	cpu_set_t set_of;
-	int n = sched_getaffinity(0, sizeof set_of, &set_of) == 0 ? CPU_COUNT(&set_of) :
-								   (int)sysconf(_SC_NPROCESSORS_ONLN);
+	int n =
+	    sched_getaffinity(0, sizeof set_of, &set_of) == 0 ? CPU_COUNT(&set_of) : (int)sysconf(_SC_NPROCESSORS_ONLN);
 
 	return n < 1 ? 1 : n > CONF_WORKERS_MAX ? CONF_WORKERS_MAX : (unsigned)n;
 }
@@ -471,10 +470,11 @@ default_hostname(struct conf_parse *p)
 	char name[256] = "";
 	const struct conf_key *k = conf_key_find("", "hostname");
 
-	if (gethostname(name, sizeof name - 1) != 0 || k == NULL ||
-	    k->set(p, k, name, &p->own->conf.hostname) != NULL)
-		mistakef(p, p->last_line, "hostname is not set and this machine's name \"%.*s\" cannot serve; set it, e.g. "
-		    "hostname = \"mx.example.org\"", shown(name), name);
+	if (gethostname(name, sizeof name - 1) != 0 || k == NULL || k->set(p, k, name, &p->own->conf.hostname) != NULL)
+		mistakef(p, p->last_line,
+		    "hostname is not set and this machine's name \"%.*s\" cannot serve; set it, e.g. "
+		    "hostname = \"mx.example.org\"",
+		    shown(name), name);
 }
 
 /* Move the lists into the config's arena. */
@@ -512,11 +512,14 @@ whole(struct conf_parse *p)
 	if (cf->workers == 0)
 		cf->workers = cpus();
 	if (p->nlistener == 0 && p->nmistake == 0 && p->nkept == 0)
-		mistake(p, p->last_line, "there is no listener; write e.g. listener \"mx\" { address = {\"0.0.0.0:25\", \"[::]:25\"} }");
+		mistake(p, p->last_line,
+		    "there is no listener; write e.g. listener \"mx\" { address = {\"0.0.0.0:25\", \"[::]:25\"} }");
 	for (size_t i = 0; i < p->nlistener; i++)
 		if (p->listener[i].tls != CONF_TLS_NONE && p->ntls == 0 && conf_can[CONF_CAN_TLS].has)
-			mistakef(p, p->listener[i].line, "listener \"%s\" offers TLS, but there is no tls section with a "
-			    "certificate", p->listener[i].name);
+			mistakef(p, p->listener[i].line,
+			    "listener \"%s\" offers TLS, but there is no tls section with a "
+			    "certificate",
+			    p->listener[i].name);
 	if (!take_lists(p))
 		mistake(p, 0, "out of memory");
 }

@@ -24,15 +24,14 @@ enum { LINE_MAX_ = CONF_WHY_MAX + 2 * CONF_PATH_MAX + PATH_MAX };
 
 /* Where reports go: to the caller, or through a pipe to the parent. */
 struct check {
-	const struct conf	*cf;
-	conf_report		*report;
-	void			*arg;
-	const char		*who;		/* "user \"x\"", or "this user" */
-	bool			 failed;
+	const struct conf *cf;
+	conf_report *report;
+	void *arg;
+	const char *who; /* "user \"x\"", or "this user" */
+	bool failed;
 };
 
-static void say(struct check *c, unsigned line, bool error, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+static void say(struct check *c, unsigned line, bool error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 static void
 say(struct check *c, unsigned line, bool error, const char *fmt, ...)
@@ -91,8 +90,10 @@ check_worker(struct check *c)
 	if (faccessat(AT_FDCWD, mdb, R_OK, AT_EACCESS) == 0)
 		return;
 	if (errno == ENOENT)
-		say(c, dir_line, false, "warning: there is no \"%s\" yet: every recipient is answered 451 until "
-		    "letterplate-mailboxes has loaded a list", mdb);
+		say(c, dir_line, false,
+		    "warning: there is no \"%s\" yet: every recipient is answered 451 until "
+		    "letterplate-mailboxes has loaded a list",
+		    mdb);
 	else
 		say(c, dir_line, true, "\"%s\": %s may not read it: %s", mdb, c->who, strerror(errno));
 }
@@ -119,8 +120,10 @@ check_master(struct check *c)
 		}
 	}
 	if (strchr(cf->hostname, '.') == NULL)
-		say(c, conf_line(cf, "", "hostname"), false, "warning: hostname \"%s\" is no full name; senders may "
-		    "refuse to talk to it", cf->hostname);
+		say(c, conf_line(cf, "", "hostname"), false,
+		    "warning: hostname \"%s\" is no full name; senders may "
+		    "refuse to talk to it",
+		    cf->hostname);
 }
 
 /* A line of the child's: its verdict in the first octet. */
@@ -132,8 +135,7 @@ write_report(void *arg, const char *line)
 	fprintf(to, "%s\n", line);
 }
 
-static void __attribute__((noreturn))
-child(struct check *c, const struct passwd *pw, int fd)
+static void __attribute__((noreturn)) child(struct check *c, const struct passwd *pw, int fd)
 {
 	FILE *to = fdopen(fd, "w");
 

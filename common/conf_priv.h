@@ -12,11 +12,11 @@
 #include "common/conf.h"
 
 enum {
-	CONF_WHY_MAX	= 320,		/* octets of one complaint */
-	CONF_REPORTS_MAX = 64,		/* mistakes that are told at once */
-	CONF_PASSES_MAX	= 32,		/* unknown keys that are told at once */
-	CONF_PATH_MAX	= 1024,		/* octets of a path: leaves room below PATH_MAX for what is made inside */
-	CONF_KEYS_MAX	= 48		/* rows of the table */
+	CONF_WHY_MAX     = 320,  /* octets of one complaint */
+	CONF_REPORTS_MAX = 64,   /* mistakes that are told at once */
+	CONF_PASSES_MAX  = 32,   /* unknown keys that are told at once */
+	CONF_PATH_MAX    = 1024, /* octets of a path: leaves room below PATH_MAX for what is made inside */
+	CONF_KEYS_MAX    = 48    /* rows of the table */
 };
 
 /* What this release can do; a key whose feature is missing is refused unless it is at its default. */
@@ -24,44 +24,44 @@ enum conf_feature { CONF_CAN_ALWAYS, CONF_CAN_TLS, CONF_CAN_PROXY, CONF_CAN_XCLI
 
 /* A struct conf and what it is made of: conf_free() gives all of it back at once. */
 struct conf_own {
-	struct conf	 conf;			/* first, so that a pointer to it is one to the whole */
-	struct arena	 arena;
-	unsigned	 line[CONF_KEYS_MAX];	/* where each row of the table was set, 0: default */
+	struct conf  conf; /* first, so that a pointer to it is one to the whole */
+	struct arena arena;
+	unsigned     line[CONF_KEYS_MAX]; /* where each row of the table was set, 0: default */
 };
 
 struct conf_mistake {
-	unsigned	 line;
-	char		 text[CONF_WHY_MAX];
+	unsigned line;
+	char     text[CONF_WHY_MAX];
 };
 
 struct conf_parse {
-	struct conf_own		*own;
-	unsigned		 line;			/* of the value being set */
-	unsigned		 last_line;		/* of the file */
-	char			 why[CONF_WHY_MAX];	/* complaint of a setter */
-	struct conf_mistake	*mistake;		/* of this pass, CONF_REPORTS_MAX of them and room for kept */
-	size_t			 nmistake;
-	struct conf_mistake	 kept[CONF_PASSES_MAX];	/* unknown keys, which end a pass */
-	size_t			 nkept;
-	bool			 cut;			/* there were more */
-	char			 unknown[64];		/* key that ended this pass, or "" */
-	char			 where[32];		/* its section */
-	unsigned		 unknown_line;
+	struct conf_own     *own;
+	unsigned             line;              /* of the value being set */
+	unsigned             last_line;         /* of the file */
+	char                 why[CONF_WHY_MAX]; /* complaint of a setter */
+	struct conf_mistake *mistake;           /* of this pass, CONF_REPORTS_MAX of them and room for kept */
+	size_t               nmistake;
+	struct conf_mistake  kept[CONF_PASSES_MAX]; /* unknown keys, which end a pass */
+	size_t               nkept;
+	bool                 cut;         /* there were more */
+	char                 unknown[64]; /* key that ended this pass, or "" */
+	char                 where[32];   /* its section */
+	unsigned             unknown_line;
 	/* lists under construction */
-	struct conf_listener	 listener[CONF_LISTENERS_MAX + 1];	/* the last one is where one too many goes */
-	struct conf_address	 address[CONF_ADDRESSES_MAX];
-	struct conf_net		 nets[3][CONF_NETS_MAX];	/* of the listener at hand, by conf_list */
-	size_t			 nnets[3];
-	size_t			 nlistener, naddress, first_address;
-	struct conf_tls_section	 tls[CONF_LISTENERS_MAX + 1];
-	size_t			 ntls;
+	struct conf_listener    listener[CONF_LISTENERS_MAX + 1]; /* the last one is where one too many goes */
+	struct conf_address     address[CONF_ADDRESSES_MAX];
+	struct conf_net         nets[3][CONF_NETS_MAX]; /* of the listener at hand, by conf_list */
+	size_t                  nnets[3];
+	size_t                  nlistener, naddress, first_address;
+	struct conf_tls_section tls[CONF_LISTENERS_MAX + 1];
+	size_t                  ntls;
 	/* the section at hand */
-	unsigned		*open_line;		/* line of each section's opening, in order */
-	size_t			 nopen, section;
-	uint64_t		 seen;			/* rows of the table set in it, a bit each */
-	uint64_t		 seen_root;		/* the same outside of sections */
-	unsigned		 single;		/* sections that may stand once and did, a bit each */
-	const char		*title;
+	unsigned   *open_line; /* line of each section's opening, in order */
+	size_t      nopen, section;
+	uint64_t    seen;      /* rows of the table set in it, a bit each */
+	uint64_t    seen_root; /* the same outside of sections */
+	unsigned    single;    /* sections that may stand once and did, a bit each */
+	const char *title;
 };
 
 enum conf_list { CONF_L_PROXY, CONF_L_XCLIENT, CONF_L_BARE };
@@ -69,49 +69,49 @@ enum conf_list { CONF_L_PROXY, CONF_L_XCLIENT, CONF_L_BARE };
 struct conf_key;
 
 /* Set the field of ${k} from ${value}.  NULL, or what is wrong with it in words (static or p->why). */
-typedef const char	*conf_set(struct conf_parse *p, const struct conf_key *k, const char *value, void *field);
+typedef const char *conf_set(struct conf_parse *p, const struct conf_key *k, const char *value, void *field);
 
 /* A row of the table: everything that is to be known about a key. */
 struct conf_key {
-	const char		*section, *name;
-	conf_set		*set;
-	size_t			 off;		/* in struct conf, conf_listener or conf_tls_section */
-	const char		*def;		/* as it would stand in a file; NULL: none, or empty */
-	uint64_t		 min, max;	/* in the field's unit; of a string: octets */
-	const char		*arg;		/* setter's own: words of an enum, range in words */
-	enum conf_feature	 needs;
-	bool			 list;
+	const char       *section, *name;
+	conf_set         *set;
+	size_t            off;      /* in struct conf, conf_listener or conf_tls_section */
+	const char       *def;      /* as it would stand in a file; NULL: none, or empty */
+	uint64_t          min, max; /* in the field's unit; of a string: octets */
+	const char       *arg;      /* setter's own: words of an enum, range in words */
+	enum conf_feature needs;
+	bool              list;
 };
 
 /* A section: how often it may stand, and whether it has a title. */
 struct conf_section {
-	const char		*name;
-	bool			 many, title;
+	const char *name;
+	bool        many, title;
 };
 
 /* Whether this release has a feature, and what to say if not. */
 struct conf_can {
-	bool			 has;
-	const char		*advice;
+	bool        has;
+	const char *advice;
 };
 
 /* --- conf_table.c --- */
 
-extern const struct conf_key		conf_key[];
-extern const size_t			conf_nkey;
-extern const struct conf_section	conf_section[];
-extern const size_t			conf_nsection;
-extern const struct conf_can		conf_can[CONF_NFEATURES];
+extern const struct conf_key     conf_key[];
+extern const size_t              conf_nkey;
+extern const struct conf_section conf_section[];
+extern const size_t              conf_nsection;
+extern const struct conf_can     conf_can[CONF_NFEATURES];
 
 /* The row of a key ("" is the section of those outside), or NULL. */
-const struct conf_key	*conf_key_find(const char *section, const char *name);
+const struct conf_key *conf_key_find(const char *section, const char *name);
 
 /* The line on which a key outside of listeners was set, 0: it has its default. */
-unsigned		 conf_line(const struct conf *cf, const char *section, const char *name);
+unsigned conf_line(const struct conf *cf, const char *section, const char *name);
 
 /* --- conf_scan.c --- */
 
-typedef void	conf_complain(void *arg, unsigned line, const char *why);
+typedef void conf_complain(void *arg, unsigned line, const char *why);
 
 /**
  * conf_scan_clean(text, n, complain, arg):
@@ -119,7 +119,7 @@ typedef void	conf_complain(void *arg, unsigned line, const char *why);
  * NULL after at least one complaint.  Refused is all that libconfuse's lexer
  * would swallow in silence or expand.  Owner: the caller, free().
  */
-char	*conf_scan_clean(const char *text, size_t n, conf_complain *complain, void *arg);
+char *conf_scan_clean(const char *text, size_t n, conf_complain *complain, void *arg);
 
 /**
  * conf_scan_finish(clean, open, nopen):
@@ -127,33 +127,32 @@ char	*conf_scan_clean(const char *text, size_t n, conf_complain *complain, void 
  * has none.  *open are the lines on which sections open.  NULL when memory is
  * out.  Owner of both: the caller.
  */
-char	*conf_scan_finish(const char *clean, unsigned **open, size_t *nopen);
+char *conf_scan_finish(const char *clean, unsigned **open, size_t *nopen);
 
 /* Blank the statement that begins with ${name} on line ${line}, so that what follows can be read.  *section: it was a section.  False if it isn't there. */
-bool	 conf_scan_blank(char *clean, unsigned line, const char *name, bool *section);
+bool conf_scan_blank(char *clean, unsigned line, const char *name, bool *section);
 
 /* --- conf_value.c: 0, or -1 when ${s} isn't written like one --- */
 
-int		 conf_value_u64(const char *s, uint64_t *out);
-int		 conf_value_size(const char *s, uint64_t *octets);
-int		 conf_value_duration(const char *s, uint64_t *ms);
-int		 conf_value_bool(const char *s, bool *out);
-int		 conf_value_word(const char *s, const char *words, unsigned *out);	/* words: "a b c" */
+int conf_value_u64(const char *s, uint64_t *out);
+int conf_value_size(const char *s, uint64_t *octets);
+int conf_value_duration(const char *s, uint64_t *ms);
+int conf_value_bool(const char *s, bool *out);
+int conf_value_word(const char *s, const char *words, unsigned *out); /* words: "a b c" */
 
 /* NULL, or what is wrong in words. */
-const char	*conf_value_net(const char *s, struct conf_net *out);
-const char	*conf_value_address(const char *s, struct conf_address *out);
-const char	*conf_value_path(const char *s);
+const char *conf_value_net(const char *s, struct conf_net *out);
+const char *conf_value_address(const char *s, struct conf_address *out);
+const char *conf_value_path(const char *s);
 
 /* Whether both cannot be bound: NULL, or how they meet in words. */
-const char	*conf_value_clash(const struct conf_address *a, const struct conf_address *b);
+const char *conf_value_clash(const struct conf_address *a, const struct conf_address *b);
 
 /* --- conf_set.c --- */
 
-conf_set	conf_set_hostname, conf_set_user, conf_set_u32, conf_set_size, conf_set_duration, conf_set_bool,
-		conf_set_enum, conf_set_path, conf_set_delimiters, conf_set_postmaster,
-		conf_set_hostport, conf_set_address, conf_set_nets;
+conf_set conf_set_hostname, conf_set_user, conf_set_u32, conf_set_size, conf_set_duration, conf_set_bool, conf_set_enum,
+    conf_set_path, conf_set_delimiters, conf_set_postmaster, conf_set_hostport, conf_set_address, conf_set_nets;
 
 /* Fill p->why; for setters: return conf_why(p, ...). */
-const char	*conf_why(struct conf_parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const char *conf_why(struct conf_parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #endif

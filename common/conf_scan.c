@@ -14,12 +14,12 @@
 #include "common/conf_priv.h"
 
 struct scan {
-	char		*s;		/* the copy, NUL-terminated */
-	size_t		 i, n;
-	unsigned	 line;
-	bool		 bad, cr;
-	conf_complain	*complain;
-	void		*arg;
+	char *s; /* the copy, NUL-terminated */
+	size_t i, n;
+	unsigned line;
+	bool bad, cr;
+	conf_complain *complain;
+	void *arg;
 };
 
 static void
@@ -179,9 +179,9 @@ octets_ok(struct scan *sc)
 /* --- tokens of a clean text --- */
 
 struct tok {
-	char		 kind;		/* 'w'ord, 's'tring, or the octet itself; 0 at the end */
-	size_t		 at, n;
-	unsigned	 line;
+	char kind; /* 'w'ord, 's'tring, or the octet itself; 0 at the end */
+	size_t at, n;
+	unsigned line;
 };
 
 /* The token at or after *i; moves *i behind it. */

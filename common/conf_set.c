@@ -115,7 +115,8 @@ conf_set_bool(struct conf_parse *p, const struct conf_key *k, const char *value,
 
 /* Enumerations of conf.h have the size of an unsigned, as gcc and clang lay them out without -fshort-enums. */
 _Static_assert(sizeof(enum conf_tls) == sizeof(unsigned) && sizeof(enum conf_protocol) == sizeof(unsigned) &&
-    sizeof(enum conf_log_format) == sizeof(unsigned) && sizeof(int) == sizeof(unsigned), "enums are unsigned");
+	sizeof(enum conf_log_format) == sizeof(unsigned) && sizeof(int) == sizeof(unsigned),
+    "enums are unsigned");
 
 const char *
 conf_set_enum(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
@@ -211,8 +212,8 @@ conf_set_address(struct conf_parse *p, const struct conf_key *k, const char *val
 		const char *clash = conf_value_clash(a, &p->address[i]);
 
 		if (clash != NULL)
-			return conf_why(p, "it %s \"%s\" on line %u; leave one of them out", clash,
-			    p->address[i].text, p->address[i].line);
+			return conf_why(p, "it %s \"%s\" on line %u; leave one of them out", clash, p->address[i].text,
+			    p->address[i].line);
 	}
 	a->line = p->line;
 	why = set_text(p, value, strlen(value), &a->text);
@@ -224,9 +225,9 @@ conf_set_address(struct conf_parse *p, const struct conf_key *k, const char *val
 const char *
 conf_set_nets(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
 {
-	enum conf_list l = k->off == offsetof(struct conf_listener, proxy_from) ? CONF_L_PROXY :
-	    k->off == offsetof(struct conf_listener, xclient_from)		? CONF_L_XCLIENT :
-										  CONF_L_BARE;
+	enum conf_list l = k->off == offsetof(struct conf_listener, proxy_from) ? CONF_L_PROXY
+	    : k->off == offsetof(struct conf_listener, xclient_from)            ? CONF_L_XCLIENT
+										: CONF_L_BARE;
 	const char *why;
 
 	(void)field;

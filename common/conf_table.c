@@ -11,8 +11,8 @@
 
 _Static_assert(LOG_L_ERROR == 0 && LOG_L_WARN == 1 && LOG_L_INFO == 2 && LOG_L_DEBUG == 3, "order of log.level");
 _Static_assert(CONF_SMTP == 0 && CONF_LMTP == 1, "order of protocol");
-_Static_assert(CONF_TLS_NONE == 0 && CONF_TLS_STARTTLS == 1 && CONF_TLS_REQUIRED == 2 && CONF_TLS_IMPLICIT == 3,
-    "order of tls");
+_Static_assert(
+    CONF_TLS_NONE == 0 && CONF_TLS_STARTTLS == 1 && CONF_TLS_REQUIRED == 2 && CONF_TLS_IMPLICIT == 3, "order of tls");
 _Static_assert(CONF_LOG_LOGFMT == 0 && CONF_LOG_JSON == 1, "order of log.format");
 
 const struct conf_can conf_can[CONF_NFEATURES] = {
@@ -23,12 +23,12 @@ const struct conf_can conf_can[CONF_NFEATURES] = {
 	[CONF_CAN_DSN] = { false, "DSN comes with a later release; leave it out" },
 };
 
-#define ROOT(field) offsetof(struct conf, field)
+#define ROOT(field)     offsetof(struct conf, field)
 #define LISTENER(field) offsetof(struct conf_listener, field)
-#define TLS(field) offsetof(struct conf_tls_section, field)
-#define GIB ((uint64_t)1 << 30)
-#define MINUTE ((uint64_t)60 * 1000)
-#define DAY (24 * 60 * MINUTE)
+#define TLS(field)      offsetof(struct conf_tls_section, field)
+#define GIB             ((uint64_t)1 << 30)
+#define MINUTE          ((uint64_t)60 * 1000)
+#define DAY             (24 * 60 * MINUTE)
 
 /* section, name, setter, field, default, smallest, largest, words, feature, list */
 const struct conf_key conf_key[] = {
@@ -39,19 +39,19 @@ const struct conf_key conf_key[] = {
 	    false },
 	{ "", "directory", conf_set_path, ROOT(directory), "/var/lib/letterplate", 1, CONF_PATH_MAX, "",
 	    CONF_CAN_ALWAYS, false },
-	{ "", "message_size_limit", conf_set_size, ROOT(message_size_limit), "25MiB", 1, 64 * GIB,
-	    "1B to 64GiB", CONF_CAN_ALWAYS, false },
-	{ "", "recipient_limit", conf_set_u32, ROOT(recipient_limit), "1000", 1, 10000, "", CONF_CAN_ALWAYS, false },
-	{ "", "recipient_delimiters", conf_set_delimiters, ROOT(recipient_delimiters), "+", 0, 8, "",
+	{ "", "message_size_limit", conf_set_size, ROOT(message_size_limit), "25MiB", 1, 64 * GIB, "1B to 64GiB",
 	    CONF_CAN_ALWAYS, false },
+	{ "", "recipient_limit", conf_set_u32, ROOT(recipient_limit), "1000", 1, 10000, "", CONF_CAN_ALWAYS, false },
+	{ "", "recipient_delimiters", conf_set_delimiters, ROOT(recipient_delimiters), "+", 0, 8, "", CONF_CAN_ALWAYS,
+	    false },
 	{ "", "postmaster", conf_set_postmaster, ROOT(postmaster), "", 0, ADDR_MAX, "", CONF_CAN_ALWAYS, false },
 	{ "", "dsn", conf_set_bool, ROOT(dsn), "no", 0, 1, "", CONF_CAN_DSN, false },
 	{ "", "dsn_relay", conf_set_hostport, ROOT(dsn_relay), "", 0, 255, "", CONF_CAN_DSN, false },
 	{ "", "greeting_delay", conf_set_duration, ROOT(greeting_delay_ms), "0s", 0, MINUTE, "0s to 1m",
 	    CONF_CAN_ALWAYS, false },
 
-	{ "listener", "address", conf_set_address, LISTENER(address), NULL, 1, CONF_ADDRESSES_MAX, "",
-	    CONF_CAN_ALWAYS, true },
+	{ "listener", "address", conf_set_address, LISTENER(address), NULL, 1, CONF_ADDRESSES_MAX, "", CONF_CAN_ALWAYS,
+	    true },
 	{ "listener", "protocol", conf_set_enum, LISTENER(protocol), "smtp", 0, 0, "smtp lmtp", CONF_CAN_ALWAYS,
 	    false },
 	{ "listener", "tls", conf_set_enum, LISTENER(tls), "none", 0, 0, "none starttls required implicit",
@@ -68,12 +68,12 @@ const struct conf_key conf_key[] = {
 
 	{ "timeouts", "command", conf_set_duration, ROOT(timeouts.command_ms), "5m", 10, DAY, "10ms to 24h",
 	    CONF_CAN_ALWAYS, false },
-	{ "timeouts", "data", conf_set_duration, ROOT(timeouts.data_ms), "10m", 10, DAY, "10ms to 24h",
-	    CONF_CAN_ALWAYS, false },
+	{ "timeouts", "data", conf_set_duration, ROOT(timeouts.data_ms), "10m", 10, DAY, "10ms to 24h", CONF_CAN_ALWAYS,
+	    false },
 	{ "timeouts", "handshake", conf_set_duration, ROOT(timeouts.handshake_ms), "30s", 10, DAY, "10ms to 24h",
 	    CONF_CAN_ALWAYS, false },
-	{ "timeouts", "drain", conf_set_duration, ROOT(timeouts.drain_ms), "30s", 0, DAY, "0s to 24h",
-	    CONF_CAN_ALWAYS, false },
+	{ "timeouts", "drain", conf_set_duration, ROOT(timeouts.drain_ms), "30s", 0, DAY, "0s to 24h", CONF_CAN_ALWAYS,
+	    false },
 
 	{ "limits", "connections", conf_set_u32, ROOT(limits.connections), "0", 0, 1000000, "", CONF_CAN_ALWAYS,
 	    false },
@@ -94,8 +94,12 @@ const size_t conf_nkey = sizeof conf_key / sizeof *conf_key;
 _Static_assert(sizeof conf_key / sizeof *conf_key <= CONF_KEYS_MAX, "room for the lines of all keys");
 
 const struct conf_section conf_section[] = {
-	{ "listener", true, true }, { "tls", true, true }, { "store", false, true }, { "timeouts", false, false },
-	{ "limits", false, false }, { "log", false, false },
+	{ "listener", true, true },
+	{ "tls", true, true },
+	{ "store", false, true },
+	{ "timeouts", false, false },
+	{ "limits", false, false },
+	{ "log", false, false },
 };
 const size_t conf_nsection = sizeof conf_section / sizeof *conf_section;
 

@@ -24,8 +24,7 @@ digits(const char *s, uint64_t *out)
 
 	*out = 0;
 	for (; s[n] >= '0' && s[n] <= '9'; n++)
-		if (__builtin_mul_overflow(*out, 10, out) ||
-		    __builtin_add_overflow(*out, (uint64_t)(s[n] - '0'), out))
+		if (__builtin_mul_overflow(*out, 10, out) || __builtin_add_overflow(*out, (uint64_t)(s[n] - '0'), out))
 			return 0;
 	return n;
 }
@@ -39,8 +38,8 @@ conf_value_u64(const char *s, uint64_t *out)
 }
 
 struct unit {
-	const char	*name;
-	uint64_t	 factor;
+	const char *name;
+	uint64_t factor;
 };
 
 static int
@@ -253,8 +252,8 @@ is_any(const struct conf_address *a)
 	const struct sockaddr_in *sin = (const struct sockaddr_in *)&a->ss;
 	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)&a->ss;
 
-	return a->ss.ss_family == AF_INET ? sin->sin_addr.s_addr == htonl(INADDR_ANY) :
-	    a->ss.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&sin6->sin6_addr);
+	return a->ss.ss_family == AF_INET ? sin->sin_addr.s_addr == htonl(INADDR_ANY)
+					  : a->ss.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&sin6->sin6_addr);
 }
 
 const char *

@@ -15,29 +15,29 @@
  * listener section, then of the next.
  */
 enum {
-	IPC_FD_CONF	= 3,	/* memfd with the config's text, sealed */
-	IPC_FD_CONTROL	= 4,	/* SOCK_SEQPACKET to the master */
-	IPC_FD_STATS	= 5,	/* the stats segment; closed once the slot is mapped */
-	IPC_FD_CONNS	= 6,	/* the connection tables; closed once mapped */
-	IPC_FD_LISTEN	= 7	/* the first of NLISTENERS listening sockets, non-blocking */
+	IPC_FD_CONF    = 3, /* memfd with the config's text, sealed */
+	IPC_FD_CONTROL = 4, /* SOCK_SEQPACKET to the master */
+	IPC_FD_STATS   = 5, /* the stats segment; closed once the slot is mapped */
+	IPC_FD_CONNS   = 6, /* the connection tables; closed once mapped */
+	IPC_FD_LISTEN  = 7  /* the first of NLISTENERS listening sockets, non-blocking */
 };
 
 enum ipc_type {
-	IPC_READY	= 1,	/* worker: the sandbox is closed, the listeners are watched */
-	IPC_FAILED,		/* worker: cannot start; arg is a sysexits code, the reason was logged */
-	IPC_DRAINED,		/* worker: no session is left, exit follows */
-	IPC_STOP,		/* master: no new sessions; idle ones get 421 4.3.2 now, the rest within timeouts.drain */
-	IPC_RETIRE		/* master: no new sessions; a newer generation serves. Sessions end by themselves; after timeouts.drain as for IPC_STOP */
+	IPC_READY = 1, /* worker: the sandbox is closed, the listeners are watched */
+	IPC_FAILED,    /* worker: cannot start; arg is a sysexits code, the reason was logged */
+	IPC_DRAINED,   /* worker: no session is left, exit follows */
+	IPC_STOP,      /* master: no new sessions; idle ones get 421 4.3.2 now, the rest within timeouts.drain */
+	IPC_RETIRE /* master: no new sessions; a newer generation serves. Sessions end by themselves; after timeouts.drain as for IPC_STOP */
 };
 
 struct ipc_msg {
-	uint32_t	type;	/* enum ipc_type */
-	uint32_t	arg;
+	uint32_t type; /* enum ipc_type */
+	uint32_t arg;
 };
 
 /* Send.  0, or -1 with errno (EAGAIN, EPIPE). */
-int	ipc_send(int fd, enum ipc_type type, uint32_t arg);
+int ipc_send(int fd, enum ipc_type type, uint32_t arg);
 
 /* Receive: 1 with *m, 0 when nothing is there, -1 when the peer is gone (errno 0) or sent something malformed (EBADMSG). */
-int	ipc_recv(int fd, struct ipc_msg *m);
+int ipc_recv(int fd, struct ipc_msg *m);
 #endif

@@ -82,7 +82,8 @@ caps_drop(const struct conf *cf)
 	why = foreign(cf, path, sizeof path);
 	if (why != NULL) {
 		keep |= BIT(CAP_DAC_OVERRIDE);
-		log_msg(LOG_L_INFO, "capabilities", "CAP_DAC_OVERRIDE is kept: \"%s\" belongs to another user than root", why);
+		log_msg(LOG_L_INFO, "capabilities",
+		    "CAP_DAC_OVERRIDE is kept: \"%s\" belongs to another user than root", why);
 	}
 	if (set(have, have) != 0)
 		return -1;

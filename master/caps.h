@@ -12,5 +12,5 @@
  * config, its state_dir or a unix socket's folder belongs to somebody else.
  * Nothing to do when not root.  0, or -1 with errno.
  */
-int	caps_drop(const struct conf *cf);
+int caps_drop(const struct conf *cf);
 #endif

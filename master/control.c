@@ -51,7 +51,8 @@ read_signals(struct master *m)
 			m->want_reload = true;
 			break;
 		case SIGUSR2:
-			log_msg(LOG_L_WARN, "signal", "USR2: replacing the binary comes with a later release; restart instead");
+			log_msg(LOG_L_WARN, "signal",
+			    "USR2: replacing the binary comes with a later release; restart instead");
 			break;
 		}
 	}

@@ -7,8 +7,8 @@
 #include "master/master.h"
 
 /* Block the signals that the loop reads, ignore those that mean nothing to us.  A signalfd, or -1 with errno. */
-int	control_signals(void);
+int control_signals(void);
 
 /* Run until all workers are gone after TERM, or the start has failed: the exit status. */
-int	control_run(struct master *m);
+int control_run(struct master *m);
 #endif

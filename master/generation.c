@@ -19,7 +19,7 @@
 #include "master/spawn.h"
 
 #ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U		/* Linux 6.3 */
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
 #endif
 
 /* The config's text where nobody can change it any more: a descriptor, or -1 with errno. */
@@ -87,8 +87,9 @@ generation_prepare(struct master *m, struct conf *conf, const char *text, size_t
 	int code;
 
 	if (room < conf->workers) {
-		snprintf(why, LISTEN_WHY_MAX, "%u workers are wanted and there is room for %u: earlier generations still drain",
-		    conf->workers, room);
+		snprintf(why, LISTEN_WHY_MAX,
+		    "%u workers are wanted and there is room for %u: earlier generations still drain", conf->workers,
+		    room);
 		conf_free(conf);
 		return EX_TEMPFAIL;
 	}

@@ -14,27 +14,27 @@
  * sysexits code with one clear line in ${why} (LISTEN_WHY_MAX octets) and
  * nothing changed.  Owns ${conf} in any case.
  */
-int	generation_prepare(struct master *m, struct conf *conf, const char *text, size_t n, int wait_ms, char *why);
+int generation_prepare(struct master *m, struct conf *conf, const char *text, size_t n, int wait_ms, char *why);
 
 /* Start the workers of m->starting.  0, or as above. */
-int	generation_launch(struct master *m, char *why);
+int generation_launch(struct master *m, char *why);
 
 /* Read the config anew and start a generation with it; what goes wrong is logged and the old one serves on. */
-void	generation_reload(struct master *m);
+void generation_reload(struct master *m);
 
 /* A worker of ${gen} said that it is ready. */
-void	generation_ready(struct master *m, struct generation *gen);
+void generation_ready(struct master *m, struct generation *gen);
 
 /* A worker of ${gen}, which is still starting, cannot start, with a sysexits code. */
-void	generation_failed(struct master *m, struct generation *gen, int code);
+void generation_failed(struct master *m, struct generation *gen, int code);
 
 /* A slot of ${gen} became free. */
-void	generation_left(struct master *m, struct generation *gen);
+void generation_left(struct master *m, struct generation *gen);
 
 /* All workers are gone: free the last one. */
-void	generation_end(struct master *m);
+void generation_end(struct master *m);
 
 /* Look at deadlines. */
-void	generation_due(struct master *m);
-int64_t	generation_next_ms(const struct master *m);
+void    generation_due(struct master *m);
+int64_t generation_next_ms(const struct master *m);
 #endif

@@ -108,8 +108,7 @@ bind_one(const struct conf_address *a, struct listen_sock *s)
 			goto fail;
 	} else {
 		if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-		    (a->ss.ss_family == AF_INET6 &&
-			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
+		    (a->ss.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
 		    bind(fd, (const struct sockaddr *)&a->ss, a->len) != 0)
 			goto fail;
 	}
@@ -151,10 +150,10 @@ explain(const struct conf_listener *l, const struct conf_address *a, int err, ch
 	case EACCES:
 	case EPERM:
 		what = "no permission";
-		advice = a->ss.ss_family == AF_UNIX ?
-		    ": the socket's folder must be writable by who starts the server" :
-		    ": ports below 1024 need root or the capability CAP_NET_BIND_SERVICE; start it as root (it drops what "
-		    "it does not need), or by the systemd unit, or use a higher port";
+		advice = a->ss.ss_family == AF_UNIX ? ": the socket's folder must be writable by who starts the server"
+						    : ": ports below 1024 need root or the capability "
+						      "CAP_NET_BIND_SERVICE; start it as root (it drops what "
+						      "it does not need), or by the systemd unit, or use a higher port";
 		code = EX_NOPERM;
 		break;
 	case ENOENT:

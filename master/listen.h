@@ -15,24 +15,24 @@
 #include "common/conf.h"
 
 enum {
-	LISTEN_BACKLOG	= 4096,		/* the kernel cuts it to net.core.somaxconn */
-	LISTEN_WHY_MAX	= 512
+	LISTEN_BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
+	LISTEN_WHY_MAX = 512
 };
 
 struct listen_sock {
-	int			 fd;		/* -1: the entry is free */
-	struct sockaddr_storage	 ss;
-	socklen_t		 len;
-	bool			 fresh;		/* bound for a generation that doesn't serve yet */
-	dev_t			 dev;		/* of a unix socket: which file is ours */
-	ino_t			 ino;
+	int                     fd; /* -1: the entry is free */
+	struct sockaddr_storage ss;
+	socklen_t               len;
+	bool                    fresh; /* bound for a generation that doesn't serve yet */
+	dev_t                   dev;   /* of a unix socket: which file is ours */
+	ino_t                   ino;
 };
 
 struct listen_table {
-	struct listen_sock	 sock[2 * CONF_ADDRESSES_MAX];	/* a config's and its successor's */
+	struct listen_sock sock[2 * CONF_ADDRESSES_MAX]; /* a config's and its successor's */
 };
 
-void	listen_init(struct listen_table *t);
+void listen_init(struct listen_table *t);
 
 /**
  * listen_bind(t, cf, wait_ms, sock, why):
@@ -41,15 +41,14 @@ void	listen_init(struct listen_table *t);
  * to close it.  0, or a sysexits code with one clear line in ${why} (of
  * LISTEN_WHY_MAX octets); fresh ones are closed again then.
  */
-int	listen_bind(struct listen_table *t, const struct conf *cf, int wait_ms,
-	    struct listen_sock **sock, char *why);
+int listen_bind(struct listen_table *t, const struct conf *cf, int wait_ms, struct listen_sock **sock, char *why);
 
 /* The config whose sockets these are serves now: close all others. */
-void	listen_keep(struct listen_table *t, struct listen_sock *const *sock, size_t n);
+void listen_keep(struct listen_table *t, struct listen_sock *const *sock, size_t n);
 
 /* Close what was bound for a config that will not serve. */
-void	listen_drop_fresh(struct listen_table *t);
+void listen_drop_fresh(struct listen_table *t);
 
 /* Close all, and remove the files of unix sockets. */
-void	listen_close_all(struct listen_table *t);
+void listen_close_all(struct listen_table *t);
 #endif

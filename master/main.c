@@ -52,14 +52,13 @@ master_now_ms(void)
 
 /* --- argv --- */
 
-static const char usage_text[] =
-    "usage: letterplate -c FILE       serve, in the foreground\n"
-    "       letterplate -t -c FILE    check FILE and all that it names\n"
-    "       letterplate -V | -h       say the version | this\n";
+static const char usage_text[] = "usage: letterplate -c FILE       serve, in the foreground\n"
+				 "       letterplate -t -c FILE    check FILE and all that it names\n"
+				 "       letterplate -V | -h       say the version | this\n";
 
 struct args {
-	const char	*file;
-	bool		 test;
+	const char *file;
+	bool test;
 };
 
 static struct args
@@ -156,8 +155,10 @@ lock_state_dir(struct master *m, const char *dir)
 		fail(EX_CONFIG, "state_dir \"%s\": %s", dir, strerror(errno));
 	while (flock(m->state_fd, LOCK_EX | LOCK_NB) != 0) {
 		if (master_now_ms() >= until)
-			fail(EX_UNAVAILABLE, "state_dir \"%s\" is used by another letterplate that runs; "
-			    "give each its own", dir);
+			fail(EX_UNAVAILABLE,
+			    "state_dir \"%s\" is used by another letterplate that runs; "
+			    "give each its own",
+			    dir);
 		nanosleep(&pause, NULL);
 	}
 }

@@ -16,68 +16,68 @@
 #include "master/listen.h"
 
 enum {
-	MASTER_SLOTS		= STATS_SLOTS,	/* slot 0 is the master's own */
-	MASTER_START_MS		= 30000,	/* how long a generation may take to be ready */
-	MASTER_KILL_MS		= 5000,		/* what is granted beyond timeouts.drain before SIGKILL */
-	MASTER_LIVED_MS		= 10000,	/* a worker that lived as long starts the back-off anew */
-	MASTER_BACKOFF_FIRST_MS	= 100,
-	MASTER_BACKOFF_MAX_MS	= 5000,
-	MASTER_BIND_MS		= 2000		/* how long a taken port is tried again at the start */
+	MASTER_SLOTS            = STATS_SLOTS, /* slot 0 is the master's own */
+	MASTER_START_MS         = 30000,       /* how long a generation may take to be ready */
+	MASTER_KILL_MS          = 5000,        /* what is granted beyond timeouts.drain before SIGKILL */
+	MASTER_LIVED_MS         = 10000,       /* a worker that lived as long starts the back-off anew */
+	MASTER_BACKOFF_FIRST_MS = 100,
+	MASTER_BACKOFF_MAX_MS   = 5000,
+	MASTER_BIND_MS          = 2000 /* how long a taken port is tried again at the start */
 };
 
 enum generation_state { GENERATION_STARTING, GENERATION_SERVING, GENERATION_RETIRING, GENERATION_DEAD };
 
 /* Workers of one config. */
 struct generation {
-	uint64_t		 number;
-	struct conf		*conf;
-	int			 conf_fd;	/* memfd with the config's text, sealed */
-	struct listen_sock	*sock[CONF_ADDRESSES_MAX];	/* in the order of the config */
-	unsigned		 nsock;
-	enum generation_state	 state;
-	unsigned		 live;		/* slots that it holds */
-	int64_t			 deadline_ms;	/* STARTING: to be ready; RETIRING: to be gone */
-	int			 code;		/* sysexits, why it could not start */
+	uint64_t              number;
+	struct conf          *conf;
+	int                   conf_fd;                  /* memfd with the config's text, sealed */
+	struct listen_sock   *sock[CONF_ADDRESSES_MAX]; /* in the order of the config */
+	unsigned              nsock;
+	enum generation_state state;
+	unsigned              live;        /* slots that it holds */
+	int64_t               deadline_ms; /* STARTING: to be ready; RETIRING: to be gone */
+	int                   code;        /* sysexits, why it could not start */
 };
 
 enum worker_state {
 	WORKER_FREE,
-	WORKER_STARTING,	/* forked */
-	WORKER_READY,		/* said IPC_READY */
-	WORKER_WAITING		/* dead, its replacement waits for the back-off */
+	WORKER_STARTING, /* forked */
+	WORKER_READY,    /* said IPC_READY */
+	WORKER_WAITING   /* dead, its replacement waits for the back-off */
 };
 
 /* A slot and who sits in it. */
 struct slot {
-	enum worker_state	 state;
-	struct generation	*gen;
-	pid_t			 pid;		/* 0 when none runs */
-	int			 control;	/* -1 when closed */
-	bool			 drained;	/* said IPC_DRAINED */
-	unsigned		 deaths;	/* quick ones in a row */
-	int64_t			 began_ms;
-	int64_t			 start_ms;	/* WAITING: when to start the next one */
-	int64_t			 kill_ms;	/* 0, or when SIGKILL is due */
+	enum worker_state  state;
+	struct generation *gen;
+	pid_t              pid;     /* 0 when none runs */
+	int                control; /* -1 when closed */
+	bool               drained; /* said IPC_DRAINED */
+	unsigned           deaths;  /* quick ones in a row */
+	int64_t            began_ms;
+	int64_t            start_ms; /* WAITING: when to start the next one */
+	int64_t            kill_ms;  /* 0, or when SIGKILL is due */
 };
 
 struct master {
-	const char		*file;		/* the config, as given by -c */
-	int			 worker_exe;	/* letterplate-worker, held open so that all workers are of one build */
-	int			 null, stats_fd, conns_fd, state_fd, signal_fd;
-	struct stats_slot	*stats;		/* slot 0 */
-	struct listen_table	 listen;
-	struct slot		 slot[MASTER_SLOTS];
-	struct generation	*serving, *starting;
-	uint64_t		 generations;	/* the number of the newest */
+	const char         *file;       /* the config, as given by -c */
+	int                 worker_exe; /* letterplate-worker, held open so that all workers are of one build */
+	int                 null, stats_fd, conns_fd, state_fd, signal_fd;
+	struct stats_slot  *stats; /* slot 0 */
+	struct listen_table listen;
+	struct slot         slot[MASTER_SLOTS];
+	struct generation  *serving, *starting;
+	uint64_t            generations; /* the number of the newest */
 	/* what signals asked for */
-	bool			 want_stop, want_now, want_reload;
+	bool want_stop, want_now, want_reload;
 	/* life */
-	bool			 stopping;
-	bool			 serves;	/* READY=1 was said once */
-	int64_t			 stop_ms;	/* when SIGKILL is due */
-	int			 code;		/* exit status */
+	bool    stopping;
+	bool    serves;  /* READY=1 was said once */
+	int64_t stop_ms; /* when SIGKILL is due */
+	int     code;    /* exit status */
 };
 
 /* Milliseconds of the monotonic clock. */
-int64_t	master_now_ms(void);
+int64_t master_now_ms(void);
 #endif

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 static struct sockaddr_un notify_to;
-static socklen_t notify_len;	/* 0: nobody listens */
+static socklen_t notify_len; /* 0: nobody listens */
 
 void
 notify_init(void)

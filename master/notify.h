@@ -6,11 +6,11 @@
 #define MASTER_NOTIFY_H_
 
 /* Take $NOTIFY_SOCKET out of the environment; without it all else is a no-op. */
-void	notify_init(void);
+void notify_init(void);
 
 /* Send lines such as "READY=1\nSTATUS=...".  What can't be sent is lost: no service manager, no harm. */
-void	notify_send(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void notify_send(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* "RELOADING=1" with the time that Type=notify-reload wants. */
-void	notify_reloading(void);
+void notify_reloading(void);
 #endif

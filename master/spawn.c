@@ -111,8 +111,7 @@ environment(void)
 	return env;
 }
 
-static void __attribute__((noreturn))
-child(const struct master *m, unsigned slot, int control)
+static void __attribute__((noreturn)) child(const struct master *m, unsigned slot, int control)
 {
 	const struct generation *gen = m->slot[slot].gen;
 	int fd[4 + CONF_ADDRESSES_MAX] = { gen->conf_fd, control, m->stats_fd, m->conns_fd };
@@ -255,8 +254,8 @@ died(struct master *m, unsigned i, pid_t pid, int status)
 		return;
 	}
 	if (s->gen->state == GENERATION_STARTING)
-		generation_failed(m, s->gen, WIFEXITED(status) && WEXITSTATUS(status) >= EX__BASE ?
-		    WEXITSTATUS(status) : EX_SOFTWARE);
+		generation_failed(m, s->gen,
+		    WIFEXITED(status) && WEXITSTATUS(status) >= EX__BASE ? WEXITSTATUS(status) : EX_SOFTWARE);
 	free_slot(m, i);
 }
 
@@ -335,7 +334,8 @@ heard(struct master *m, unsigned i, const struct ipc_msg *msg)
 	case IPC_FAILED:
 		/* Afterwards it exits with that status; the reason is in its own line. */
 		if (s->gen->state == GENERATION_STARTING)
-			generation_failed(m, s->gen, msg->arg >= EX__BASE && msg->arg <= EX__MAX ? (int)msg->arg : EX_SOFTWARE);
+			generation_failed(
+			    m, s->gen, msg->arg >= EX__BASE && msg->arg <= EX__MAX ? (int)msg->arg : EX_SOFTWARE);
 		break;
 	case IPC_DRAINED:
 		s->drained = true;
@@ -428,8 +428,8 @@ spawn_tell(struct master *m, const struct generation *gen, enum ipc_type type)
 		if (s->control < 0 || ipc_send(s->control, type, 0) != 0)
 			(void)kill(s->pid, SIGTERM);
 		/* A retired worker leaves its sessions alone for one drain and ends them within another. */
-		s->kill_ms = now + MASTER_KILL_MS +
-		    (type == IPC_RETIRE ? 2 : 1) * (int64_t)s->gen->conf->timeouts.drain_ms;
+		s->kill_ms =
+		    now + MASTER_KILL_MS + (type == IPC_RETIRE ? 2 : 1) * (int64_t)s->gen->conf->timeouts.drain_ms;
 	}
 }
 

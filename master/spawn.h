@@ -11,28 +11,28 @@
 #include "master/master.h"
 
 /* Hold letterplate-worker open, from the folder of our own executable.  The descriptor, or -1 with errno and its path in ${path}. */
-int	spawn_open_exe(char *path, size_t cap);
+int spawn_open_exe(char *path, size_t cap);
 
 /* How many slots are free. */
 unsigned spawn_free_slots(const struct master *m);
 
 /* Give ${n} free slots to ${gen} and start a worker in each.  0, or -1 with errno; those that run already are the caller's to end. */
-int	spawn_generation(struct master *m, struct generation *gen, unsigned n);
+int spawn_generation(struct master *m, struct generation *gen, unsigned n);
 
 /* Start those whose back-off is over, and SIGKILL those whose time is up. */
-void	spawn_due(struct master *m);
+void spawn_due(struct master *m);
 
 /* When the next of these is due, or INT64_MAX. */
-int64_t	spawn_next_ms(const struct master *m);
+int64_t spawn_next_ms(const struct master *m);
 
-/* Read what the worker in ${slot} says. */
-void	spawn_hear(struct master *m, unsigned slot);
+/* Read what the worker in slot ${i} says. */
+void spawn_hear(struct master *m, unsigned i);
 
 /* Take note of all children that have ended. */
-void	spawn_reap(struct master *m);
+void spawn_reap(struct master *m);
 
 /* Tell the workers of ${gen} (NULL: all) to STOP or RETIRE, and note when to kill them; one that can't be told is sent TERM. */
-void	spawn_tell(struct master *m, const struct generation *gen, enum ipc_type type);
+void spawn_tell(struct master *m, const struct generation *gen, enum ipc_type type);
 
 /* SIGKILL the workers of ${gen} (NULL: all).  Return how many there were. */
 unsigned spawn_kill(struct master *m, const struct generation *gen);

@@ -19,8 +19,8 @@ must(bool ok)
 }
 
 struct told {
-	size_t		n;
-	unsigned long	lines;		/* of the text */
+	size_t n;
+	unsigned long lines; /* of the text */
 };
 
 static void

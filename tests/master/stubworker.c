@@ -31,8 +31,8 @@
 extern char **environ;
 
 static struct {
-	const char	*conf, *slot, *generation;
-	int		 nlisten;
+	const char *conf, *slot, *generation;
+	int nlisten;
 } arg;
 
 /* DIR of the config, with ${name}. */
@@ -41,7 +41,8 @@ beside(char *out, size_t cap, const char *name)
 {
 	const char *slash = strrchr(arg.conf, '/');
 
-	snprintf(out, cap, "%.*s/%s", slash != NULL ? (int)(slash - arg.conf) : 1, slash != NULL ? arg.conf : ".", name);
+	snprintf(
+	    out, cap, "%.*s/%s", slash != NULL ? (int)(slash - arg.conf) : 1, slash != NULL ? arg.conf : ".", name);
 }
 
 /* The value of ${word} for this generation: -1 not given, 0 given without one. */
@@ -109,7 +110,8 @@ write_down(void)
 		socklen_t len = sizeof listening;
 
 		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len);
-		fprintf(f, "listen%d=%s%s\n", i, listening ? "listening" : "NOT", flags & O_NONBLOCK ? "" : " blocking");
+		fprintf(
+		    f, "listen%d=%s%s\n", i, listening ? "listening" : "NOT", flags & O_NONBLOCK ? "" : " blocking");
 	}
 	fclose(f);
 }

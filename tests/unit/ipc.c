@@ -45,9 +45,9 @@ END_TEST
 
 /* Octets that are not exactly one known message, and what a peer may attach. */
 static const struct {
-	const char	*name;
-	uint32_t	 word[3];
-	size_t		 n;
+	const char *name;
+	uint32_t word[3];
+	size_t n;
 } malformed[] = {
 	{ "an octet", { IPC_READY, 0, 0 }, 1 },
 	{ "half", { IPC_READY, 0, 0 }, 4 },
@@ -75,8 +75,8 @@ START_TEST(attached_descriptor_is_not_taken)
 {
 	struct ipc_msg out = { IPC_READY, 0 }, m;
 	union {
-		char		buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr	align;
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
 	} u = { .buf = { 0 } };
 	struct iovec iov = { &out, sizeof out };
 	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.buf, .msg_controllen = sizeof u.buf };
