@@ -70,9 +70,9 @@ entry_decode(struct span rec, struct entry *e)
 /* --- as a line --- */
 
 struct out {
-	char	*p;
-	size_t	 n, cap;
-	bool	 full;
+	char *p;
+	size_t n, cap;
+	bool full;
 };
 
 static void

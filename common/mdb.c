@@ -22,19 +22,19 @@
 #undef mdb_close
 
 enum {
-	OPEN_TRIES	= 8	/* a new snapshot may be published between our open and LMDB's */
+	OPEN_TRIES = 8 /* a new snapshot may be published between our open and LMDB's */
 };
 
 struct mdb {
-	char			*path;
-	MDB_env			*env;
-	MDB_txn			*txn;
-	MDB_dbi			 dbi;
-	MDB_cursor		*walk;
-	struct mdbfile_guard	 guard;
-	const uint8_t		*base;	/* LMDB's own map */
-	struct stat		 st;	/* of the mapped file */
-	struct mdb_info		 info;
+	char *path;
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	MDB_cursor *walk;
+	struct mdbfile_guard guard;
+	const uint8_t *base; /* LMDB's own map */
+	struct stat st;      /* of the mapped file */
+	struct mdb_info info;
 };
 
 /* LMDB's own errors are negative, all others are errno's. */

@@ -13,26 +13,26 @@
 
 #include "common/span.h"
 
-#define MDB_FILE	"mailboxes.mdb"		/* in the directory's folder */
-#define MDB_PREVIOUS	"mailboxes.mdb.previous"	/* its predecessor, for rollback */
+#define MDB_FILE     "mailboxes.mdb"          /* in the directory's folder */
+#define MDB_PREVIOUS "mailboxes.mdb.previous" /* its predecessor, for rollback */
 
 struct mdb;
 
 /* What a snapshot says of itself: written by the loader under the key "\0meta". */
 struct mdb_info {
-	uint64_t	entries;	/* without the domains the loader added */
-	uint64_t	domains;
-	int64_t		made;		/* unix seconds */
-	uint64_t	octets;		/* of the file */
+	uint64_t entries; /* without the domains the loader added */
+	uint64_t domains;
+	int64_t  made;   /* unix seconds */
+	uint64_t octets; /* of the file */
 };
 
 /**
- * mdb_open(dir, name, m):
+ * mdb_open(dir, name, out):
  * Map DIR/NAME after checking that the file is as long as its last page says
  * (a truncated map is SIGBUS) and that it is ours.  0, or -1 with errno:
  * ENOENT, EACCES, EBADMSG (damaged, foreign, another version)...
  */
-int	mdb_open(const char *dir, const char *name, struct mdb **m);
+int mdb_open(const char *dir, const char *name, struct mdb **out);
 
 /**
  * mdb_find(m, key, val):
@@ -40,18 +40,18 @@ int	mdb_open(const char *dir, const char *name, struct mdb **m);
  * mdb_refresh()), 0 if there is no such key, -1 with errno EBADMSG or another
  * when it cannot be known.
  */
-int	mdb_find(struct mdb *m, struct span key, struct span *val);
+int mdb_find(struct mdb *m, struct span key, struct span *val);
 
 /* Compare every page with its checksum: 0, or -1 with errno EBADMSG.  Reads all of the file: for tools. */
-int	mdb_check(struct mdb *m);
+int mdb_check(struct mdb *m);
 
 /* Walk in key order: 1 with the first (first = true, which checks the whole file) or next entry, 0 at the end, -1 with errno.  One walk at a time; what the snapshot says of itself is left out. */
-int	mdb_walk(struct mdb *m, bool first, struct span *key, struct span *val);
+int mdb_walk(struct mdb *m, bool first, struct span *key, struct span *val);
 
 /* 1 if DIR/NAME is another file by now and was mapped instead; 0 if not; -1 with errno if it is another and cannot be used: the old map stays. */
-int	mdb_refresh(struct mdb *m);
+int mdb_refresh(struct mdb *m);
 
-void	mdb_info(const struct mdb *m, struct mdb_info *out);
+void mdb_info(const struct mdb *m, struct mdb_info *out);
 
-void	mdb_close(struct mdb *m);	/* NULL is a no-op */
+void mdb_close(struct mdb *m); /* NULL is a no-op */
 #endif

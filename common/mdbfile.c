@@ -9,8 +9,8 @@
 #include <stdatomic.h>
 
 enum {
-	CRC32C_POLY = 0x82f63b78u,	/* Castagnoli's, reflected (RFC 3720 appendix B.4) */
-	CRC_SLICES = 8			/* octets taken at a time */
+	CRC32C_POLY = 0x82f63b78u, /* Castagnoli's, reflected (RFC 3720 appendix B.4) */
+	CRC_SLICES = 8             /* octets taken at a time */
 };
 
 static const uint8_t tail_magic[8] = { 'L', 'P', 'M', 'B', '\r', '\n', 0x1a, 0xff };

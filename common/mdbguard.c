@@ -13,23 +13,23 @@
 #include "common/mdbfile.h"
 
 enum {
-	DEPTH_MAX	= 32,	/* LMDB's CURSOR_STACK */
-	PAGE_FLAGS	= 10,	/* offsets in a page's header, in octets */
-	PAGE_LOWER	= 12,
-	PAGE_HEAD	= 16,
-	NODE_KSIZE	= 6,	/* ...in a node's */
-	NODE_HEAD	= 8,
-	META_MAGIC	= PAGE_HEAD,	/* ...in a meta page's */
-	META_VERSION	= PAGE_HEAD + 4,
-	META_ROOT	= PAGE_HEAD + 24 + 48 + 40,	/* of the second (main) database */
-	META_LAST	= META_ROOT + 8,
-	META_TXNID	= META_LAST + 8,
-	LMDB_BRANCH	= 0x01,
-	LMDB_LEAF	= 0x02,
-	LMDB_VERSION	= 1
+	DEPTH_MAX = 32,  /* LMDB's CURSOR_STACK */
+	PAGE_FLAGS = 10, /* offsets in a page's header, in octets */
+	PAGE_LOWER = 12,
+	PAGE_HEAD = 16,
+	NODE_KSIZE = 6, /* ...in a node's */
+	NODE_HEAD = 8,
+	META_MAGIC = PAGE_HEAD, /* ...in a meta page's */
+	META_VERSION = PAGE_HEAD + 4,
+	META_ROOT = PAGE_HEAD + 24 + 48 + 40, /* of the second (main) database */
+	META_LAST = META_ROOT + 8,
+	META_TXNID = META_LAST + 8,
+	LMDB_BRANCH = 0x01,
+	LMDB_LEAF = 0x02,
+	LMDB_VERSION = 1
 };
 
-#define LMDB_MAGIC	0xbeefc0deU
+#define LMDB_MAGIC 0xbeefc0deU
 
 /* LMDB writes numbers in the machine's order. */
 static uint64_t

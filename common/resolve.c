@@ -17,51 +17,50 @@
 #include "common/xtext.h"
 
 enum {
-	SCRATCH_FIRST	= 16 << 10,	/* octets; taken only once an alias is met */
-	SCRATCH_MAX	= 8 << 20,	/* octets: RESOLVE_STEPS_MAX addresses of usual length */
-	BUCKETS		= 1024,
-	PATH_CAP	= 2 * 256 + 1,	/* two file names and a slash */
-	STEP_MAX	= 2 * NORM_KEY_MAX + 128
+	SCRATCH_FIRST = 16 << 10, /* octets; taken only once an alias is met */
+	SCRATCH_MAX = 8 << 20,    /* octets: RESOLVE_STEPS_MAX addresses of usual length */
+	BUCKETS = 1024,
+	PATH_CAP = 2 * 256 + 1, /* two file names and a slash */
+	STEP_MAX = 2 * NORM_KEY_MAX + 128
 };
 
 /* An address on the way. */
 struct item {
-	struct item		*next;		/* in the queue */
-	const struct item	*parent;	/* what led here; NULL for the address itself */
-	struct span		 key;
-	unsigned		 depth;
+	struct item *next;         /* in the queue */
+	const struct item *parent; /* what led here; NULL for the address itself */
+	struct span key;
+	unsigned depth;
 };
 
 struct node {
-	struct node	*next;
-	struct span	 key;
+	struct node *next;
+	struct span key;
 };
 
 struct set {
-	struct node	*bucket[BUCKETS];
+	struct node *bucket[BUCKETS];
 };
 
 struct search {
-	struct mdb			*m;
-	const struct resolve_conf	*cf;
-	struct arena			*ar;		/* the caller's: boxes */
-	struct arena			 scratch;	/* ours: items, sets */
-	struct item			*head, **tail;
-	struct set			*met, *taken;	/* addresses queued, mailboxes found; NULL until an alias is met */
-	struct resolve_box		**boxes, **box_tail;
-	struct reply			*r;
-	struct reply			 refusal;	/* of the first branch that led to nobody; code 0: none */
-	resolve_step			*step;
-	void				*arg;
-	unsigned			 steps, nboxes;
-	bool				 loop, too_deep;
+	struct mdb *m;
+	const struct resolve_conf *cf;
+	struct arena *ar;     /* the caller's: boxes */
+	struct arena scratch; /* ours: items, sets */
+	struct item *head, **tail;
+	struct set *met, *taken; /* addresses queued, mailboxes found; NULL until an alias is met */
+	struct resolve_box **boxes, **box_tail;
+	struct reply *r;
+	struct reply refusal; /* of the first branch that led to nobody; code 0: none */
+	resolve_step *step;
+	void *arg;
+	unsigned steps, nboxes;
+	bool loop, too_deep;
 };
 
 /* Whether to go on. */
-enum go { GO_ON, GO_STOP };	/* GO_STOP: *x->r is the answer */
+enum go { GO_ON, GO_STOP }; /* GO_STOP: *x->r is the answer */
 
-static void __attribute__((format(printf, 3, 4)))
-say(const struct search *x, unsigned depth, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4))) say(const struct search *x, unsigned depth, const char *fmt, ...)
 {
 	char text[STEP_MAX];
 	va_list ap;
@@ -74,7 +73,7 @@ say(const struct search *x, unsigned depth, const char *fmt, ...)
 	x->step(x->arg, depth, text);
 }
 
-#define S(s)	(int)(s).n, (const char *)(s).p
+#define S(s) (int)(s).n, (const char *)(s).p
 
 /* --- replies; a sender reads them in a bounce --- */
 
@@ -82,15 +81,18 @@ static enum go
 unavailable(struct search *x, unsigned depth, const char *why)
 {
 	say(x, depth, "cannot be known now: %s", why);
-	reply_set(x->r, 451, ENH(4, 3, 0), "directory-unavailable", "the mailbox directory cannot be read at the moment; try again later");
+	reply_set(x->r, 451, ENH(4, 3, 0), "directory-unavailable",
+	    "the mailbox directory cannot be read at the moment; try again later");
 	return GO_STOP;
 }
 
 static enum go
 too_large(struct search *x, unsigned depth)
 {
-	say(x, depth, "too large: an address may lead to %d mailboxes and cost %d look-ups", RESOLVE_BOXES_MAX, RESOLVE_STEPS_MAX);
-	reply_set(x->r, 451, ENH(4, 3, 5), "alias-too-large", "this address leads to more mailboxes than can be served; its postmaster must mend that");
+	say(x, depth, "too large: an address may lead to %d mailboxes and cost %d look-ups", RESOLVE_BOXES_MAX,
+	    RESOLVE_STEPS_MAX);
+	reply_set(x->r, 451, ENH(4, 3, 5), "alias-too-large",
+	    "this address leads to more mailboxes than can be served; its postmaster must mend that");
 	return GO_STOP;
 }
 
@@ -107,8 +109,9 @@ refuse_mailbox(struct search *x, const struct item *it)
 	struct reply r;
 
 	say(x, it->depth, "no such mailbox: 550 5.1.1");
-	reply_set(&r, 550, ENH(5, 1, 1), "no-such-mailbox", it->parent == NULL ?
-	    "there is no mailbox of this name here; check the address for mistakes" : "this address leads to no mailbox that exists");
+	reply_set(&r, 550, ENH(5, 1, 1), "no-such-mailbox",
+	    it->parent == NULL ? "there is no mailbox of this name here; check the address for mistakes"
+			       : "this address leads to no mailbox that exists");
 	refuse(x, it, &r);
 }
 
@@ -128,7 +131,7 @@ refuse_domain(struct search *x, const struct item *it, struct span domain)
 static int
 set_add(struct search *x, struct set *s, struct span key)
 {
-	uint32_t h = 2166136261U;	/* FNV-1a: the list is ours, nobody floods it */
+	uint32_t h = 2166136261U; /* FNV-1a: the list is ours, nobody floods it */
 	struct node *n, **b;
 
 	for (size_t i = 0; i < key.n; i++)
@@ -163,17 +166,21 @@ sets_begin(struct search *x, const struct item *it)
 static enum go
 push(struct search *x, const struct item *from, struct span target)
 {
+	const struct item *p = from;
 	struct item *it;
 	int rc;
 
-	for (const struct item *p = from; p != NULL; p = p->parent)
+	do {
 		if (span_eq(p->key, target)) {
 			say(x, from->depth, "%.*s leads back to itself: a loop, this branch ends", S(target));
 			x->loop = true;
 			return GO_ON;
 		}
+		p = p->parent;
+	} while (p != NULL);
 	if (from->depth == RESOLVE_DEPTH_MAX) {
-		say(x, from->depth, "%.*s is more than %d aliases away: taken for a loop", S(target), RESOLVE_DEPTH_MAX);
+		say(x, from->depth, "%.*s is more than %d aliases away: taken for a loop", S(target),
+		    RESOLVE_DEPTH_MAX);
 		x->too_deep = true;
 		return GO_ON;
 	}
@@ -258,7 +265,8 @@ take_reply(struct search *x, const struct item *it, const struct entry *e)
 	if (reply_parse(e->text, &listed) != 0)
 		return unavailable(x, it->depth, "the entry is damaged");
 	say(x, it->depth, "the list says %s: %.*s", e->kind == ENTRY_REJECT ? "reject" : "defer", S(e->text));
-	reply_set(&r, listed.code, listed.enh, e->kind == ENTRY_REJECT ? "listed-reject" : "listed-defer", "%.*s", (int)listed.n, listed.text);
+	reply_set(&r, listed.code, listed.enh, e->kind == ENTRY_REJECT ? "listed-reject" : "listed-defer", "%.*s",
+	    (int)listed.n, listed.text);
 	r.close = false;
 	if (e->kind == ENTRY_REJECT) {
 		refuse(x, it, &r);
@@ -422,7 +430,8 @@ search(struct search *x, struct span key)
 	if (!x->too_deep && *x->boxes != NULL)
 		return RESOLVE_OK;
 	if (x->too_deep || x->loop || x->refusal.code == 0)
-		reply_set(x->r, 550, ENH(5, 4, 6), "alias-loop", "mail for this address would go round in circles; its postmaster must mend that");
+		reply_set(x->r, 550, ENH(5, 4, 6), "alias-loop",
+		    "mail for this address would go round in circles; its postmaster must mend that");
 	else
 		*x->r = x->refusal;
 	return RESOLVE_REPLY;
@@ -450,15 +459,18 @@ first_key(struct search *x, const struct addr *a, char *key)
 	if (errno == ENOMEM)
 		unavailable(x, 0, "no memory");
 	else
-		reply_set(x->r, 550, ENH(5, 1, 1), "no-such-mailbox", "no mailbox can have this address; check it for mistakes");
+		reply_set(x->r, 550, ENH(5, 1, 1), "no-such-mailbox",
+		    "no mailbox can have this address; check it for mistakes");
 	return 0;
 }
 
 enum resolve_res
-resolve(struct mdb *m, const struct resolve_conf *cf, const struct addr *a, struct arena *ar, struct resolve_box **boxes,
-    struct reply *r, resolve_step *step, void *arg)
+resolve(struct mdb *m, const struct resolve_conf *cf, const struct addr *a, struct arena *ar,
+    struct resolve_box **boxes, struct reply *r, resolve_step *step, void *arg)
 {
-	struct search x = { .m = m, .cf = cf, .ar = ar, .boxes = boxes, .box_tail = boxes, .r = r, .step = step, .arg = arg };
+	struct search x = {
+		.m = m, .cf = cf, .ar = ar, .boxes = boxes, .box_tail = boxes, .r = r, .step = step, .arg = arg
+	};
 	enum resolve_res res = RESOLVE_REPLY;
 	char key[NORM_KEY_MAX];
 	size_t n;

@@ -12,32 +12,32 @@
 #include "common/reply.h"
 
 enum {
-	RESOLVE_DEPTH_MAX	= 10,	/* alias hops; more is a loop: 5.4.6 */
-	RESOLVE_BOXES_MAX	= 4096,	/* mailboxes one address may reach */
-	RESOLVE_STEPS_MAX	= 20000	/* look-ups one address may cost */
+	RESOLVE_DEPTH_MAX = 10,   /* alias hops; more is a loop: 5.4.6 */
+	RESOLVE_BOXES_MAX = 4096, /* mailboxes one address may reach */
+	RESOLVE_STEPS_MAX = 20000 /* look-ups one address may cost */
 };
 
 struct resolve_conf {
-	const char	*delimiters;	/* recipient_delimiters, "" for none */
-	const char	*postmaster;	/* canonical, or "" when none is configured */
-	const char	*hostname;	/* <postmaster> without a postmaster setting: postmaster@hostname */
+	const char *delimiters; /* recipient_delimiters, "" for none */
+	const char *postmaster; /* canonical, or "" when none is configured */
+	const char *hostname;   /* <postmaster> without a postmaster setting: postmaster@hostname */
 };
 
 struct resolve_box {
-	struct resolve_box	*next;
-	struct span		 key;		/* canonical local@domain */
-	struct span		 dir;		/* DOMAIN/LOCAL, path_encode()d */
-	struct span		 extension;	/* what stood behind the delimiter, canonical, not encoded; or empty */
-	uint64_t		 quota;		/* octets, 0 none */
+	struct resolve_box *next;
+	struct span         key;       /* canonical local@domain */
+	struct span         dir;       /* DOMAIN/LOCAL, path_encode()d */
+	struct span         extension; /* what stood behind the delimiter, canonical, not encoded; or empty */
+	uint64_t            quota;     /* octets, 0 none */
 };
 
 enum resolve_res {
-	RESOLVE_OK,		/* at least one mailbox */
-	RESOLVE_REPLY		/* refuse with *reply: 550 5.1.1, 550 5.7.1, 550 5.4.6, the list's reject or defer, 451 4.3.0 when it cannot be known */
+	RESOLVE_OK, /* at least one mailbox */
+	RESOLVE_REPLY /* refuse with *reply: 550 5.1.1, 550 5.7.1, 550 5.4.6, the list's reject or defer, 451 4.3.0 when it cannot be known */
 };
 
 /* Told each step in words, for `show`; NULL is silence. */
-typedef void	resolve_step(void *arg, unsigned depth, const char *text);
+typedef void resolve_step(void *arg, unsigned depth, const char *text);
 
 /**
  * resolve(m, cf, a, ar, boxes, r, step, arg):
@@ -46,8 +46,6 @@ typedef void	resolve_step(void *arg, unsigned depth, const char *text);
  * up.  Reasons: no-such-mailbox, not-our-domain, alias-loop, listed-reject,
  * listed-defer, directory-unavailable, alias-too-large.
  */
-enum resolve_res	resolve(struct mdb *m, const struct resolve_conf *cf,
-			    const struct addr *a, struct arena *ar,
-			    struct resolve_box **boxes, struct reply *r,
-			    resolve_step *step, void *arg);
+enum resolve_res resolve(struct mdb *m, const struct resolve_conf *cf, const struct addr *a, struct arena *ar,
+    struct resolve_box **boxes, struct reply *r, resolve_step *step, void *arg);
 #endif

@@ -17,7 +17,7 @@ parse(struct span line)
 
 /* A line, and how its record is printed; NULL: no entry. */
 static const struct {
-	const char	*line, *printed;
+	const char *line, *printed;
 } good[] = {
 	{ "", NULL },
 	{ "   \t ", NULL },
@@ -26,7 +26,7 @@ static const struct {
 	{ "alice@example.org", "alice@example.org" },
 	{ "  alice@example.org\t", "alice@example.org" },
 	{ "alice@example.org # a comment", "alice@example.org" },
-	{ "alice@example.org#x", NULL },	/* see bad */
+	{ "alice@example.org#x", NULL }, /* see bad */
 	{ "Alice@Example.ORG", "alice@example.org" },
 	{ "Alice@Example.ORG ", "alice@example.org" },
 	{ "a.b+c_d-e@x-1.example.org", "a.b+c_d-e@x-1.example.org" },
@@ -44,16 +44,23 @@ static const struct {
 	{ "bob@example.org quota=18446744073709551615", "bob@example.org quota=18446744073709551615B" },
 	{ "s@example.org alias=A@example.org,b@Example.org", "s@example.org alias=a@example.org,b@example.org" },
 	{ "s@example.org alias=\"a@example.org, b@example.org\"", "s@example.org alias=a@example.org,b@example.org" },
-	{ "s@example.org alias=\"\\\"x, y\\\"@example.org,b@example.org\"", "s@example.org alias=\"\\\"x, y\\\"@example.org,b@example.org\"" },
-	{ "o@example.org reject=\"550 5.1.6 moved to new@example.org\" # gone", "o@example.org reject=\"550 5.1.6 moved to new@example.org\"" },
+	{ "s@example.org alias=\"\\\"x, y\\\"@example.org,b@example.org\"",
+	    "s@example.org alias=\"\\\"x, y\\\"@example.org,b@example.org\"" },
+	{ "o@example.org reject=\"550 5.1.6 moved to new@example.org\" # gone",
+	    "o@example.org reject=\"550 5.1.6 moved to new@example.org\"" },
 	{ "o@example.org reject=\"550 say \\\"hi\\\" \\\\\"", "o@example.org reject=\"550 say \\\"hi\\\" \\\\\"" },
 	{ "m@example.org defer=\"450 4.2.1 later\"", "m@example.org defer=\"450 4.2.1 later\"" },
 	{ "@example.org alias=a@example.org", "@example.org alias=a@example.org" },
 	{ "@Example.Org reject=\"550 5.1.1 no\"", "@example.org reject=\"550 5.1.1 no\"" },
 	{ "@example.net domain-alias=Example.org", "@example.net domain-alias=example.org" },
 	{ "m\xc3\x9cller@example.org", "m\xc3\xbcller@example.org" },
-	{ "x@b\xc3\xbc" "cher.example", "x@xn--bcher-kva.example" },
-	{ "@b\xc3\xbc" "cher.example alias=x@b\xc3\xbc" "cher.example", "@xn--bcher-kva.example alias=x@xn--bcher-kva.example" },
+	{ "x@b\xc3\xbc"
+	  "cher.example",
+	    "x@xn--bcher-kva.example" },
+	{ "@b\xc3\xbc"
+	  "cher.example alias=x@b\xc3\xbc"
+	  "cher.example",
+	    "@xn--bcher-kva.example alias=x@xn--bcher-kva.example" },
 };
 
 START_TEST(lines)
@@ -92,7 +99,7 @@ END_TEST
 
 /* A line, and what the message must say. */
 static const struct {
-	const char	*line, *says;
+	const char *line, *says;
 } bad[] = {
 	{ "alice", "needs a '@'" },
 	{ "alice@", "not a valid address" },
@@ -154,7 +161,8 @@ END_TEST
 /* The short way and the long way agree, for every octet in every kind of place. */
 START_TEST(short_way)
 {
-	static const char *const forms[] = { "?@example.org", "a?@example.org", "a?b@example.org", "a@?", "a@?x.org", "a@x?y.org", "a@x?", "a@ab?-c.org", "a@x--?.org", "?xn--a@xn--?.org" };
+	static const char *const forms[] = { "?@example.org", "a?@example.org", "a?b@example.org", "a@?", "a@?x.org",
+		"a@x?y.org", "a@x?", "a@ab?-c.org", "a@x--?.org", "?xn--a@xn--?.org" };
 	char a[64], key1[NORM_KEY_MAX];
 	size_t keylen1;
 
@@ -169,7 +177,8 @@ START_TEST(short_way)
 			rc = parse(guarded(a, (size_t)n - 1));
 			keylen1 = keylen;
 			memcpy(key1, key, keylen);
-			ck_assert_msg(parse(guarded(a, (size_t)n)) == rc, "%s: %d without, not with a blank behind it: %s", a, rc, err);
+			ck_assert_msg(parse(guarded(a, (size_t)n)) == rc,
+			    "%s: %d without, not with a blank behind it: %s", a, rc, err);
 			if (rc == 1)
 				ck_assert_msg(span_eq(span_of(key, keylen), span_of(key1, keylen1)), "%s", a);
 		}
@@ -199,7 +208,7 @@ START_TEST(limits)
 	}
 	ck_assert_ptr_nonnull(strstr(err, "at most 1000"));
 
-	memset(line, 'a', 256);		/* a folder's name has 255 octets */
+	memset(line, 'a', 256); /* a folder's name has 255 octets */
 	memcpy(line + 255, "@b.org", 6);
 	ck_assert_int_eq(parse(guarded(line, 261)), 1);
 	memset(line, 'a', 256);
@@ -207,7 +216,7 @@ START_TEST(limits)
 	ck_assert_int_eq(parse(guarded(line, 262)), -1);
 	ck_assert_ptr_nonnull(strstr(err, "folder"));
 	memcpy(line + 262, " alias=a@b.org", 14);
-	ck_assert_int_eq(parse(guarded(line, 276)), 1);	/* an alias needs no folder */
+	ck_assert_int_eq(parse(guarded(line, 276)), 1); /* an alias needs no folder */
 	ck_assert_int_eq(entry_decode(span_of(rec, reclen), &e), 0);
 	free(line);
 }
@@ -215,14 +224,40 @@ END_TEST
 
 /* Records that nobody wrote. */
 static const struct {
-	const char	*p;
-	size_t		 n;
+	const char *p;
+	size_t n;
 } damaged[] = {
-	{ "", 0 }, { "\0", 1 }, { "\7", 1 }, { "\377", 1 },
-	{ "\1x", 2 }, { "\1" "1234567", 8 }, { "\1" "123456789", 10 },
-	{ "\2", 1 }, { "\2a@b", 4 }, { "\2\0", 2 }, { "\2a@b\0\0", 6 }, { "\2ab\0", 4 }, { "\2@b\0", 4 }, { "\2a@\0", 4 },
-	{ "\3", 1 }, { "\3" "450 x", 6 }, { "\3" "550", 4 }, { "\4", 1 }, { "\4" "550 x", 6 },
-	{ "\5x", 2 }, { "\6", 1 },
+	{ "", 0 },
+	{ "\0", 1 },
+	{ "\7", 1 },
+	{ "\377", 1 },
+	{ "\1x", 2 },
+	{ "\1"
+	  "1234567",
+	    8 },
+	{ "\1"
+	  "123456789",
+	    10 },
+	{ "\2", 1 },
+	{ "\2a@b", 4 },
+	{ "\2\0", 2 },
+	{ "\2a@b\0\0", 6 },
+	{ "\2ab\0", 4 },
+	{ "\2@b\0", 4 },
+	{ "\2a@\0", 4 },
+	{ "\3", 1 },
+	{ "\3"
+	  "450 x",
+	    6 },
+	{ "\3"
+	  "550",
+	    4 },
+	{ "\4", 1 },
+	{ "\4"
+	  "550 x",
+	    6 },
+	{ "\5x", 2 },
+	{ "\6", 1 },
 };
 
 START_TEST(damage)

@@ -14,7 +14,7 @@ enum { USERS = 2000, FLIPS = 400, LONG_TARGETS = 900 };
 
 static struct snapshot snap;
 static struct mdb *m;
-static uint32_t all_crc;	/* of the alias's record while it was whole */
+static uint32_t all_crc; /* of the alias's record while it was whole */
 
 /* USERS mailboxes and an alias whose record has pages of its own. */
 static char *
@@ -117,7 +117,7 @@ START_TEST(walks)
 			lastlen = key.n;
 		}
 	ck_assert_int_eq(rc, 0);
-	ck_assert_int_eq(n, USERS + 2);		/* with the alias and the domain, without what it says of itself */
+	ck_assert_int_eq(n, USERS + 2); /* with the alias and the domain, without what it says of itself */
 }
 END_TEST
 
@@ -209,7 +209,7 @@ ask_flipped(size_t at, int *found, int *unknown)
 	}
 	rc = mdb_find(x, SPAN("all@example.org"), &val);
 	ck_assert_msg(rc != 0, "octet %zu: the alias is said not to exist", at);
-	if (rc == 1)	/* a long value lies on pages of its own */
+	if (rc == 1) /* a long value lies on pages of its own */
 		ck_assert_msg(mdbfile_crc(0, val.p, val.n) == all_crc, "octet %zu: the alias leads elsewhere", at);
 	rc = mdb_find(x, SPAN("user00000x@example.org"), &val);
 	ck_assert_msg(rc != 1, "octet %zu: nobody is said to exist", at);

@@ -1,59 +1,58 @@
 /* resolve: which mailboxes an address reaches, or what a sender is told. */
 #include "tests/unit/snapshot.h"
 
-static const char list[] =
-    "alice@example.org\n"
-    "bob@example.org quota=2GiB\n"
-    "plus+tag@example.org\n"
-    "+odd@example.org\n"
-    "sales@example.org alias=alice@example.org,bob@example.org\n"
-    "twice@example.org alias=sales@example.org,alice@example.org,alice+x@example.org\n"
-    "tagged@example.org alias=alice+list@example.org\n"
-    "old@example.org reject=\"550 5.1.6 moved to new@example.org\"\n"
-    "moving@example.org defer=\"450 4.2.1 mailbox is being moved\"\n"
-    "half@example.org alias=alice@example.org,nobody@example.org\n"
-    "dead@example.org alias=nobody@example.org,nobody2@example.org\n"
-    "stale@example.org alias=old@example.org\n"
-    "wait@example.org alias=alice@example.org,moving@example.org\n"
-    "self@example.org alias=self@example.org\n"
-    "self2@example.org alias=self2@example.org,bob@example.org\n"
-    "selfdead@example.org alias=nobody@example.org,selfdead@example.org\n"
-    "l1@example.org alias=l2@example.org\n"
-    "l2@example.org alias=l3@example.org\n"
-    "l3@example.org alias=l1@example.org\n"
-    "k1@example.org alias=k2@example.org,k3@example.org\n"
-    "k2@example.org alias=k3@example.org\n"
-    "k3@example.org alias=k2@example.org\n"
-    "c0@example.org alias=c1@example.org\n"
-    "c1@example.org alias=c2@example.org\n"
-    "c2@example.org alias=c3@example.org\n"
-    "c3@example.org alias=c4@example.org\n"
-    "c4@example.org alias=c5@example.org\n"
-    "c5@example.org alias=c6@example.org\n"
-    "c6@example.org alias=c7@example.org\n"
-    "c7@example.org alias=c8@example.org\n"
-    "c8@example.org alias=c9@example.org\n"
-    "c9@example.org alias=c10@example.org\n"
-    "c10@example.org alias=alice@example.org\n"
-    "deep@example.org alias=bob@example.org,c0@example.org\n"
-    "short@example.org alias=c0@example.org,c5@example.org\n"
-    "carol@example.com\n"
-    "x@example.com alias=y@example.com\n"
-    "exact@example.net\n"
-    "a@catch.example\n"
-    "z@catchloop.example reject=\"550 5.1.1 no\"\n"
-    "abroad@example.org alias=who@nowhere.example\n"
-    "m\xc3\xbcller@example.org\n"
-    "\"a@b c\"@example.org\n"
-    "@catch.example alias=alice@example.org\n"
-    "@catchloop.example alias=nobody@catchloop.example\n"
-    "@refuse.example reject=\"553 5.7.1 closed\"\n"
-    "@wait.example defer=\"451 4.7.1 not yet\"\n"
-    "@example.net domain-alias=example.org\n"
-    "@three.example domain-alias=example.net\n"
-    "@ring1.example domain-alias=ring2.example\n"
-    "@ring2.example domain-alias=ring1.example\n"
-    "@lost.example domain-alias=nowhere.example\n";
+static const char list[] = "alice@example.org\n"
+			   "bob@example.org quota=2GiB\n"
+			   "plus+tag@example.org\n"
+			   "+odd@example.org\n"
+			   "sales@example.org alias=alice@example.org,bob@example.org\n"
+			   "twice@example.org alias=sales@example.org,alice@example.org,alice+x@example.org\n"
+			   "tagged@example.org alias=alice+list@example.org\n"
+			   "old@example.org reject=\"550 5.1.6 moved to new@example.org\"\n"
+			   "moving@example.org defer=\"450 4.2.1 mailbox is being moved\"\n"
+			   "half@example.org alias=alice@example.org,nobody@example.org\n"
+			   "dead@example.org alias=nobody@example.org,nobody2@example.org\n"
+			   "stale@example.org alias=old@example.org\n"
+			   "wait@example.org alias=alice@example.org,moving@example.org\n"
+			   "self@example.org alias=self@example.org\n"
+			   "self2@example.org alias=self2@example.org,bob@example.org\n"
+			   "selfdead@example.org alias=nobody@example.org,selfdead@example.org\n"
+			   "l1@example.org alias=l2@example.org\n"
+			   "l2@example.org alias=l3@example.org\n"
+			   "l3@example.org alias=l1@example.org\n"
+			   "k1@example.org alias=k2@example.org,k3@example.org\n"
+			   "k2@example.org alias=k3@example.org\n"
+			   "k3@example.org alias=k2@example.org\n"
+			   "c0@example.org alias=c1@example.org\n"
+			   "c1@example.org alias=c2@example.org\n"
+			   "c2@example.org alias=c3@example.org\n"
+			   "c3@example.org alias=c4@example.org\n"
+			   "c4@example.org alias=c5@example.org\n"
+			   "c5@example.org alias=c6@example.org\n"
+			   "c6@example.org alias=c7@example.org\n"
+			   "c7@example.org alias=c8@example.org\n"
+			   "c8@example.org alias=c9@example.org\n"
+			   "c9@example.org alias=c10@example.org\n"
+			   "c10@example.org alias=alice@example.org\n"
+			   "deep@example.org alias=bob@example.org,c0@example.org\n"
+			   "short@example.org alias=c0@example.org,c5@example.org\n"
+			   "carol@example.com\n"
+			   "x@example.com alias=y@example.com\n"
+			   "exact@example.net\n"
+			   "a@catch.example\n"
+			   "z@catchloop.example reject=\"550 5.1.1 no\"\n"
+			   "abroad@example.org alias=who@nowhere.example\n"
+			   "m\xc3\xbcller@example.org\n"
+			   "\"a@b c\"@example.org\n"
+			   "@catch.example alias=alice@example.org\n"
+			   "@catchloop.example alias=nobody@catchloop.example\n"
+			   "@refuse.example reject=\"553 5.7.1 closed\"\n"
+			   "@wait.example defer=\"451 4.7.1 not yet\"\n"
+			   "@example.net domain-alias=example.org\n"
+			   "@three.example domain-alias=example.net\n"
+			   "@ring1.example domain-alias=ring2.example\n"
+			   "@ring2.example domain-alias=ring1.example\n"
+			   "@lost.example domain-alias=nowhere.example\n";
 
 static struct snapshot snap;
 static struct mdb *m;
@@ -80,14 +79,16 @@ describe(enum resolve_res res)
 	if (res == RESOLVE_REPLY) {
 		ck_assert_ptr_null(boxes);
 		ck_assert(!r.close);
-		snprintf(got, sizeof(got), "%u %u.%u.%u %s", r.code, ENH_CLASS(r.enh), ENH_SUBJECT(r.enh), ENH_DETAIL(r.enh), r.reason);
+		snprintf(got, sizeof(got), "%u %u.%u.%u %s", r.code, ENH_CLASS(r.enh), ENH_SUBJECT(r.enh),
+		    ENH_DETAIL(r.enh), r.reason);
 		return got;
 	}
 	ck_assert_ptr_nonnull(boxes);
 	got[0] = '\0';
 	for (const struct resolve_box *b = boxes; b != NULL; b = b->next)
-		n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%.*s%s%.*s", n > 0 ? " " : "", (int)b->key.n, (const char *)b->key.p,
-		    b->extension.n > 0 ? "/" : "", (int)b->extension.n, (const char *)b->extension.p);
+		n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%.*s%s%.*s", n > 0 ? " " : "", (int)b->key.n,
+		    (const char *)b->key.p, b->extension.n > 0 ? "/" : "", (int)b->extension.n,
+		    (const char *)b->extension.p);
 	return got;
 }
 
@@ -114,7 +115,8 @@ setup(void)
 	snapshot_load(&snap, list);
 	ck_assert_int_eq(mdb_open(snap.dir, MDB_FILE, &m), 0);
 	arena_init(&ar, 4096, 8 << 20);
-	cf = (struct resolve_conf){ .delimiters = "+", .postmaster = "alice@example.org", .hostname = "mx.example.org" };
+	cf =
+	    (struct resolve_conf){ .delimiters = "+", .postmaster = "alice@example.org", .hostname = "mx.example.org" };
 }
 
 static void
@@ -125,13 +127,13 @@ teardown(void)
 	snapshot_fini(&snap);
 }
 
-#define NOBODY	"550 5.1.1 no-such-mailbox"
-#define FOREIGN	"550 5.7.1 not-our-domain"
-#define LOOP	"550 5.4.6 alias-loop"
-#define UNKNOWN	"451 4.3.0 directory-unavailable"
+#define NOBODY  "550 5.1.1 no-such-mailbox"
+#define FOREIGN "550 5.7.1 not-our-domain"
+#define LOOP    "550 5.4.6 alias-loop"
+#define UNKNOWN "451 4.3.0 directory-unavailable"
 
 static const struct {
-	const char	*address, *answer;
+	const char *address, *answer;
 } rows[] = {
 	{ "alice@example.org", "alice@example.org" },
 	{ "ALICE@Example.ORG", "alice@example.org" },
@@ -147,7 +149,7 @@ static const struct {
 	{ "nobody@example.org", NOBODY },
 	{ "sales@example.org", "alice@example.org bob@example.org" },
 	{ "sales+x@example.org", "alice@example.org bob@example.org" },
-	{ "twice@example.org", "alice@example.org bob@example.org" },	/* the order is not promised, see below */
+	{ "twice@example.org", "alice@example.org bob@example.org" }, /* the order is not promised, see below */
 	{ "tagged@example.org", "alice@example.org/list" },
 	{ "old@example.org", "550 5.1.6 listed-reject" },
 	{ "old+x@example.org", "550 5.1.6 listed-reject" },
@@ -161,10 +163,10 @@ static const struct {
 	{ "selfdead@example.org", LOOP },
 	{ "l1@example.org", LOOP },
 	{ "k1@example.org", LOOP },
-	{ "c1@example.org", "alice@example.org" },	/* ten hops */
-	{ "c0@example.org", LOOP },			/* eleven */
-	{ "deep@example.org", LOOP },			/* to bob alone would lose alice's copy */
-	{ "short@example.org", "alice@example.org" },	/* eleven by one way, seven by the other */
+	{ "c1@example.org", "alice@example.org" },    /* ten hops */
+	{ "c0@example.org", LOOP },                   /* eleven */
+	{ "deep@example.org", LOOP },                 /* to bob alone would lose alice's copy */
+	{ "short@example.org", "alice@example.org" }, /* eleven by one way, seven by the other */
 	{ "nobody@example.com", NOBODY },
 	{ "x@example.com", NOBODY },
 	{ "bob@example.net", "bob@example.org" },
@@ -212,7 +214,8 @@ START_TEST(table)
 		ck_assert_int_eq(n, 2);
 		return;
 	}
-	ck_assert_msg(strcmp(answer, rows[_i].answer) == 0, "%s: '%s', not '%s'; steps:\n%s", rows[_i].address, answer, rows[_i].answer, steps);
+	ck_assert_msg(strcmp(answer, rows[_i].answer) == 0, "%s: '%s', not '%s'; steps:\n%s", rows[_i].address, answer,
+	    rows[_i].answer, steps);
 	ck_assert_int_gt((int)strlen(steps), 0);
 }
 END_TEST
@@ -235,7 +238,7 @@ START_TEST(configs)
 	ck_assert_str_eq(ask(m, "postmaster@example.org"), NOBODY);
 	cf.hostname = "catch.example";
 	ck_assert_str_eq(ask(m, "postmaster"), "alice@example.org");
-	cf.postmaster = "postmaster@example.org";	/* which is not listed */
+	cf.postmaster = "postmaster@example.org"; /* which is not listed */
 	ck_assert_str_eq(ask(m, "postmaster"), NOBODY);
 	ck_assert_str_eq(ask(m, "postmaster@example.com"), NOBODY);
 	cf.delimiters = "";
@@ -312,7 +315,8 @@ START_TEST(large)
 		for (int i = 0; i < (l < 4 ? 1000 : 97); i++)
 			n += (size_t)snprintf(big + n, cap - n, "u%d-%d@example.org\n", l, i);
 	}
-	n += (size_t)snprintf(big + n, cap - n, "four@example.org alias=list0@example.org,list1@example.org,list2@example.org,list3@example.org\n");
+	n += (size_t)snprintf(big + n, cap - n,
+	    "four@example.org alias=list0@example.org,list1@example.org,list2@example.org,list3@example.org\n");
 	snprintf(big + n, cap - n, "all@example.org alias=four@example.org,list4@example.org\n");
 	snapshot_load(&snap, big);
 	free(big);

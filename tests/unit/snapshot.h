@@ -14,8 +14,8 @@
 #include "tools/mailboxes/build.h"
 
 struct snapshot {
-	char		dir[PATH_MAX / 4];
-	struct tool	t;
+	char        dir[PATH_MAX / 4];
+	struct tool t;
 };
 
 static inline void
@@ -49,16 +49,17 @@ snapshot_fini(struct snapshot *s)
 static inline void
 snapshot_put(struct build *b, const char *line, size_t n)
 {
-	static uint8_t rec[ENTRY_RECORD_MAX];
+	static uint8_t       rec[ENTRY_RECORD_MAX];
 	static const uint8_t marker[1] = { ENTRY_DOMAIN };
-	char key[NORM_KEY_MAX], err[256] = "";
-	size_t keylen, reclen;
+	char                 key[NORM_KEY_MAX], err[256] = "";
+	size_t               keylen, reclen;
 
-	ck_assert_msg(entry_parse(span_of(line, n), key, &keylen, rec, &reclen, err, sizeof(err)) >= 0, "%.*s: %s", (int)n, line, err);
+	ck_assert_msg(entry_parse(span_of(line, n), key, &keylen, rec, &reclen, err, sizeof(err)) >= 0, "%.*s: %s",
+	    (int)n, line, err);
 	ck_assert_int_eq(build_put(b, span_of(key, keylen), span_of(rec, reclen)), 0);
 	if (key[0] != '@') {
-		const uint8_t *at = memrchr(key, '@', keylen);
-		struct span domain = span_of(at, (size_t)((const uint8_t *)key + keylen - at));
+		const uint8_t *at     = memrchr(key, '@', keylen);
+		struct span    domain = span_of(at, (size_t)((const uint8_t *)key + keylen - at));
 
 		ck_assert_int_eq(build_put(b, domain, span_of(marker, sizeof(marker))), 0);
 	}
@@ -68,9 +69,9 @@ snapshot_put(struct build *b, const char *line, size_t n)
 static inline void
 snapshot_load(struct snapshot *s, const char *list)
 {
-	uint64_t entries = 0;
+	uint64_t      entries = 0;
 	struct build *b;
-	int rc;
+	int           rc;
 
 	b = build_new(&s->t, strlen(list) * 4 + 4096, &rc);
 	ck_assert_ptr_nonnull(b);

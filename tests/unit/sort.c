@@ -13,22 +13,22 @@ static size_t
 make_key(int shape, int i, char *key)
 {
 	switch (shape) {
-	case 0:	/* in order */
+	case 0: /* in order */
 		return (size_t)snprintf(key, 64, "user%08d@example.org", i);
-	case 1:	/* backwards */
+	case 1: /* backwards */
 		return (size_t)snprintf(key, 64, "user%08d@example.org", ITEMS - i);
-	case 2:	/* at random, many doubles */
+	case 2: /* at random, many doubles */
 		return (size_t)snprintf(key, 64, "%ld", random() % 5000);
-	case 3:	/* one key */
+	case 3: /* one key */
 		return (size_t)snprintf(key, 64, "@example.org");
-	case 4:	/* one is the beginning of another */
+	case 4: /* one is the beginning of another */
 		memset(key, 'a', 40);
 		return (size_t)(random() % 40) + 1;
-	case 5:	/* octets above 0x7f, around the ends of chunks */
+	case 5: /* octets above 0x7f, around the ends of chunks */
 		for (int j = 0; j < 17; j++)
 			key[j] = (char)(random() % 2 ? 0xff : 1);
 		return 7 + (size_t)(random() % 11);
-	default:	/* sorted blocks, as when lists are joined */
+	default: /* sorted blocks, as when lists are joined */
 		return (size_t)snprintf(key, 64, "%05d-%d", i % 1000, i / 1000);
 	}
 }
@@ -114,7 +114,9 @@ START_TEST(edges)
 		char key[4];
 
 		snprintf(key, sizeof(key), "%03d", i);
-		it = (struct sort_item){ .key = span_of(key, 3), .rec = span_of(big, SORT_ITEM_MAX - QUICK_HEAD - 3), .line = (uint64_t)i };
+		it = (struct sort_item){
+			.key = span_of(key, 3), .rec = span_of(big, SORT_ITEM_MAX - QUICK_HEAD - 3), .line = (uint64_t)i
+		};
 		ck_assert_int_eq(sort_add(s, &it), 0);
 	}
 	ck_assert_int_eq(sort_finish(s), 0);

@@ -25,18 +25,18 @@
 #undef mdb_close
 
 enum {
-	BATCH		= 32768,	/* changes a transaction: some 3 MiB of dirty pages */
-	SPARE		= 64 << 20,	/* octets of address space beyond the guess */
-	COPY_CHUNK	= 64 << 20,	/* octets copied at a time */
-	FULL_BLOCKS	= 64		/* blocks that a full disk may still have: LMDB writes up to 64 pages at a time */
+	BATCH = 32768,         /* changes a transaction: some 3 MiB of dirty pages */
+	SPARE = 64 << 20,      /* octets of address space beyond the guess */
+	COPY_CHUNK = 64 << 20, /* octets copied at a time */
+	FULL_BLOCKS = 64       /* blocks that a full disk may still have: LMDB writes up to 64 pages at a time */
 };
 
 struct build {
-	const struct tool	*t;
-	MDB_env			*env;
-	MDB_txn			*txn;
-	MDB_dbi			 dbi;
-	unsigned		 pending;
+	const struct tool *t;
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	unsigned pending;
 };
 
 /* LMDB takes a short write, which is how a full disk begins, for EIO. */
@@ -259,7 +259,7 @@ seal(const struct tool *t, size_t npages, size_t psize)
 		return tool_fail(t, "open", TOOL_NEW);
 	if (sums_write(fd, npages, psize) != 0)
 		rc = tool_fail(t, "write", TOOL_NEW);
-	else if (fsync(fd) != 0)	/* never tried again: the pages may be clean and lost (PostgreSQL, 2018) */
+	else if (fsync(fd) != 0) /* never tried again: the pages may be clean and lost (PostgreSQL, 2018) */
 		rc = tool_fail(t, "sync", TOOL_NEW);
 	close(fd);
 	return rc;

@@ -13,14 +13,15 @@ const char *
 tool_dead_end(const struct tool *t, struct mdb *m, struct span key, char *buf, size_t cap)
 {
 	const uint8_t *at = memrchr(key.p, '@', key.n);
-	struct addr a = { .local = span_head(key, (size_t)(at - key.p)), .domain = span_skip(key, (size_t)(at - key.p) + 1) };
+	struct addr a = { .local = span_head(key, (size_t)(at - key.p)),
+		.domain = span_skip(key, (size_t)(at - key.p) + 1) };
 	bool domain = a.local.n == 0;
 	struct resolve_box *boxes;
 	struct arena ar;
 	struct reply r;
 	enum resolve_res res;
 
-	if (domain)	/* anybody will do to find a loop of domains */
+	if (domain) /* anybody will do to find a loop of domains */
 		a.local = SPAN("postmaster");
 	arena_init(&ar, ARENA_FIRST, ARENA_MAX);
 	res = resolve(m, &t->rc, &a, &ar, &boxes, &r, NULL, NULL);

@@ -9,13 +9,13 @@
 #include "tools/mailboxes/tool.h"
 
 struct side {
-	struct mdb	*m;
-	struct span	 key, rec;
-	bool		 begun, left;	/* left: key and rec are the next entry */
+	struct mdb *m;
+	struct span key, rec;
+	bool begun, left; /* left: key and rec are the next entry */
 };
 
 struct totals {
-	unsigned long long	added, removed, changed;
+	unsigned long long added, removed, changed;
 };
 
 /* The next entry of the list, past the domains that the loader made. */

@@ -16,18 +16,18 @@ static const uint8_t marker[1] = { ENTRY_DOMAIN };
 
 /* The entry to put in, or the key to take out. */
 struct edit {
-	struct tool	*t;
-	struct mdb	*m;		/* the current snapshot, NULL: none */
-	struct mdb_info	 info;		/* what the new one will say */
-	struct span	 key, domain;	/* domain is "@domain" of it */
-	struct span	 old;		/* the record there was; p NULL: none */
-	size_t		 keylen, reclen;
-	char		 keybuf[NORM_KEY_MAX];
-	uint8_t		 rec[ENTRY_RECORD_MAX];
+	struct tool *t;
+	struct mdb *m;           /* the current snapshot, NULL: none */
+	struct mdb_info info;    /* what the new one will say */
+	struct span key, domain; /* domain is "@domain" of it */
+	struct span old;         /* the record there was; p NULL: none */
+	size_t keylen, reclen;
+	char keybuf[NORM_KEY_MAX];
+	uint8_t rec[ENTRY_RECORD_MAX];
 	/* remove: what the walk found */
-	bool		 others;	/* the domain has other entries */
-	bool		 targeted;	/* an alias leads to the key */
-	bool		 needed;	/* an alias leads to the domain */
+	bool others;   /* the domain has other entries */
+	bool targeted; /* an alias leads to the key */
+	bool needed;   /* an alias leads to the domain */
 };
 
 static struct span
@@ -54,7 +54,7 @@ begin(struct edit *e)
 	if (mdb_check(e->m) != 0 || mdb_find(e->m, e->key, &e->old) < 0)
 		return tool_fail(e->t, "read", MDB_FILE);
 	mdb_info(e->m, &e->info);
-	if (e->old.n > 0 && e->old.p[0] == ENTRY_DOMAIN)	/* made by the loader, so not an entry of the list */
+	if (e->old.n > 0 && e->old.p[0] == ENTRY_DOMAIN) /* made by the loader, so not an entry of the list */
 		e->old = span_of(NULL, 0);
 	return 0;
 }
@@ -71,7 +71,8 @@ ours(const struct edit *e, struct span domain)
 static int
 foreign(struct span domain)
 {
-	warnx("nothing was changed: the target lies in '%.*s', which is no domain of this list, and nothing is relayed elsewhere",
+	warnx("nothing was changed: the target lies in '%.*s', which is no domain of this list, and nothing is relayed "
+	      "elsewhere",
 	    (int)domain.n - 1, (const char *)domain.p + 1);
 	return EX_DATAERR;
 }
@@ -333,7 +334,6 @@ take_out(struct edit *e)
 	return finish(e, b, false);
 }
 
-
 static int
 remove_key(struct edit *e)
 {
@@ -349,7 +349,8 @@ remove_key(struct edit *e)
 	if (rc != 0)
 		return rc;
 	if (!e->others && e->needed) {
-		warnx("nothing was changed: '%.*s' is the last entry of its domain, and aliases still lead there", (int)e->key.n, (const char *)e->key.p);
+		warnx("nothing was changed: '%.*s' is the last entry of its domain, and aliases still lead there",
+		    (int)e->key.n, (const char *)e->key.p);
 		return EX_DATAERR;
 	}
 	if (e->targeted)

@@ -22,7 +22,8 @@ tool_fail(const struct tool *t, const char *what, const char *name)
 	int e = errno;
 
 	if (e == EBADMSG) {
-		warnx("%s/%s is damaged or no snapshot of this version; load the list again, or roll back", t->dir, name);
+		warnx(
+		    "%s/%s is damaged or no snapshot of this version; load the list again, or roll back", t->dir, name);
 		return EX_DATAERR;
 	}
 	warnx("cannot %s %s/%s: %s", what, t->dir, name, strerror(e));

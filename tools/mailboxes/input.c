@@ -89,7 +89,7 @@ skip_rest(struct input *in, struct span *line)
 	const uint8_t *nl;
 
 	for (;;) {
-		in->len = head + in->pos;	/* what lies behind the head was looked at */
+		in->len = head + in->pos; /* what lies behind the head was looked at */
 		if (fill(in) != 0)
 			return -1;
 		if (in->end)

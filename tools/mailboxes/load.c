@@ -50,7 +50,8 @@ static int
 give_up(struct load *l)
 {
 	print_notes(l, &l->mistakes, "");
-	warnx("nothing was changed: %llu mistake%s in %s", (unsigned long long)l->mistakes.n, l->mistakes.n == 1 ? "" : "s", l->name);
+	warnx("nothing was changed: %llu mistake%s in %s", (unsigned long long)l->mistakes.n,
+	    l->mistakes.n == 1 ? "" : "s", l->name);
 	return EX_DATAERR;
 }
 

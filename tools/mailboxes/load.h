@@ -11,52 +11,51 @@
 #include "tools/mailboxes/tool.h"
 
 enum {
-	LOAD_MISTAKES_MAX	= 20,		/* that are told, of each kind */
-	LOAD_TEXT_MAX		= 400,		/* octets of one */
-	LOAD_SUSPECTS_MAX	= 100000,	/* targets whose way is followed for a warning */
-	LOAD_RECENT		= 8192		/* domains and targets that are remembered, to save the sorter doubles */
+	LOAD_MISTAKES_MAX = 20,     /* that are told, of each kind */
+	LOAD_TEXT_MAX     = 400,    /* octets of one */
+	LOAD_SUSPECTS_MAX = 100000, /* targets whose way is followed for a warning */
+	LOAD_RECENT       = 8192    /* domains and targets that are remembered, to save the sorter doubles */
 };
 
 /* What is sorted, by key; of one key in this order. */
 enum load_what {
-	LOAD_ENTRY,		/* of the list */
-	LOAD_OURS,		/* "@domain": an entry lives there */
-	LOAD_NEEDED,		/* "@domain": a target lies there */
-	LOAD_TARGET		/* an alias leads there */
+	LOAD_ENTRY,  /* of the list */
+	LOAD_OURS,   /* "@domain": an entry lives there */
+	LOAD_NEEDED, /* "@domain": a target lies there */
+	LOAD_TARGET  /* an alias leads there */
 };
 
 /* Complaints, the first few kept. */
 struct load_notes {
-	uint64_t	n;
+	uint64_t n;
 	struct {
-		uint64_t	line;
-		char		text[LOAD_TEXT_MAX];
+		uint64_t line;
+		char     text[LOAD_TEXT_MAX];
 	} kept[LOAD_MISTAKES_MAX];
 };
 
 struct load_suspect {
-	char		*key;
-	uint64_t	 line;
+	char    *key;
+	uint64_t line;
 };
 
 struct load {
-	struct tool		*t;
-	const char		*name;		/* of the list, for messages */
-	struct sort		*sort;
-	struct load_notes	 mistakes, warnings;
-	uint64_t		 entries, domains;
-	struct load_suspect	*suspect;	/* LOAD_SUSPECTS_MAX, or NULL so far */
-	size_t			 nsuspect;
-	struct progress		 progress;
+	struct tool         *t;
+	const char          *name; /* of the list, for messages */
+	struct sort         *sort;
+	struct load_notes    mistakes, warnings;
+	uint64_t             entries, domains;
+	struct load_suspect *suspect; /* LOAD_SUSPECTS_MAX, or NULL so far */
+	size_t               nsuspect;
+	struct progress      progress;
 };
 
 /* Note a complaint about a line. */
-void	load_note(struct load_notes *n, uint64_t line, const char *fmt, ...)
-	    __attribute__((format(printf, 3, 4)));
+void load_note(struct load_notes *n, uint64_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* read.c: parse ${file} into the sorter; mistakes are noted.  0 or an exit code. */
-int	load_read(struct load *l, const char *file);
+int load_read(struct load *l, const char *file);
 
 /* merge.c: empty the sorter into ${b}, or (NULL: there were mistakes) only look for doubles.  0 or an exit code. */
-int	load_merge(struct load *l, struct build *b);
+int load_merge(struct load *l, struct build *b);
 #endif

@@ -17,33 +17,34 @@
 #include "tools/mailboxes/tool.h"
 
 struct args {
-	char		**v;
-	int		  n;
+	char **v;
+	int n;
 };
 
 struct command {
-	const char	*name, *usage;
-	int		 min, max;	/* arguments; max -1: any number */
-	int		(*run)(struct tool *t, const struct command *c, struct args *a);
+	const char *name, *usage;
+	int min, max; /* arguments; max -1: any number */
+	int (*run)(struct tool *t, const struct command *c, struct args *a);
 };
 
 static int
 print_usage(FILE *f)
 {
 	fputs("usage: letterplate-mailboxes -d DIR COMMAND\n"
-	    "  load FILE|- [--dry-run] [--diff] [--max-shrink PERCENT]\n"
-	    "                        make the list in FILE the directory\n"
-	    "  add ADDR [KEY=VALUE...]\n"
-	    "                        add or replace an entry: quota=2GiB, alias=a@b,c@d,\n"
-	    "                        reject=\"550 5.1.6 text\", defer=\"450 4.2.1 text\", domain-alias=b\n"
-	    "  remove ADDR           take an entry out\n"
-	    "  list                  print all entries, as a list that load takes\n"
-	    "  show ADDR [--delimiters CHARS] [--postmaster ADDR] [--hostname NAME]\n"
-	    "                        how an address resolves, step by step\n"
-	    "  info                  how many entries, and since when\n"
-	    "  rollback              go back to the directory before the last change\n"
-	    "options: -d DIR the directory's folder, -h this help, -V the version\n"
-	    "ADDR is local@domain, or @domain for the entry of a whole domain.\n", f);
+	      "  load FILE|- [--dry-run] [--diff] [--max-shrink PERCENT]\n"
+	      "                        make the list in FILE the directory\n"
+	      "  add ADDR [KEY=VALUE...]\n"
+	      "                        add or replace an entry: quota=2GiB, alias=a@b,c@d,\n"
+	      "                        reject=\"550 5.1.6 text\", defer=\"450 4.2.1 text\", domain-alias=b\n"
+	      "  remove ADDR           take an entry out\n"
+	      "  list                  print all entries, as a list that load takes\n"
+	      "  show ADDR [--delimiters CHARS] [--postmaster ADDR] [--hostname NAME]\n"
+	      "                        how an address resolves, step by step\n"
+	      "  info                  how many entries, and since when\n"
+	      "  rollback              go back to the directory before the last change\n"
+	      "options: -d DIR the directory's folder, -h this help, -V the version\n"
+	      "ADDR is local@domain, or @domain for the entry of a whole domain.\n",
+	    f);
 	return f == stdout ? EX_OK : EX_USAGE;
 }
 
@@ -59,10 +60,9 @@ usage_of(const struct command *c)
 static int
 run_load(struct tool *t, const struct command *c, struct args *a)
 {
-	static const struct option options[] = {
-		{ "dry-run", no_argument, NULL, 'n' }, { "diff", no_argument, NULL, 'f' },
-		{ "max-shrink", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 }
-	};
+	static const struct option options[] = { { "dry-run", no_argument, NULL, 'n' },
+		{ "diff", no_argument, NULL, 'f' }, { "max-shrink", required_argument, NULL, 's' },
+		{ NULL, 0, NULL, 0 } };
 	struct tool_load o = { .max_shrink = -1 };
 	const char *bad;
 	int opt;
@@ -91,10 +91,9 @@ run_load(struct tool *t, const struct command *c, struct args *a)
 static int
 run_show(struct tool *t, const struct command *c, struct args *a)
 {
-	static const struct option options[] = {
-		{ "delimiters", required_argument, NULL, 'd' }, { "postmaster", required_argument, NULL, 'p' },
-		{ "hostname", required_argument, NULL, 'h' }, { NULL, 0, NULL, 0 }
-	};
+	static const struct option options[] = { { "delimiters", required_argument, NULL, 'd' },
+		{ "postmaster", required_argument, NULL, 'p' }, { "hostname", required_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 } };
 	char postmaster[NORM_KEY_MAX + 1], err[256];
 	size_t n;
 	int opt;
@@ -110,8 +109,7 @@ run_show(struct tool *t, const struct command *c, struct args *a)
 			}
 			postmaster[n] = '\0';
 			t->rc.postmaster = postmaster;
-		}
-		else if (opt == 'h')
+		} else if (opt == 'h')
 			t->rc.hostname = optarg;
 		else
 			return usage_of(c);
@@ -192,9 +190,8 @@ run(struct tool *t, const char *dir, char **v, int n)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 }
-	};
+	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	struct tool t = { .rc = { .delimiters = "+", .postmaster = "", .hostname = "localhost" } };
 	const char *dir = NULL;
 	int opt, rc;

@@ -15,21 +15,21 @@ enum { SHOW_EVERY = 1 << 14 };
 
 /* The key that is being gathered. */
 struct group {
-	char		key[NORM_KEY_MAX];
-	size_t		keylen;
-	bool		entry, ours, needed, target;	/* what came so far */
-	uint8_t		kind;				/* of the entry */
-	uint64_t	line;				/* of the entry */
+	char key[NORM_KEY_MAX];
+	size_t keylen;
+	bool entry, ours, needed, target; /* what came so far */
+	uint8_t kind;                     /* of the entry */
+	uint64_t line;                    /* of the entry */
 };
 
 struct merger {
-	struct load	*l;
-	struct build	*b;
-	struct group	 g;
-	uint64_t	 items;
+	struct load *l;
+	struct build *b;
+	struct group g;
+	uint64_t items;
 };
 
-#define K(g)	(int)(g).keylen, (g).key
+#define K(g) (int)(g).keylen, (g).key
 
 static int
 suspect(struct load *l, const struct group *g, uint64_t line)
@@ -62,8 +62,8 @@ on_entry(struct merger *x, const struct sort_item *it)
 	struct group *g = &x->g;
 
 	if (g->entry) {
-		load_note(&x->l->mistakes, it->line, "'%.*s' stands in line %llu already; take one of them out",
-		    K(*g), (unsigned long long)g->line);
+		load_note(&x->l->mistakes, it->line, "'%.*s' stands in line %llu already; take one of them out", K(*g),
+		    (unsigned long long)g->line);
 		return 0;
 	}
 	g->entry = true;
@@ -92,7 +92,8 @@ on_needed(struct merger *x, const struct sort_item *it)
 	/* After a bad line the domain may be missing for that reason alone. */
 	if (!g->entry && !g->ours && x->b != NULL && !again)
 		load_note(&x->l->mistakes, it->line,
-		    "the target lies in '%.*s', which is no domain of this list, and nothing is relayed elsewhere", (int)g->keylen - 1, g->key + 1);
+		    "the target lies in '%.*s', which is no domain of this list, and nothing is relayed elsewhere",
+		    (int)g->keylen - 1, g->key + 1);
 	return g->entry && g->kind == ENTRY_DOMAIN_ALIAS && !again ? suspect(x->l, g, it->line) : 0;
 }
 

@@ -42,7 +42,8 @@ progress_show(struct progress *p, uint64_t done, uint64_t total, uint64_t items)
 	p->shown_ms = now;
 	rate = items * 1000 / (now - p->begun_ms);
 	if (total == 0) {
-		fprintf(stderr, "\r%-8s %llu entries, %llu a second ", p->what, (unsigned long long)items, (unsigned long long)rate);
+		fprintf(stderr, "\r%-8s %llu entries, %llu a second ", p->what, (unsigned long long)items,
+		    (unsigned long long)rate);
 		return;
 	}
 	full = done < total ? (size_t)((double)done / (double)total * WIDTH) : WIDTH;
@@ -50,7 +51,8 @@ progress_show(struct progress *p, uint64_t done, uint64_t total, uint64_t items)
 	memset(bar, '#', full);
 	bar[WIDTH] = '\0';
 	fprintf(stderr, "\r%-8s [%s] %3.0f %%  %llu entries, %llu a second ", p->what, bar,
-	    (double)(done < total ? done : total) / (double)total * 100, (unsigned long long)items, (unsigned long long)rate);
+	    (double)(done < total ? done : total) / (double)total * 100, (unsigned long long)items,
+	    (unsigned long long)rate);
 }
 
 void

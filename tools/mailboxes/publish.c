@@ -77,7 +77,7 @@ exchange(const struct tool *t)
 {
 	if (renameat2(t->dirfd, MDB_PREVIOUS, t->dirfd, MDB_FILE, RENAME_EXCHANGE) == 0)
 		return 0;
-	if (errno == ENOENT)	/* there is no current one: the predecessor becomes it */
+	if (errno == ENOENT) /* there is no current one: the predecessor becomes it */
 		return rename_in(t, MDB_PREVIOUS, MDB_FILE);
 	if (errno == EINVAL || errno == ENOSYS)
 		return exchange_slowly(t);

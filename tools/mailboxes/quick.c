@@ -7,12 +7,12 @@
 
 #include <endian.h>
 
-enum { SMALL = 16 };	/* entries that are sorted by insertion */
+enum { SMALL = 16 }; /* entries that are sorted by insertion */
 
 struct range {
-	const uint8_t	*region;
-	size_t		 depth;		/* octets of the keys that are equal in this range */
-	bool		 tag;		/* the keys are equal; chunks hold their tags */
+	const uint8_t *region;
+	size_t depth; /* octets of the keys that are equal in this range */
+	bool tag;     /* the keys are equal; chunks hold their tags */
 };
 
 /* --- items as octets --- */
@@ -148,7 +148,7 @@ sort_equal(struct range r, struct quick *v, size_t n)
 {
 	if (r.tag || n < 2)
 		return;
-	if ((v[0].chunk & 0xff) == 0) {	/* no key holds a NUL: they end here */
+	if ((v[0].chunk & 0xff) == 0) { /* no key holds a NUL: they end here */
 		r.tag = true;
 		for (size_t i = 0; i < n; i++)
 			memcpy(&v[i].chunk, r.region + v[i].off, sizeof(v[i].chunk));

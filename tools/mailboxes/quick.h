@@ -8,18 +8,20 @@
 
 #include "tools/mailboxes/sort.h"
 
-enum { QUICK_HEAD = 14 };	/* octets before a stored item: what and line (64 bits), record length (32), key length (16) */
+enum {
+	QUICK_HEAD = 14
+}; /* octets before a stored item: what and line (64 bits), record length (32), key length (16) */
 
 struct quick {
-	uint64_t	chunk;	/* eight octets of the key, most significant first, NULs behind its end */
-	uint32_t	off;	/* of the item in the region */
+	uint64_t chunk; /* eight octets of the key, most significant first, NULs behind its end */
+	uint32_t off;   /* of the item in the region */
 };
 
 /* The item stored at ${p}. */
-void	quick_load(const uint8_t *p, struct sort_item *it);
+void quick_load(const uint8_t *p, struct sort_item *it);
 
 /* Store it at ${p}: the octets it takes. */
-size_t	quick_store(uint8_t *p, const struct sort_item *it);
+size_t quick_store(uint8_t *p, const struct sort_item *it);
 
 static inline size_t
 quick_size(const struct sort_item *it)
@@ -31,8 +33,8 @@ quick_size(const struct sort_item *it)
 uint64_t quick_chunk(struct span key, size_t depth);
 
 /* -1, 0, 1: by key, what, line. */
-int	quick_compare(const struct sort_item *a, const struct sort_item *b);
+int quick_compare(const struct sort_item *a, const struct sort_item *b);
 
 /* Sort ${n} entries by their items in ${region}; chunks are those of depth 0. */
-void	quick_sort(const uint8_t *region, struct quick *v, size_t n);
+void quick_sort(const uint8_t *region, struct quick *v, size_t n);
 #endif

@@ -14,25 +14,25 @@
 #include "tools/mailboxes/load.h"
 
 enum {
-	RECENT_KEY	= 62,		/* octets of a key that is remembered */
-	SHOW_EVERY	= 1 << 14	/* lines */
+	RECENT_KEY = 62,     /* octets of a key that is remembered */
+	SHOW_EVERY = 1 << 14 /* lines */
 };
 
 /* What was sorted lately; a double that is forgotten costs room, no more. */
 struct recent {
 	struct {
-		uint8_t	what, n;
-		char	key[RECENT_KEY];
+		uint8_t what, n;
+		char key[RECENT_KEY];
 	} slot[LOAD_RECENT];
 };
 
 struct reader {
-	struct load	*l;
-	struct input	 in;
-	struct recent	 recent;
-	size_t		 keylen, reclen;
-	char		 key[NORM_KEY_MAX];
-	uint8_t		 rec[ENTRY_RECORD_MAX];
+	struct load *l;
+	struct input in;
+	struct recent recent;
+	size_t keylen, reclen;
+	char key[NORM_KEY_MAX];
+	uint8_t rec[ENTRY_RECORD_MAX];
 };
 
 static bool
@@ -85,7 +85,8 @@ add_targets(struct reader *r, struct span own, struct span targets)
 		struct span t = span_head(targets, strnlen((const char *)targets.p, targets.n));
 
 		if (span_eq(t, own))
-			load_note(&r->l->warnings, r->in.line, "'%.*s' is an alias of itself, which leads nowhere; only its other targets get mail",
+			load_note(&r->l->warnings, r->in.line,
+			    "'%.*s' is an alias of itself, which leads nowhere; only its other targets get mail",
 			    (int)own.n, (const char *)own.p);
 		rc = add(r, t, SPAN(""), LOAD_TARGET);
 		if (rc == 0)

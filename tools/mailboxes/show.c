@@ -79,11 +79,13 @@ print_answer(enum resolve_res res, const struct resolve_box *boxes, const struct
 	char wire[REPLY_WIRE_MAX];
 
 	if (res == RESOLVE_REPLY) {
-		printf("%s: %.*s\n", r->code < 500 ? "try again later" : "refused", (int)(reply_format(r, SPAN(""), wire) - 2), wire);
+		printf("%s: %.*s\n", r->code < 500 ? "try again later" : "refused",
+		    (int)(reply_format(r, SPAN(""), wire) - 2), wire);
 		return;
 	}
 	for (const struct resolve_box *b = boxes; b != NULL; b = b->next) {
-		printf("delivered to %.*s in %.*s", (int)b->key.n, (const char *)b->key.p, (int)b->dir.n, (const char *)b->dir.p);
+		printf("delivered to %.*s in %.*s", (int)b->key.n, (const char *)b->key.p, (int)b->dir.n,
+		    (const char *)b->dir.p);
 		if (b->extension.n > 0)
 			printf(", extension %.*s", (int)b->extension.n, (const char *)b->extension.p);
 		if (b->quota > 0)
@@ -104,7 +106,8 @@ tool_show(struct tool *t, const char *address)
 	int rc;
 
 	arena_init(&ar, ARENA_FIRST, ARENA_MAX);
-	if (!span_caseeq(span_str(address), SPAN("postmaster")) && addr_parse_bare(span_str(address), ADDR_UTF8, &ar, &a) != 0) {
+	if (!span_caseeq(span_str(address), SPAN("postmaster")) &&
+	    addr_parse_bare(span_str(address), ADDR_UTF8, &ar, &a) != 0) {
 		warnx("'%s' is not a valid address", address);
 		arena_reset(&ar);
 		return EX_USAGE;

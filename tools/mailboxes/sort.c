@@ -15,31 +15,31 @@
 #include "tools/mailboxes/quick.h"
 
 enum {
-	WRITE_CHUNK	= 1 << 20,	/* octets spilled at a time */
-	READ_MAX	= 4 << 20	/* octets of a run read at a time, memory permitting */
+	WRITE_CHUNK = 1 << 20, /* octets spilled at a time */
+	READ_MAX = 4 << 20     /* octets of a run read at a time, memory permitting */
 };
 
 /* A spilled run while it is read. */
 struct run {
-	off_t			 at, end;	/* of what was not read yet */
-	uint8_t			*buf;
-	size_t			 pos, len, cap;
-	struct sort_item	 item;		/* the next one */
-	uint64_t		 chunk;
+	off_t at, end; /* of what was not read yet */
+	uint8_t *buf;
+	size_t pos, len, cap;
+	struct sort_item item; /* the next one */
+	uint64_t chunk;
 };
 
 struct sort {
-	int		 dirfd, fd;	/* fd of the spill file, -1: none */
-	uint8_t		*region;
-	size_t		 memory, used;	/* octets */
-	size_t		 n;		/* index entries */
-	struct quick	*top;		/* end of the region; entry i is top[-1 - i] */
-	uint64_t	 octets, count;
-	off_t		 spilled;
-	struct run	*run;		/* a binary heap, the smallest first, once merging */
-	size_t		 nrun, nheap, caprun;
-	size_t		 next;		/* in memory: the next entry */
-	bool		 advance;	/* the heap's first was handed out */
+	int dirfd, fd; /* fd of the spill file, -1: none */
+	uint8_t *region;
+	size_t memory, used; /* octets */
+	size_t n;            /* index entries */
+	struct quick *top;   /* end of the region; entry i is top[-1 - i] */
+	uint64_t octets, count;
+	off_t spilled;
+	struct run *run; /* a binary heap, the smallest first, once merging */
+	size_t nrun, nheap, caprun;
+	size_t next;  /* in memory: the next entry */
+	bool advance; /* the heap's first was handed out */
 };
 
 struct sort *
@@ -93,7 +93,7 @@ sort_count(const struct sort *s)
 static int
 spill_file(struct sort *s)
 {
-	static const char name[] = "mailboxes.mdb.new";	/* a name that a killed job's successor sweeps */
+	static const char name[] = "mailboxes.mdb.new"; /* a name that a killed job's successor sweeps */
 
 	if (s->fd >= 0)
 		return 0;
@@ -219,7 +219,8 @@ run_load(const struct sort *s, struct run *r)
 		memmove(r->buf, r->buf + r->pos, left);
 		r->pos = 0;
 		r->len = left;
-		n = pread(s->fd, r->buf + left, r->end - r->at < (off_t)(r->cap - left) ? (size_t)(r->end - r->at) : r->cap - left, r->at);
+		n = pread(s->fd, r->buf + left,
+		    r->end - r->at < (off_t)(r->cap - left) ? (size_t)(r->end - r->at) : r->cap - left, r->at);
 		if (n == 0)
 			errno = EIO;
 		if (n <= 0)
@@ -293,15 +294,16 @@ static int
 merge_next(struct sort *s, struct sort_item *it)
 {
 	if (s->nheap > 0 && s->advance) {
-		struct run *r = &s->run[0], t = *r;
+		struct run *r = &s->run[0];
 		int rc;
 
 		r->pos += quick_size(&r->item);
 		rc = run_load(s, r);
 		if (rc < 0)
 			return -1;
-		if (rc == 0) {	/* it stays behind the heap, for sort_free() */
-			t = *r;
+		if (rc == 0) { /* it stays behind the heap, for sort_free() */
+			struct run t = *r;
+
 			*r = s->run[--s->nheap];
 			s->run[s->nheap] = t;
 		}

@@ -11,7 +11,7 @@
 
 #include "common/mdbfile.h"
 
-enum { CHUNK = 32 };	/* pages read at a time */
+enum { CHUNK = 32 }; /* pages read at a time */
 
 static int
 read_all(int fd, uint8_t *p, size_t n, off_t at)

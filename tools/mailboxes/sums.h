@@ -5,5 +5,5 @@
 #include <stddef.h>
 
 /* Cut ${fd} to its pages and write their checksums and the tail.  0, or -1 with errno. */
-int	sums_write(int fd, size_t npages, size_t psize);
+int sums_write(int fd, size_t npages, size_t psize);
 #endif

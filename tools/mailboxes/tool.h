@@ -12,39 +12,39 @@
 #include "common/mdb.h"
 #include "common/resolve.h"
 
-#define TOOL_NEW	"mailboxes.mdb.new"	/* a snapshot that is being made */
-#define TOOL_OLD	"mailboxes.mdb.old"	/* the current one's second name, for a moment */
-#define TOOL_LOCK	"mailboxes.lock"
+#define TOOL_NEW  "mailboxes.mdb.new" /* a snapshot that is being made */
+#define TOOL_OLD  "mailboxes.mdb.old" /* the current one's second name, for a moment */
+#define TOOL_LOCK "mailboxes.lock"
 
 enum {
-	TOOL_LOCK_WAIT_S = 300,		/* how long a job waits for another one */
-	TOOL_LINE_MAX	 = 256 << 10	/* octets that any entry needs as a line */
+	TOOL_LOCK_WAIT_S = 300,      /* how long a job waits for another one */
+	TOOL_LINE_MAX    = 256 << 10 /* octets that any entry needs as a line */
 };
 
 struct tool {
-	const char		*dir;
-	int			 dirfd;
-	int			 lockfd;	/* -1: not locked */
-	struct resolve_conf	 rc;		/* what `show` and the warnings assume of the config */
+	const char         *dir;
+	int                 dirfd;
+	int                 lockfd; /* -1: not locked */
+	struct resolve_conf rc;     /* what `show` and the warnings assume of the config */
 };
 
 /* --- folder.c --- */
 
 /* Open the folder for reading.  0 or an exit code. */
-int	tool_open(struct tool *t, const char *dir);
+int tool_open(struct tool *t, const char *dir);
 
 /* Be the only job that changes it, and take away what a killed one left.  0 or an exit code. */
-int	tool_lock(struct tool *t);
+int tool_lock(struct tool *t);
 
 /**
  * tool_current(t, m):
  * Map the current snapshot; *m is NULL when there is none.  0, or an exit code
  * after a message when it cannot be used.
  */
-int	tool_current(const struct tool *t, struct mdb **m);
+int tool_current(const struct tool *t, struct mdb **m);
 
 /* Say that ${name} in the folder failed, by errno; the exit code. */
-int	tool_fail(const struct tool *t, const char *what, const char *name);
+int tool_fail(const struct tool *t, const char *what, const char *name);
 
 /* --- publish.c --- */
 
@@ -54,35 +54,35 @@ int	tool_fail(const struct tool *t, const char *what, const char *name);
  * current one becomes the predecessor.  There is a whole current one at every
  * moment.  0 or an exit code.
  */
-int	tool_publish(const struct tool *t, bool keep);
+int tool_publish(const struct tool *t, bool keep);
 
 /* The current and the previous snapshot change places. */
-int	tool_rollback(struct tool *t);
+int tool_rollback(struct tool *t);
 
 /* Forget TOOL_NEW. */
-void	tool_discard(const struct tool *t);
+void tool_discard(const struct tool *t);
 
 /* --- the jobs --- */
 
 struct tool_load {
-	const char	*file;		/* "-": standard input */
-	bool		 dry_run, diff;
-	int		 max_shrink;	/* percent, -1: any */
+	const char *file; /* "-": standard input */
+	bool        dry_run, diff;
+	int         max_shrink; /* percent, -1: any */
 };
 
-int	tool_load(struct tool *t, const struct tool_load *o);
-int	tool_add(struct tool *t, char **args, int n);
-int	tool_remove(struct tool *t, const char *address);
-int	tool_list(struct tool *t);
-int	tool_show(struct tool *t, const char *address);
-int	tool_info(struct tool *t);
+int tool_load(struct tool *t, const struct tool_load *o);
+int tool_add(struct tool *t, char **args, int n);
+int tool_remove(struct tool *t, const char *address);
+int tool_list(struct tool *t);
+int tool_show(struct tool *t, const char *address);
+int tool_info(struct tool *t);
 
-/* diff.c: print what ${b} adds, removes and changes; ${a} NULL is empty.  0 or an exit code. */
-int	tool_diff(const struct tool *t, struct mdb *a, struct mdb *b);
+/* diff.c: print what ${to} adds, removes and changes; ${from} NULL is empty.  0 or an exit code. */
+int tool_diff(const struct tool *t, struct mdb *from, struct mdb *to);
 
 /* show.c: print an entry as a line, after ${prefix}.  0, or -1 with errno EBADMSG. */
-int	tool_print(const char *prefix, struct span key, struct span rec);
+int tool_print(const char *prefix, struct span key, struct span rec);
 
 /* check.c: why mail for ${key} would be refused for good in ${m}, or NULL; into ${buf}. */
-const char	*tool_dead_end(const struct tool *t, struct mdb *m, struct span key, char *buf, size_t cap);
+const char *tool_dead_end(const struct tool *t, struct mdb *m, struct span key, char *buf, size_t cap);
 #endif
