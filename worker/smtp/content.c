@@ -15,8 +15,6 @@ enum state {
 	AT_NAME,  /* at the start of a line, or in a name that may be one of ours */
 	AT_SPACE, /* behind such a name and white space: a colon may follow (RFC 5322 4.5) */
 	AT_ID,    /* in Authentication-Results, the authserv-id not yet read */
-	AT_FIRST, /* in the first line's name, which is none of ours */
-	AT_FIRST_SPACE,
 	AT_KEPT,     /* in a field that is kept */
 	AT_KEPT_EOL, /* behind its line end: a space or tab continues it */
 	AT_DROPPED,
@@ -46,7 +44,6 @@ struct content {
 	enum state state;
 	unsigned alive; /* AT_NAME: bit i: the name may be field_name[i] */
 	unsigned received, ndelivered;
-	bool first;   /* no field was seen yet */
 	bool eol;     /* AT_ID: the last octet was a LF */
 	bool flush;   /* hold[] was handed out and is free at the next call */
 	bool collect; /* AT_KEPT: in Delivered-To, into value[] */
@@ -64,7 +61,6 @@ content_new(struct arena *a, const char *authserv)
 		return NULL;
 	c->arena = a;
 	c->authserv = span_str(authserv);
-	c->first = true;
 	c->alive = (1U << FIELD_N) - 1;
 	return c;
 }
@@ -130,7 +126,6 @@ keep(struct content *c)
 {
 	c->state = c->eol ? AT_KEPT_EOL : AT_KEPT;
 	c->eol = false;
-	c->first = false;
 }
 
 static void
@@ -138,18 +133,7 @@ drop(struct content *c)
 {
 	c->state = c->eol ? AT_DROPPED_EOL : AT_DROPPED;
 	c->eol = false;
-	c->first = false;
 	c->nhold = 0;
-}
-
-/* The line is no field: it is kept, but as the first one it says that there is no header. */
-static void
-no_field(struct content *c)
-{
-	if (c->first)
-		c->state = AT_BODY;
-	else
-		keep(c);
 }
 
 /* The colon behind a name of ours. */
@@ -162,8 +146,7 @@ take_colon(struct content *c, enum field f)
 		return false;
 	case FIELD_AUTHRES:
 		authserv_init(&c->scan, c->authserv);
-		c->first = false;
-		c->state = AT_ID;
+			c->state = AT_ID;
 		break;
 	case FIELD_RECEIVED:
 		if (c->received < CONTENT_RECEIVED_MAX)
@@ -203,7 +186,7 @@ take_name(struct content *c, uint8_t ch)
 		return true;
 	}
 	if (cr || (n == 0 && (blank(ch) || ch == ':'))) {
-		no_field(c);
+		keep(c);
 		return false;
 	}
 	if (ch == '\r' && n == 0)
@@ -219,7 +202,7 @@ take_name(struct content *c, uint8_t ch)
 		if (n >= field_name[f].n || field_name[f].p[n] != ascii_lower(ch))
 			c->alive &= ~(1U << f);
 	if (c->alive == 0)
-		c->state = c->first ? AT_FIRST : AT_KEPT;
+		c->state = AT_KEPT;
 	return c->alive != 0;
 }
 
@@ -233,7 +216,7 @@ take_space(struct content *c, uint8_t ch)
 	if (ch == ':')
 		return take_colon(c, f);
 	if (!blank(ch)) {
-		no_field(c);
+		keep(c);
 		return false;
 	}
 	if (c->nhold < sizeof(c->hold))
@@ -241,7 +224,7 @@ take_space(struct content *c, uint8_t ch)
 	if (f == FIELD_RETURN_PATH || f == FIELD_AUTHRES)
 		drop(c);
 	else
-		no_field(c);
+		keep(c);
 	return false;
 }
 
@@ -285,20 +268,6 @@ hold(struct content *c, struct span *in)
 
 /* --- the rest of a field --- */
 
-/* The first line, its name none of ours: a field if a colon comes before anything that no name has. */
-static void
-first_octet(struct content *c, uint8_t ch)
-{
-	if (ch == ':') {
-		c->first = false;
-		c->state = AT_KEPT;
-	} else if (blank(ch)) {
-		c->state = AT_FIRST_SPACE;
-	} else if (c->state == AT_FIRST_SPACE || ch <= ' ' || ch >= 0x7f) {
-		c->state = AT_BODY;
-	}
-}
-
 /* Octets of ${s} up to its first LF, which counts, or all. */
 static size_t
 to_eol(struct span s)
@@ -314,7 +283,7 @@ pass(struct content *c, struct span s)
 {
 	size_t i = 0, n;
 
-	while (i < s.n && !holding(c) && c->state != AT_BODY) {
+	while (i < s.n && (c->state == AT_KEPT || c->state == AT_KEPT_EOL)) {
 		if (c->state == AT_KEPT) {
 			n = to_eol(span_skip(s, i));
 			if (c->collect)
@@ -322,7 +291,7 @@ pass(struct content *c, struct span s)
 			i += n;
 			if (s.p[i - 1] == '\n')
 				c->state = AT_KEPT_EOL;
-		} else if (c->state == AT_KEPT_EOL) {
+		} else {
 			if (blank(s.p[i])) {
 				c->state = AT_KEPT;
 				continue;
@@ -330,8 +299,6 @@ pass(struct content *c, struct span s)
 			if (c->collect)
 				note_delivered(c);
 			line_start(c);
-		} else {
-			first_octet(c, s.p[i++]);
 		}
 	}
 	return i;

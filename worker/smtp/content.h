@@ -5,9 +5,10 @@
  * Authentication-Results that claim to be ours (RFC 8601 5).  The body passes
  * untouched.  Pulled like the engine; works for every split.  PURE.
  *
- * The header ends at the first empty line, CRLF or LF.  When the first line is
- * no field there is no header, and all is body; a later line that is no field
- * is kept and does not end the header.  A dropped field takes its continuation
+ * The header ends at the first empty line, CRLF or LF, and nowhere else: our
+ * trace lines stand in front, so a reader takes a first line that is no field
+ * for one more odd line of the header, and believes what comes behind it.
+ * A line that is no field is kept.  A dropped field takes its continuation
  * lines along.  An Authentication-Results field is kept only when its
  * authserv-id was read and is not ours: what is malformed, empty, or has no
  * end in CONTENT_HOLD_MAX octets might be taken for ours by a lenient reader.
