@@ -24,15 +24,15 @@ struct mailbox {
 
 struct mailboxes {
 	struct mailbox list[MAILBOXES_MAX];
-	size_t n;
+	size_t         n;
 };
 
 static inline void
 mailboxes_line(struct mailboxes *m, char *s)
 {
-	struct mailbox *b = &m->list[m->n];
-	char *at = strchr(s, '@'), *end, *p;
-	size_t n = 0;
+	struct mailbox *b  = &m->list[m->n];
+	char           *at = strchr(s, '@'), *end, *p;
+	size_t          n  = 0;
 
 	if (at == NULL || s[0] == '#')
 		return;
@@ -54,7 +54,7 @@ static inline void
 mailboxes_read(struct mailboxes *m, const char *file)
 {
 	FILE *f = fopen(file, "r");
-	char line[512];
+	char  line[512];
 
 	if (f == NULL) {
 		perror(file);
@@ -100,7 +100,7 @@ mailboxes_lower(char *out, size_t cap, struct span s)
 static inline void
 mailboxes_lookup(const struct mailboxes *m, const struct addr *a, struct reply *r)
 {
-	char local[400], domain[300];
+	char                  local[400], domain[300];
 	const struct mailbox *b;
 
 	mailboxes_lower(local, sizeof(local), a->local);

@@ -40,16 +40,16 @@ enum step_kind { STEP_SEND, STEP_EXPECT, STEP_CLOSE, STEP_TLS, STEP_ANSWER, STEP
 
 struct step {
 	enum step_kind kind;
-	int line; /* in the file */
-	char *p;
-	size_t n;
+	int            line; /* in the file */
+	char          *p;
+	size_t         n;
 };
 
 struct script {
 	struct smtp_conf cf;
-	bool bare, tls, early, engine;
-	struct step *steps;
-	size_t nsteps;
+	bool             bare, tls, early, engine;
+	struct step     *steps;
+	size_t           nsteps;
 };
 
 static inline void
@@ -65,8 +65,8 @@ script_step(struct script *sc, enum step_kind kind, int line, const char *p, siz
 	struct step *st;
 
 	sc->steps = realloc(sc->steps, (sc->nsteps + 1) * sizeof(*sc->steps));
-	st = &sc->steps[sc->nsteps++];
-	*st = (struct step){ .kind = kind, .line = line, .p = malloc(n + 1), .n = n };
+	st        = &sc->steps[sc->nsteps++];
+	*st       = (struct step){ .kind = kind, .line = line, .p = malloc(n + 1), .n = n };
 	memcpy(st->p, p, n);
 	st->p[n] = '\0';
 }
@@ -116,11 +116,11 @@ script_ext(const char *file, int line, char *words)
 {
 	static const struct {
 		const char *word;
-		unsigned bit;
-	} exts[] = { { "chunking", SMTP_EXT_CHUNKING }, { "smtputf8", SMTP_EXT_SMTPUTF8 }, { "dsn", SMTP_EXT_DSN },
-		{ "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS } };
+		unsigned    bit;
+	} exts[]     = { { "chunking", SMTP_EXT_CHUNKING }, { "smtputf8", SMTP_EXT_SMTPUTF8 }, { "dsn", SMTP_EXT_DSN },
+		    { "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS } };
 	unsigned ext = 0;
-	char *word;
+	char    *word;
 
 	while ((word = strsep(&words, " ")) != NULL) {
 		unsigned bit = 0;
@@ -138,12 +138,12 @@ script_ext(const char *file, int line, char *words)
 static inline void
 script_directive(struct script *sc, const char *file, int line, char *d)
 {
-	unsigned long n = 0;
-	char *arg = strchr(d, ' ');
+	unsigned long n   = 0;
+	char         *arg = strchr(d, ' ');
 
 	if (arg != NULL) {
 		*arg++ = '\0';
-		n = strtoul(arg, NULL, 10);
+		n      = strtoul(arg, NULL, 10);
 	}
 	if (strcmp(d, "lmtp") == 0)
 		sc->cf.lmtp = true;
@@ -172,16 +172,16 @@ script_directive(struct script *sc, const char *file, int line, char *d)
 static inline void
 script_fill(struct script *sc, const char *file, int line, char *arg)
 {
-	char *text;
+	char         *text;
 	unsigned long times = strtoul(arg, &text, 10);
-	size_t n, all;
-	char *p;
+	size_t        n, all;
+	char         *p;
 
 	if (text == arg || *text != ' ')
 		script_die(file, line, "FILL: N text");
-	n = script_unescape(file, line, ++text);
+	n   = script_unescape(file, line, ++text);
 	all = n * times;
-	p = malloc(all + 1);
+	p   = malloc(all + 1);
 	for (size_t i = 0; i < all; i++)
 		p[i] = text[i % n];
 	script_step(sc, STEP_SEND, line, p, all);
@@ -198,11 +198,9 @@ script_line(struct script *sc, const char *file, int line, char *s)
 	if (strncmp(s, "! ", 2) == 0) {
 		script_directive(sc, file, line, s + 2);
 	} else if (strncmp(s, "C: ", 3) == 0 || strcmp(s, "C:") == 0) {
-		char *p = malloc(n + 2);
+		char *p = malloc(n + 3);
 
-		memcpy(p, s + 2 + (n > 2), n - 2 - (n > 2));
-		memcpy(p + n - 2 - (n > 2), "\r\n", 2);
-		script_step(sc, STEP_SEND, line, p, n - (n > 2));
+		script_step(sc, STEP_SEND, line, p, (size_t)snprintf(p, n + 3, "%s\r\n", s + 2 + (n > 2)));
 		free(p);
 	} else if (strncmp(s, "RAW: ", 5) == 0) {
 		script_step(sc, STEP_SEND, line, s + 5, script_unescape(file, line, s + 5));
@@ -231,12 +229,12 @@ script_line(struct script *sc, const char *file, int line, char *s)
 static inline struct script
 script_read(const char *file)
 {
-	struct script sc = { .cf = {
-				 .hostname = "mx.example.org", .size_max = 10000, .rcpt_max = 100, .errors_max = 20 } };
-	FILE *f = fopen(file, "r");
-	char *s = NULL;
-	size_t cap = 0;
-	ssize_t n;
+	struct script sc  = { .cf = {
+				  .hostname = "mx.example.org", .size_max = 10000, .rcpt_max = 100, .errors_max = 20 } };
+	FILE         *f   = fopen(file, "r");
+	char         *s   = NULL;
+	size_t        cap = 0;
+	ssize_t       n;
 
 	if (f == NULL)
 		script_die(file, 0, "can't open");

@@ -16,25 +16,26 @@
 
 /* A string of octets that grows. */
 struct text {
-	char *p;
+	char  *p;
 	size_t n, cap;
 };
 
 struct stage {
-	struct smtp *s;
+	struct smtp     *s;
 	struct smtp_conf cf;
-	struct arena session, transaction;
-	struct buf out;
-	struct text replies; /* all that was sent */
-	struct text trace;   /* a line an event; content that follows content is one line */
-	struct text content; /* of the transaction */
-	struct text bodies;  /* contents of accepted messages, each behind its length and a ':' */
-	struct text pending; /* fed but not consumed */
-	size_t nreplies;
-	unsigned messages; /* transactions so far */
-	bool closed, handshake, in_body, had_txn, reset_seen;
-	bool lean;     /* write no trace (fuzzing) */
-	char why[200]; /* the first breach of contract, empty if none */
+	struct arena     session, transaction;
+	struct buf       out;
+	struct text      replies; /* all that was sent */
+	struct text      trace;   /* a line an event; content that follows content is one line */
+	struct text      content; /* of the transaction */
+	struct text      bodies;  /* contents of accepted messages, each behind its length and a ':' */
+	struct text      pending; /* fed but not consumed */
+	size_t           nreplies;
+	unsigned         messages; /* transactions so far */
+	bool             closed, handshake, in_body, had_txn, reset_seen;
+	bool             lean;     /* write no trace (fuzzing) */
+	bool             noted;    /* the content stands in bodies */
+	char             why[200]; /* the first breach of contract, empty if none */
 
 	/* How to answer: fill *r, or leave its code 0 for the usual yes. */
 	void (*answer)(struct stage *st, enum smtp_ev q, const struct smtp_event *ev, struct reply *r);
@@ -47,13 +48,13 @@ static const char *const stage_names[] = { "MORE", "REPLY", "CONNECT", "HELO", "
 static inline void
 text_add(struct text *t, const void *p, size_t n)
 {
-	if (t->n + n + 1 > t->cap) {
+	if (t->p == NULL || t->n + n + 1 > t->cap) {
 		t->cap = 2 * (t->n + n + 1);
-		t->p = realloc(t->p, t->cap);
+		t->p   = realloc(t->p, t->cap);
 		if (t->p == NULL)
 			abort();
 	}
-	if (n > 0)
+	if (p != NULL)
 		memcpy(t->p + t->n, p, n);
 	t->n += n;
 	t->p[t->n] = '\0';
@@ -64,9 +65,9 @@ static inline void text_printf(struct text *t, const char *fmt, ...) __attribute
 static inline void
 text_printf(struct text *t, const char *fmt, ...)
 {
-	char line[1024];
+	char    line[1024];
 	va_list ap;
-	int n;
+	int     n;
 
 	va_start(ap, fmt);
 	n = vsnprintf(line, sizeof(line), fmt, ap);
@@ -105,9 +106,9 @@ static inline void
 stage_sent(struct stage *st, size_t before, const struct smtp_sent *sent)
 {
 	struct span v = buf_view(&st->out);
-	const char *p = (const char *)v.p + before;
-	size_t n = v.n - before, final = 0;
-	char enh[32] = "";
+	const char *p = v.p != NULL ? (const char *)v.p + before : "";
+	size_t      n = v.n - before, final = 0;
+	char        enh[32] = "";
 
 	if (sent->reason == NULL)
 		stage_breach(st, "a reason is NULL");
@@ -120,7 +121,7 @@ stage_sent(struct stage *st, size_t before, const struct smtp_sent *sent)
 		stage_breach(st, "%u has an enhanced code of class %u", sent->code, ENH_CLASS(sent->enh));
 	for (const char *e; n > 0; n -= (size_t)(e - p), p = e) {
 		const char *lf = memchr(p, '\n', n);
-		char code[8];
+		char        code[8];
 
 		if (lf == NULL || lf == p || lf[-1] != '\r' || lf + 1 - p > 512) {
 			stage_breach(st, "a reply line is not 512 octets or less with CRLF");
@@ -197,7 +198,7 @@ stage_octets(struct stage *st, const char *p, size_t n)
 static inline void
 stage_path(struct stage *st, const struct addr *a)
 {
-	char out[ADDR_TEXT_MAX];
+	char    out[ADDR_TEXT_MAX];
 	ssize_t n = addr_format(a, out, sizeof(out));
 
 	if (n < 0)
@@ -217,7 +218,7 @@ static inline void
 stage_trace_mail(struct stage *st, const struct txn *t)
 {
 	static const char *const body[] = { "7bit", "8bitmime", "binarymime" };
-	static const char *const ret[] = { "", " ret=full", " ret=hdrs" };
+	static const char *const ret[]  = { "", " ret=full", " ret=hdrs" };
 
 	text_printf(&st->trace, "MAIL ");
 	stage_path(st, &t->from);
@@ -284,7 +285,7 @@ static inline void
 stage_ask_again(struct stage *st, enum smtp_ev e, const struct smtp_event *ev, struct span *in)
 {
 	struct smtp_event again;
-	size_t left = in->n, out = buf_len(&st->out);
+	size_t            left = in->n, out = buf_len(&st->out);
 
 	if (smtp_next(st->s, in, &st->out, &again) != e || !span_eq(again.span, ev->span) || again.rcpt != ev->rcpt)
 		stage_breach(st, "an open %s was not asked again", stage_names[e]);
@@ -297,10 +298,10 @@ stage_ask_again(struct stage *st, enum smtp_ev e, const struct smtp_event *ev, s
 static inline void
 stage_answer(struct stage *st, enum smtp_ev e, const struct smtp_event *ev, struct span *in)
 {
-	struct txn *t = smtp_txn(st->s);
+	struct txn      *t = smtp_txn(st->s);
 	struct smtp_sent sent;
-	struct reply r = { .code = 0 };
-	size_t before;
+	struct reply     r = { .code = 0 };
+	size_t           before;
 
 	stage_ask_again(st, e, ev, in);
 	if (e == SMTP_EV_MAIL) {
@@ -310,6 +311,7 @@ stage_answer(struct stage *st, enum smtp_ev e, const struct smtp_event *ev, stru
 		}
 		snprintf(t->id, sizeof(t->id), "M%u", ++st->messages);
 		text_clear(&st->content);
+		st->noted = false;
 	}
 	if ((e == SMTP_EV_RCPT || e == SMTP_EV_DATA || e == SMTP_EV_EOM) && t == NULL)
 		stage_breach(st, "%s is asked without a transaction", stage_names[e]);
@@ -320,11 +322,12 @@ stage_answer(struct stage *st, enum smtp_ev e, const struct smtp_event *ev, stru
 	if (st->answer != NULL)
 		st->answer(st, e, ev, &r);
 	before = buf_len(&st->out);
-	sent = smtp_answer(st->s, r.code != 0 ? &r : NULL, &st->out);
+	sent   = smtp_answer(st->s, r.code != 0 ? &r : NULL, &st->out);
 	stage_sent(st, before, &sent);
 	if (!st->lean)
 		text_printf(&st->trace, "  -> %u %s\n", sent.code, sent.reason);
-	if (e == SMTP_EV_EOM && sent.code / 100 == 2 && !st->lean && (ev->rcpt == NULL || ev->rcpt == t->rcpts)) {
+	if (e == SMTP_EV_EOM && sent.code / 100 == 2 && !st->lean && !st->noted) {
+		st->noted = true;
 		text_printf(&st->bodies, "%zu:", st->content.n);
 		text_add(&st->bodies, st->content.p, st->content.n);
 	}
@@ -350,10 +353,10 @@ static inline void
 stage_pull(struct stage *st, struct span *in)
 {
 	for (size_t calls = 0; !st->closed && !st->handshake && st->why[0] == '\0'; calls++) {
-		struct span was = *in;
-		size_t before = buf_len(&st->out);
+		struct span       was    = *in;
+		size_t            before = buf_len(&st->out);
 		struct smtp_event ev;
-		enum smtp_ev e = smtp_next(st->s, in, &st->out, &ev);
+		enum smtp_ev      e = smtp_next(st->s, in, &st->out, &ev);
 
 		if (calls > 10 * was.n + 100000)
 			stage_breach(st, "no end of events");
@@ -397,7 +400,7 @@ stage_pull(struct stage *st, struct span *in)
 static inline void
 stage_feed(struct stage *st, const char *p, size_t n)
 {
-	uint8_t *exact;
+	uint8_t    *exact;
 	struct span in;
 
 	if (st->closed)

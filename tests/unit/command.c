@@ -32,7 +32,7 @@ say_octets(struct stage *st, const char *s, size_t n)
 	last[0] = '\0';
 	for (line = p = st->replies.p; p != NULL && p < st->replies.p + st->replies.n; p = strchr(p, '\n') + 1)
 		line = p;
-	if (st->replies.n > 0)
+	if (line != NULL && st->replies.n > 0)
 		snprintf(last, line[4] >= '2' && line[4] <= '5' && line[5] == '.' ? 10 : 4, "%s", line);
 	ck_assert_msg(st->why[0] == '\0', "%s", st->why);
 	return last;

@@ -362,14 +362,12 @@ do_data(struct model *m)
 		return;
 	if (argument) {
 		reply(m, 501);
-	} else if (!m->open || m->chunked) {
+	} else if (!m->open || m->chunked || (m->binary && m->nrcpt > 0)) {
 		reply(m, 503);
 	} else if (m->nrcpt == 0) {
 		reply(m, m->nrefused > 0 && !m->lmtp ? 554 : 503);
 		if (m->nrefused > 0)
 			end_transaction(m);
-	} else if (m->binary) {
-		reply(m, 503);
 	} else if (!question(m, SMTP_EV_DATA, &code)) {
 		reply(m, code);
 		end_transaction(m);
@@ -461,10 +459,7 @@ do_long(struct model *m)
 	char s[6000];
 	size_t n = 4090 + rnd(12);
 
-	memset(s, 'x', sizeof(s));
-	memcpy(s, "NOOP ", 5);
-	memcpy(s + n - 2, "\r\n", 2);
-	send_octets(m, s, n);
+	send_octets(m, s, (size_t)snprintf(s, sizeof(s), "NOOP %0*d\r\n", (int)n - 7, 0));
 	if (!worn_out(m))
 		reply(m, n > SMTP_LINE_MAX ? 500 : 250);
 }

@@ -258,9 +258,7 @@ START_TEST(t_names_are_bounded)
 		char s[300];
 		int n = 1 + round * 37 % 250;
 
-		memset(s, 'a', sizeof(s));
-		memcpy(s, "EHLO ", 5);
-		memcpy(s + 5 + n, "\r\n", 3);
+		snprintf(s, sizeof(s), "EHLO %0*d\r\n", n, 0);
 		feed(&st, s);
 		expect(&st, "250-");
 		if (round == 500)

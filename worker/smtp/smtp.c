@@ -262,11 +262,12 @@ own_verdict(const struct smtp *s)
 	return NULL;
 }
 
-/* LMTP: the same verdict for each recipient (RFC 2033 4.2), a reply a call. */
+/* The engine's verdict, said once; in LMTP to each recipient (RFC 2033 4.2), a reply a call. */
 static enum smtp_ev
 next_verdict(struct smtp *s, struct buf *out, struct smtp_event *ev)
 {
-	s->rcpt = s->rcpt->next;
+	if (s->rcpt != NULL)
+		s->rcpt = s->rcpt->next;
 	if (s->rcpt == NULL) {
 		s->ending = true;
 		s->state = SMTP_ST_COMMAND;
@@ -284,10 +285,6 @@ end_of_message(struct smtp *s, const struct span *in, struct buf *out, struct sm
 	if (say == NULL) {
 		s->question = SMTP_EV_EOM;
 		return ask(s, in, ev);
-	}
-	if (!s->cf->lmtp) {
-		s->ending = true;
-		return statement(s, say, out, ev);
 	}
 	s->state = SMTP_ST_VERDICT;
 	s->verdict = say;

@@ -17,46 +17,47 @@
 #include "worker/smtp/txn.h"
 
 enum {
-	SMTP_LINE_MAX		= 4096,		/* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
-	SMTP_TEXT_LINE_MAX	= 65536,	/* octets of a line of content; RFC 5321 asks for 1,000 */
-	SMTP_OUT_MIN		= 2048,		/* octets that must be free in the output before smtp_next() or smtp_answer() */
-	SMTP_HELO_MAX		= 256		/* octets of a HELO argument that are kept */
+	SMTP_LINE_MAX =
+	    4096, /* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
+	SMTP_TEXT_LINE_MAX = 65536, /* octets of a line of content; RFC 5321 asks for 1,000 */
+	SMTP_OUT_MIN       = 2048,  /* octets that must be free in the output before smtp_next() or smtp_answer() */
+	SMTP_HELO_MAX      = 256    /* octets of a HELO argument that are kept */
 };
 
-enum smtp_ext {			/* what EHLO may offer */
-	SMTP_EXT_CHUNKING	= 1 << 0,	/* RFC 3030, with BINARYMIME */
-	SMTP_EXT_SMTPUTF8	= 1 << 1,	/* RFC 6531 */
-	SMTP_EXT_DSN		= 1 << 2,	/* RFC 3461 */
-	SMTP_EXT_STARTTLS	= 1 << 3,	/* RFC 3207 */
-	SMTP_EXT_REQUIRETLS	= 1 << 4	/* RFC 8689; listed inside TLS alone */
+enum smtp_ext {                       /* what EHLO may offer */
+	SMTP_EXT_CHUNKING   = 1 << 0, /* RFC 3030, with BINARYMIME */
+	SMTP_EXT_SMTPUTF8   = 1 << 1, /* RFC 6531 */
+	SMTP_EXT_DSN        = 1 << 2, /* RFC 3461 */
+	SMTP_EXT_STARTTLS   = 1 << 3, /* RFC 3207 */
+	SMTP_EXT_REQUIRETLS = 1 << 4  /* RFC 8689; listed inside TLS alone */
 };
 
 /* What a listener's sessions share; immutable while any of them lives. */
 struct smtp_conf {
-	const char	*hostname;	/* of the greeting and EHLO */
-	uint64_t	 size_max;	/* octets of content, counted with CRLF; 0: no limit */
-	uint32_t	 rcpt_max;	/* accepted recipients a transaction; 0: no limit */
-	uint32_t	 errors_max;	/* after so many 5xx replies since the last accepted message the next command but QUIT
+	const char *hostname;   /* of the greeting and EHLO */
+	uint64_t    size_max;   /* octets of content, counted with CRLF; 0: no limit */
+	uint32_t    rcpt_max;   /* accepted recipients a transaction; 0: no limit */
+	uint32_t    errors_max; /* after so many 5xx replies since the last accepted message the next command but QUIT
 					   gets 421 4.7.0; 0: no limit */
-	unsigned	 ext;		/* SMTP_EXT_* */
-	bool		 lmtp;		/* RFC 2033 */
-	bool		 tls_required;	/* in clear only EHLO, HELO, LHLO, STARTTLS, NOOP, RSET, HELP and QUIT; else 530 5.7.0 */
+	unsigned    ext;        /* SMTP_EXT_* */
+	bool        lmtp;       /* RFC 2033 */
+	bool tls_required; /* in clear only EHLO, HELO, LHLO, STARTTLS, NOOP, RSET, HELP and QUIT; else 530 5.7.0 */
 };
 
 enum smtp_ev {
-	SMTP_EV_MORE,		/* nothing to say: feed more input */
-	SMTP_EV_REPLY,		/* statement: the engine replied by itself; ev->sent says what */
-	SMTP_EV_CONNECT,	/* question: may it be greeted? asked first, once */
-	SMTP_EV_HELO,		/* question: ev->span is the argument */
-	SMTP_EV_MAIL,		/* question: smtp_txn() has the reverse-path and parameters */
-	SMTP_EV_RCPT,		/* question: ev->rcpt, not yet in the list */
-	SMTP_EV_DATA,		/* question: content is about to come (DATA, or the first BDAT) */
-	SMTP_EV_BODY,		/* statement: ev->span is content as on the wire, dots unstuffed; good until the next call */
-	SMTP_EV_EOM,		/* question: take it?  LMTP: once a recipient, ev->rcpt; SMTP: once, ev->rcpt NULL */
-	SMTP_EV_STARTTLS,	/* question: ready to start?  (220, then the caller does the handshake) */
-	SMTP_EV_RESET,		/* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what
+	SMTP_EV_MORE,     /* nothing to say: feed more input */
+	SMTP_EV_REPLY,    /* statement: the engine replied by itself; ev->sent says what */
+	SMTP_EV_CONNECT,  /* question: may it be greeted? asked first, once */
+	SMTP_EV_HELO,     /* question: ev->span is the argument */
+	SMTP_EV_MAIL,     /* question: smtp_txn() has the reverse-path and parameters */
+	SMTP_EV_RCPT,     /* question: ev->rcpt, not yet in the list */
+	SMTP_EV_DATA,     /* question: content is about to come (DATA, or the first BDAT) */
+	SMTP_EV_BODY,     /* statement: ev->span is content as on the wire, dots unstuffed; good until the next call */
+	SMTP_EV_EOM,      /* question: take it?  LMTP: once a recipient, ev->rcpt; SMTP: once, ev->rcpt NULL */
+	SMTP_EV_STARTTLS, /* question: ready to start?  (220, then the caller does the handshake) */
+	SMTP_EV_RESET,    /* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what
 				   ended it, which was reported before: not to be counted again */
-	SMTP_EV_CLOSE		/* statement: send what is queued, then close.  Said again at each further call */
+	SMTP_EV_CLOSE     /* statement: send what is queued, then close.  Said again at each further call */
 };
 
 /*
@@ -65,21 +66,21 @@ enum smtp_ev {
  * these counts all.
  */
 struct smtp_sent {
-	uint16_t	 code;		/* 0: none */
-	uint32_t	 enh;		/* ENH(), 0 for 3xx, the greeting and HELO */
-	const char	*reason;	/* a static word, or (smtp_answer) the one in the caller's reply; never NULL */
+	uint16_t    code;   /* 0: none */
+	uint32_t    enh;    /* ENH(), 0 for 3xx, the greeting and HELO */
+	const char *reason; /* a static word, or (smtp_answer) the one in the caller's reply; never NULL */
 };
 
 struct smtp_event {
-	struct span		 span;
-	struct rcpt		*rcpt;
-	struct smtp_sent	 sent;
+	struct span      span;
+	struct rcpt     *rcpt;
+	struct smtp_sent sent;
 };
 
 /* What the caller's deadline should be. */
 enum smtp_phase { SMTP_PHASE_COMMAND, SMTP_PHASE_DATA };
 
-struct smtp;			/* opaque; lives in the session's arena */
+struct smtp; /* opaque; lives in the session's arena */
 
 /**
  * smtp_new(cf, id, session, transaction):
@@ -87,8 +88,7 @@ struct smtp;			/* opaque; lives in the session's arena */
  * transactions are made in ${transaction}.  ${id} stands at the end of every
  * 4xx and 5xx and, like ${cf}, must outlive it.  NULL with errno ENOMEM.
  */
-struct smtp	*smtp_new(const struct smtp_conf *cf, struct span id,
-		    struct arena *session, struct arena *transaction);
+struct smtp *smtp_new(const struct smtp_conf *cf, struct span id, struct arena *session, struct arena *transaction);
 
 /**
  * smtp_next(s, in, out, ev):
@@ -106,8 +106,7 @@ struct smtp	*smtp_new(const struct smtp_conf *cf, struct span id,
  * size_max gives no SMTP_EV_BODY, and past twice size_max 552 5.3.4 and
  * SMTP_EV_CLOSE.
  */
-enum smtp_ev	 smtp_next(struct smtp *s, struct span *in, struct buf *out,
-		    struct smtp_event *ev);
+enum smtp_ev smtp_next(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev);
 
 /**
  * smtp_answer(s, r, out):
@@ -121,8 +120,7 @@ enum smtp_ev	 smtp_next(struct smtp *s, struct span *in, struct buf *out,
  * no to it, which SMTP_EV_REPLY reports once the chunk is read, RFC 3030 2).
  * With no question open it aborts: that is a programming error.
  */
-struct smtp_sent smtp_answer(struct smtp *s, const struct reply *r,
-		    struct buf *out);
+struct smtp_sent smtp_answer(struct smtp *s, const struct reply *r, struct buf *out);
 
 /**
  * smtp_shutdown(s, r, out):
@@ -132,25 +130,24 @@ struct smtp_sent smtp_answer(struct smtp *s, const struct reply *r,
  * session was already being closed or stands before a TLS handshake.  The
  * transaction, if any, is still smtp_txn().
  */
-struct smtp_sent smtp_shutdown(struct smtp *s, const struct reply *r,
-		    struct buf *out);
+struct smtp_sent smtp_shutdown(struct smtp *s, const struct reply *r, struct buf *out);
 
 /* Content of this session may hold bare CR and LF (PROTOCOL 50: bare_newline_from); by default 550 5.5.2 at its end. */
-void		 smtp_allow_bare_newline(struct smtp *s);
+void smtp_allow_bare_newline(struct smtp *s);
 
 /* The transaction, or NULL.  During SMTP_EV_MAIL it is the one that is asked about. */
-struct txn	*smtp_txn(const struct smtp *s);
+struct txn *smtp_txn(const struct smtp *s);
 
 /* The HELO name as given, empty before HELO.  Good until the next SMTP_EV_HELO is answered. */
-struct span	 smtp_helo(const struct smtp *s);
+struct span smtp_helo(const struct smtp *s);
 
 /* RFC 3848 and RFC 6531 keyword for Received: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP"... static. */
-const char	*smtp_with(const struct smtp *s);
+const char *smtp_with(const struct smtp *s);
 
-enum smtp_phase	 smtp_phase(const struct smtp *s);
+enum smtp_phase smtp_phase(const struct smtp *s);
 
 /* Whether content octets may still be coming or a question is open: not the moment for an idle session's 421. */
-bool		 smtp_busy(const struct smtp *s);
+bool smtp_busy(const struct smtp *s);
 
 /**
  * smtp_tls_started(s, in):
@@ -160,5 +157,5 @@ bool		 smtp_busy(const struct smtp *s);
  * called smtp_next() consumes nothing.  Before the first smtp_next() it says
  * that the session is inside TLS from its start.
  */
-int		 smtp_tls_started(struct smtp *s, struct span in);
+int smtp_tls_started(struct smtp *s, struct span in);
 #endif
