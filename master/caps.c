@@ -1,7 +1,8 @@
 /*
  * caps: by the kernel's own calls, which are three; libcap would be a
  * dependency for one function.  The bounding set goes too: a worker is exec'ed
- * as root, and that would hand it all that the set still holds.
+ * as root, and that would hand it all that the set still holds.  SETPCAP stays
+ * in it, though not in ours: with it a worker empties its own set for good.
  */
 #include "master/caps.h"
 
@@ -88,7 +89,7 @@ caps_drop(const struct conf *cf)
 	if (set(have, have) != 0)
 		return -1;
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		if ((keep & BIT(cap)) == 0 && (have & BIT(CAP_SETPCAP)) != 0 && prctl(PR_CAPBSET_DROP, cap) != 0)
+		if (((keep | BIT(CAP_SETPCAP)) & BIT(cap)) == 0 && (have & BIT(CAP_SETPCAP)) != 0 && prctl(PR_CAPBSET_DROP, cap) != 0)
 			return -1;
 	return set(have & keep, have & keep);
 }

@@ -20,7 +20,7 @@ check-deps:
 
 CHECK_JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 check-build: check-deps
-	@$(MAKE) --no-print-directory $(CHECK_JOBS) all unit-programs load-programs
+	@$(MAKE) --no-print-directory $(CHECK_JOBS) all unit-programs load-programs probe
 
 check: check-build
 	@tests/run

@@ -17,7 +17,7 @@ import ledger
 from harness import check, equal, main, sanitized, test
 from server import Server, stat_fields, wait_for
 
-ROUNDS = int(os.environ.get("ROUNDS", "20"))
+ROUNDS = int(os.environ.get("ROUNDS", "10"))
 LIST = "".join("u%d@example.org\n" % i for i in range(20))
 
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# check: no (tests/e2e/sandbox.py runs it)
 # check: no
 # inspect.sh: looks at the workers of a running server through /proc: who they are, on every thread, and what
 # they hold open.  Lines of TAP.  As another user than root the descriptors can't be seen: skipped out loud.
