@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -169,6 +170,15 @@ serve(void)
 	}
 }
 
+/* Hears nothing any more, not even that its master is gone: a test that fails must not leave it behind. */
+static _Noreturn void
+deaf(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
 static void
 misbehave(void)
 {
@@ -182,8 +192,7 @@ misbehave(void)
 		abort();
 	if (told("hangup") >= 0) {
 		close(IPC_FD_CONTROL);
-		for (;;)
-			pause();
+		deaf();
 	}
 }
 
@@ -205,8 +214,7 @@ main(int argc, char **argv)
 	if (told("exit") >= 0)
 		return (int)told("exit");
 	if (told("mute") >= 0)
-		for (;;)
-			pause();
+		deaf();
 	if (told("stubborn") >= 0)
 		signal(SIGTERM, SIG_IGN);
 	ipc_send(IPC_FD_CONTROL, IPC_READY, 0);

@@ -504,18 +504,19 @@ END_TEST
 
 /* --- conf_check --- */
 
-static char dir[64];
+static char dir[128];
 
 static void
 make_dir(void)
 {
 	static const char *const sub[] = { "state", "directory", "mail" };
+	const char *tmp = getenv("TMPDIR");
 
-	snprintf(dir, sizeof dir, "/tmp/lp-conf-XXXXXX");
+	snprintf(dir, sizeof dir, "%s/conf-XXXXXX", tmp != NULL && strlen(tmp) < 100 ? tmp : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(chmod(dir, 0755), 0);
 	for (size_t i = 0; i < 3; i++) {
-		char path[128];
+		char path[256];
 
 		snprintf(path, sizeof path, "%s/%s", dir, sub[i]);
 		ck_assert_int_eq(mkdir(path, 0755), 0);
@@ -531,7 +532,7 @@ remove_dir(void)
 	static const char *const made[] = { "directory/mailboxes.mdb", "big", "state", "directory", "mail", "" };
 
 	for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
-		char path[128];
+		char path[256];
 
 		snprintf(path, sizeof path, "%s/%s", dir, made[i]);
 		(void)remove(path);
@@ -542,7 +543,7 @@ remove_dir(void)
 static const char *
 in_dir(const char *name)
 {
-	static char path[128];
+	static char path[256];
 
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	return path;
@@ -592,7 +593,7 @@ END_TEST
 
 START_TEST(check_missing_folders)
 {
-	char want[512], store[256];
+	char want[512], store[512];
 
 	ck_assert_int_eq(rmdir(in_dir("state")), 0);
 	ck_assert_int_eq(rmdir(in_dir("directory")), 0);
@@ -610,7 +611,7 @@ END_TEST
 
 START_TEST(check_file_as_folder)
 {
-	char store[256];
+	char store[512];
 
 	touch(in_dir("directory/mailboxes.mdb"));
 	snprintf(store, sizeof store, "store \"maildir\" { path = \"%s/directory/mailboxes.mdb\" }\n", dir);
@@ -621,7 +622,7 @@ END_TEST
 
 START_TEST(check_not_writable)
 {
-	char store[256];
+	char store[512];
 
 	touch(in_dir("directory/mailboxes.mdb"));
 	ck_assert_int_eq(chmod(in_dir("mail"), 0500), 0);
