@@ -152,6 +152,11 @@ class Master:
         with socket.create_connection(("127.0.0.1", port or self.port), 5) as c:
             return c.recv(100).decode()
 
+    def served_by(self, generation):
+        """Wait until that generation answers: an old one accepts until it has heard that it is retired."""
+        wait_for(lambda: self.greeting().endswith(" %d\r\n" % generation),
+                 why=lambda: "generation %d does not serve: %s" % (generation, self.text()))
+
     def signal(self, sig):
         os.kill(self.child.pid, sig)
 
@@ -333,7 +338,7 @@ def reload_takes_the_new_config():
     m.signal(signal.SIGHUP)
     m.wait_note("READY=1", 3)
     wait_for(lambda: refuses(m.port2), why="the dropped address still answers")
-    check(m.greeting().endswith(" 3\r\n"), "not generation 3")
+    m.served_by(3)
 
 
 def refuses(port):
@@ -383,7 +388,7 @@ def bad_config_is_refused_at_reload():
     m.write()
     m.signal(signal.SIGHUP)
     m.wait_note("READY=1", 3)
-    check(m.greeting().endswith(" 2\r\n"), "not generation 2")
+    m.served_by(2)
 
 
 @test
@@ -443,7 +448,7 @@ def retired_workers_may_linger_and_then_go():
     m.signal(signal.SIGHUP)
     m.wait_note("READY=1", 2)
     check(all(map(alive, old)), "the old ones were not left their time")
-    check(m.greeting().endswith(" 2\r\n"), "not generation 2")
+    m.served_by(2)
     wait_for(lambda: not any(map(alive, old)), why="old workers stay")
     m.wait_log("event=retired")
 
