@@ -140,7 +140,7 @@ main_sessions_max(void)
 		me.w.sessions_max = rl.rlim_cur > 2 * WORKER_SESSIONS_MIN ? (uint32_t)rl.rlim_cur / 2 : WORKER_SESSIONS_MIN;
 		return;
 	}
-	me.w.sessions_max = (uint32_t)(rl.rlim_cur - WORKER_FDS_FIXED);
+	me.w.sessions_max = (uint32_t)(rl.rlim_cur - WORKER_FDS_FIXED) / WORKER_SPOOL_SHARE * (WORKER_SPOOL_SHARE - 1);
 }
 
 static void
