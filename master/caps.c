@@ -89,7 +89,8 @@ caps_drop(const struct conf *cf)
 	if (set(have, have) != 0)
 		return -1;
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		if (((keep | BIT(CAP_SETPCAP)) & BIT(cap)) == 0 && (have & BIT(CAP_SETPCAP)) != 0 && prctl(PR_CAPBSET_DROP, cap) != 0)
+		if (((keep | BIT(CAP_SETPCAP)) & BIT(cap)) == 0 && (have & BIT(CAP_SETPCAP)) != 0 &&
+		    prctl(PR_CAPBSET_DROP, cap) != 0)
 			return -1;
 	return set(have & keep, have & keep);
 }
