@@ -42,8 +42,11 @@ arena_init(struct arena *a, size_t first, size_t limit)
 static struct arena_chunk *
 arena_chunk_new(struct arena *a, size_t total)
 {
-	struct arena_chunk *c = calloc(1, total);
+	struct arena_chunk *c;
 
+	if (total < sizeof(*c))
+		abort();
+	c = calloc(1, total);
 	if (c == NULL)
 		return NULL;
 	c->size = total - sizeof(*c);

@@ -11,14 +11,14 @@
 struct arena_chunk;
 
 struct arena {
-	struct arena_chunk	*head;	/* newest chunk, NULL when empty */
-	size_t			 held;	/* octets allocated from the system */
-	size_t			 limit;	/* octets it may ever hold */
-	size_t			 first;	/* octets of the first chunk */
+	struct arena_chunk *head;  /* newest chunk, NULL when empty */
+	size_t              held;  /* octets allocated from the system */
+	size_t              limit; /* octets it may ever hold */
+	size_t              first; /* octets of the first chunk */
 };
 
 /* An empty arena that starts with a chunk of ${first} octets and never holds more than ${limit}. */
-void	 arena_init(struct arena *a, size_t first, size_t limit);
+void arena_init(struct arena *a, size_t first, size_t limit);
 
 /**
  * arena_alloc(a, n):
@@ -26,11 +26,11 @@ void	 arena_init(struct arena *a, size_t first, size_t limit);
  * when the system's memory or the arena's limit is exhausted; the arena is
  * then unchanged.  Owner: the arena.  Dead after arena_reset().
  */
-void	*arena_alloc(struct arena *a, size_t n) __attribute__((malloc));
+void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc));
 
 /* Copy ${s} into the arena.  0, or -1 with errno ENOMEM and *out untouched. */
-int	 arena_dup(struct arena *a, struct span s, struct span *out);
+int arena_dup(struct arena *a, struct span s, struct span *out);
 
 /* Free all it holds; the arena is empty and may be used again. */
-void	 arena_reset(struct arena *a);
+void arena_reset(struct arena *a);
 #endif

@@ -9,13 +9,13 @@
 #include "common/span.h"
 
 struct buf {
-	uint8_t	*base;		/* NULL while nothing was ever put, or after buf_free() */
-	size_t	 r, w;		/* read and write offsets, r <= w <= cap */
-	size_t	 cap, max;	/* octets allocated; octets allowed */
+	uint8_t *base;     /* NULL while nothing was ever put, or after buf_free() */
+	size_t   r, w;     /* read and write offsets, r <= w <= cap */
+	size_t   cap, max; /* octets allocated; octets allowed */
 };
 
 /* An empty queue that never holds more than ${max} octets.  Allocates nothing. */
-void		 buf_init(struct buf *b, size_t max);
+void buf_init(struct buf *b, size_t max);
 
 /**
  * buf_room(b, want, n):
@@ -24,19 +24,19 @@ void		 buf_init(struct buf *b, size_t max);
  * errno ENOBUFS when the queue is at its cap, ENOMEM when memory is out; the
  * queue is unchanged then.  The pointer is good until the next call on ${b}.
  */
-uint8_t		*buf_room(struct buf *b, size_t want, size_t *n);
+uint8_t *buf_room(struct buf *b, size_t want, size_t *n);
 
 /* ${n} octets were written where buf_room() said. */
-void		 buf_added(struct buf *b, size_t n);
+void buf_added(struct buf *b, size_t n);
 
 /* Forget the first ${n} octets, ${n} <= buf_len(b).  Keeps the memory. */
-void		 buf_drop(struct buf *b, size_t n);
+void buf_drop(struct buf *b, size_t n);
 
 /* Append ${n} octets.  0, or -1 with errno ENOBUFS (cap) or ENOMEM; all or nothing. */
-int		 buf_put(struct buf *b, const void *p, size_t n);
+int buf_put(struct buf *b, const void *p, size_t n);
 
 /* Give all memory back; the queue is empty and may be used again.  What it held is wiped. */
-void		 buf_free(struct buf *b);
+void buf_free(struct buf *b);
 
 static inline size_t
 buf_len(const struct buf *b)

@@ -11,15 +11,15 @@
 #include <stdint.h>
 
 enum {
-	CONNS_SLOTS	= 129,		/* as STATS_SLOTS */
-	CONNS_ROWS	= 1 << 16,	/* rows a table; 8 octets each, untouched pages cost nothing */
-	CONNS_PROBE	= 32		/* rows looked at for an address; a crowd beyond that goes uncounted */
+	CONNS_SLOTS = 129,     /* as STATS_SLOTS */
+	CONNS_ROWS  = 1 << 16, /* rows a table; 8 octets each, untouched pages cost nothing */
+	CONNS_PROBE = 32       /* rows looked at for an address; a crowd beyond that goes uncounted */
 };
 
 struct conns;
 
 /* A memfd with all tables empty and a secret that addresses are hashed with, or -1 with errno. */
-int		 conns_create(void);
+int conns_create(void);
 
 /**
  * conns_map(fd, slot):
@@ -27,7 +27,7 @@ int		 conns_create(void);
  * EINVAL for no such slot, EBADMSG when ${fd} is none of ours.  Needs /proc
  * (to open the memfd again, for reading), so it is called before Landlock.
  */
-struct conns	*conns_map(int fd, unsigned slot);
+struct conns *conns_map(int fd, unsigned slot);
 
 /**
  * conns_enter(c, addr):
@@ -35,16 +35,16 @@ struct conns	*conns_map(int fd, unsigned slot);
  * this worker.  Return how many it has now over all workers, this one
  * included; two workers that accept at the same moment may be off by one.
  */
-uint32_t	 conns_enter(struct conns *c, const uint8_t addr[16]);
+uint32_t conns_enter(struct conns *c, const uint8_t addr[16]);
 
 /* One less; once for each conns_enter(), also when the row's crowd left it uncounted. */
-void		 conns_leave(struct conns *c, const uint8_t addr[16]);
+void conns_leave(struct conns *c, const uint8_t addr[16]);
 
 /* Connections entered and not left, over all workers, for limits.connections: each worker keeps its own number. */
-uint32_t	 conns_total(const struct conns *c);
+uint32_t conns_total(const struct conns *c);
 
 /* The owner of table ${slot} is dead: empty it and give its pages back (master).  0 or -1 with errno. */
-int		 conns_clear(int fd, unsigned slot);
+int conns_clear(int fd, unsigned slot);
 
-void		 conns_unmap(struct conns *c);
+void conns_unmap(struct conns *c);
 #endif

@@ -15,53 +15,55 @@
 enum log_level { LOG_L_ERROR, LOG_L_WARN, LOG_L_INFO, LOG_L_DEBUG };
 
 enum {
-	LOG_LINE_MAX	= 4000,		/* octets of a line; a field that does not fit is left out and the line marked cut=yes; below PIPE_BUF, so lines never mix */
-	LOG_VALUE_MAX	= 1300,		/* octets of an escaped value; a longer one is cut and the line marked cut=yes.  An address of ADDR_MAX octets fits, all escaped */
-	LOG_RING	= 1 << 20	/* octets that wait for the writing thread */
+	LOG_LINE_MAX =
+	    4000, /* octets of a line; a field that does not fit is left out and the line marked cut=yes; below PIPE_BUF, so lines never mix */
+	LOG_VALUE_MAX =
+	    1300, /* octets of an escaped value; a longer one is cut and the line marked cut=yes.  An address of ADDR_MAX octets fits, all escaped */
+	LOG_RING = 1 << 20 /* octets that wait for the writing thread */
 };
 
 /*
  * How this process logs.  ${who} is a static word: "master", "worker", "mailboxes".  ${slot} -1: none.
  * A closed standard error becomes /dev/null, lest a mail file be given its number.
  */
-void	log_init(const char *who, int slot, bool json, enum log_level level);
+void log_init(const char *who, int slot, bool json, enum log_level level);
 
-void	log_set_level(enum log_level level);
-bool	log_enabled(enum log_level level);
+void log_set_level(enum log_level level);
+bool log_enabled(enum log_level level);
 
 /* Start the writing thread (after Landlock, before seccomp).  0 or -1 with errno.  Without it lines are written at once. */
-int	log_thread_start(void);
+int log_thread_start(void);
 
 /* Wait at most ${ms} until all is written, e.g. before exit. */
-void	log_flush(unsigned ms);
+void log_flush(unsigned ms);
 
 /* Lines dropped since the start because the ring was full or standard error took no more. */
-uint64_t	log_dropped(void);
+uint64_t log_dropped(void);
 
 /* A line being put together, on the stack of whoever logs. */
 struct log_line {
-	bool	 on, cut;
-	size_t	 n;
-	char	 text[LOG_LINE_MAX + 96];
+	bool   on, cut;
+	size_t n;
+	char   text[LOG_LINE_MAX + 96];
 };
 
 /* Begin a line: time, level, who, slot and event=${event} ([a-z-] word).  Nothing happens below the level. */
-void	log_begin(struct log_line *l, enum log_level level, const char *event);
+void log_begin(struct log_line *l, enum log_level level, const char *event);
 
 /*
  * Add a field; keys are [a-z_] words, never from outside.  Values are escaped: control octets, quotes, invalid UTF-8
  * cannot break the line.  docs/LOGS.md says how to get the octets back.
  */
-void	log_span(struct log_line *l, const char *key, struct span v);
-void	log_str(struct log_line *l, const char *key, const char *v);	/* NULL: left out */
-void	log_u64(struct log_line *l, const char *key, uint64_t v);
-void	log_i64(struct log_line *l, const char *key, int64_t v);
-void	log_ms(struct log_line *l, const char *key, uint64_t us);	/* microseconds, written as milliseconds with three decimals */
+void log_span(struct log_line *l, const char *key, struct span v);
+void log_str(struct log_line *l, const char *key, const char *v); /* NULL: left out */
+void log_u64(struct log_line *l, const char *key, uint64_t v);
+void log_i64(struct log_line *l, const char *key, int64_t v);
+void log_ms(
+    struct log_line *l, const char *key, uint64_t us); /* microseconds, written as milliseconds with three decimals */
 
 /* Write it. */
-void	log_end(struct log_line *l);
+void log_end(struct log_line *l);
 
 /* A whole line at once, with one field "msg". */
-void	log_msg(enum log_level level, const char *event, const char *fmt, ...)
-	    __attribute__((format(printf, 3, 4)));
+void log_msg(enum log_level level, const char *event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #endif

@@ -10,11 +10,11 @@
 struct log_line;
 
 /* Standard error is open afterwards, as /dev/null if it was closed. */
-void	log_sink_init(void);
+void log_sink_init(void);
 
 /* Write, or queue, one whole line with its line end.  Cannot fail: what is lost is counted. */
-void	log_sink_put(const char *line, size_t n);
+void log_sink_put(const char *line, size_t n);
 
 /* log.c's: end a line without writing it; l->text, l->n; n is 0 for a line below the level. */
-void	log_finish(struct log_line *l);
+void log_finish(struct log_line *l);
 #endif

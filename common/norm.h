@@ -11,13 +11,13 @@
 
 #include "common/addr.h"
 
-enum { NORM_KEY_MAX = 511 };	/* octets, LMDB's longest key (MDB_MAXKEYSIZE) */
+enum { NORM_KEY_MAX = 511 }; /* octets, LMDB's longest key (MDB_MAXKEYSIZE) */
 
 /* Canonical domain into ${out}: octets written (no NUL), or -1 with errno EINVAL (no such name can exist), ENOMEM, ENAMETOOLONG. */
-ssize_t	norm_domain(struct span in, char *out, size_t cap);
+ssize_t norm_domain(struct span in, char *out, size_t cap);
 
 /* Canonical local part into ${out}: the same contract. */
-ssize_t	norm_local(struct span in, char *out, size_t cap);
+ssize_t norm_local(struct span in, char *out, size_t cap);
 
 /**
  * norm_addr(a, out, cap, at):
@@ -25,5 +25,5 @@ ssize_t	norm_local(struct span in, char *out, size_t cap);
  * it is ENAMETOOLONG).  *at is the offset of the '@' that separates them.
  * Return the octets written, without a NUL, or -1 with errno as above.
  */
-ssize_t	norm_addr(const struct addr *a, char *out, size_t cap, size_t *at);
+ssize_t norm_addr(const struct addr *a, char *out, size_t cap, size_t *at);
 #endif

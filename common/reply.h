@@ -14,24 +14,24 @@
 #include "common/span.h"
 
 /* An enhanced status code (RFC 3463): ENH(5, 1, 1).  0: none. */
-#define ENH(c, s, d)	((uint32_t)(c) << 20 | (uint32_t)(s) << 10 | (uint32_t)(d))
-#define ENH_CLASS(e)	((e) >> 20)
-#define ENH_SUBJECT(e)	((e) >> 10 & 0x3ff)
-#define ENH_DETAIL(e)	((e) & 0x3ff)
+#define ENH(c, s, d)   ((uint32_t)(c) << 20 | (uint32_t)(s) << 10 | (uint32_t)(d))
+#define ENH_CLASS(e)   ((e) >> 20)
+#define ENH_SUBJECT(e) ((e) >> 10 & 0x3ff)
+#define ENH_DETAIL(e)  ((e)&0x3ff)
 
 enum {
-	REPLY_TEXT_MAX		= 400,	/* octets of text; a line stays below 512 (RFC 5321 4.5.3.1.5) */
-	REPLY_REASON_MAX	= 32,	/* octets of a reason with its NUL */
-	REPLY_WIRE_MAX		= 512	/* octets that reply_format() needs at the most */
+	REPLY_TEXT_MAX   = 400, /* octets of text; a line stays below 512 (RFC 5321 4.5.3.1.5) */
+	REPLY_REASON_MAX = 32,  /* octets of a reason with its NUL */
+	REPLY_WIRE_MAX   = 512  /* octets that reply_format() needs at the most */
 };
 
 struct reply {
-	uint16_t	code;			/* 200..599; 0: no reply, "no opinion" */
-	bool		close;			/* close the session after it (421) */
-	uint32_t	enh;			/* ENH(), 0 for 3xx and the greeting */
-	char		reason[REPLY_REASON_MAX];	/* [a-z0-9-], what the stats and the log count it under */
-	uint16_t	n;			/* octets used in text */
-	char		text[REPLY_TEXT_MAX];	/* printable ASCII, no NUL at the end */
+	uint16_t code;                     /* 200..599; 0: no reply, "no opinion" */
+	bool     close;                    /* close the session after it (421) */
+	uint32_t enh;                      /* ENH(), 0 for 3xx and the greeting */
+	char     reason[REPLY_REASON_MAX]; /* [a-z0-9-], what the stats and the log count it under */
+	uint16_t n;                        /* octets used in text */
+	char     text[REPLY_TEXT_MAX];     /* printable ASCII, no NUL at the end */
 };
 
 /**
@@ -40,9 +40,8 @@ struct reply {
  * other octets in it become '-'.  Over-long text is cut.  A class of ${enh}
  * that is not the class of ${code} is made to be (RFC 2034 4).  Cannot fail.
  */
-void	reply_set(struct reply *r, uint16_t code, uint32_t enh,
-	    const char *reason, const char *fmt, ...)
-	    __attribute__((format(printf, 5, 6)));
+void reply_set(struct reply *r, uint16_t code, uint32_t enh, const char *reason, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /**
  * reply_parse(s, r):
@@ -52,7 +51,7 @@ void	reply_set(struct reply *r, uint16_t code, uint32_t enh,
  * the classes differ, the text is empty or over-long, or an octet is not
  * printable ASCII.
  */
-int	reply_parse(struct span s, struct reply *r);
+int reply_parse(struct span s, struct reply *r);
 
 /**
  * reply_format(r, id, out):
@@ -60,5 +59,5 @@ int	reply_parse(struct span s, struct reply *r);
  * octets: code, enhanced code if any, text, and for 4xx and 5xx " [ID]" with
  * the session's ${id} (empty: left out).  Return the octets written.
  */
-size_t	reply_format(const struct reply *r, struct span id, char *out);
+size_t reply_format(const struct reply *r, struct span id, char *out);
 #endif

@@ -8,5 +8,5 @@
 #include "common/span.h"
 
 /* The hash of ${s} under ${key}: 64 bits. */
-uint64_t	siphash(const uint8_t key[16], struct span s);
+uint64_t siphash(const uint8_t key[16], struct span s);
 #endif

@@ -13,12 +13,12 @@
 #include <string.h>
 
 struct span {
-	const uint8_t	*p;	/* may be NULL when n is 0 */
-	size_t		 n;	/* octets */
+	const uint8_t *p; /* may be NULL when n is 0 */
+	size_t         n; /* octets */
 };
 
 /* For string literals alone: the final NUL is left out. */
-#define SPAN(lit)	((struct span){ (const uint8_t *)("" lit), sizeof(lit) - 1 })
+#define SPAN(lit) ((struct span){ (const uint8_t *)("" lit), sizeof(lit) - 1 })
 
 /* The octets of the C string ${s}, for as long as it lives; NULL gives an empty span. */
 static inline struct span
@@ -37,7 +37,7 @@ span_of(const void *p, size_t n)
 static inline struct span
 span_skip(struct span s, size_t n)
 {
-	return (struct span){ n > 0 ? s.p + n : s.p, s.n - n };	/* NULL + 0 is undefined in C */
+	return (struct span){ n > 0 ? s.p + n : s.p, s.n - n }; /* NULL + 0 is undefined in C */
 }
 
 /* The first ${n} octets of ${s}; ${n} <= s.n. */

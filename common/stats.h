@@ -17,100 +17,102 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define STATS_FILE	"stats"		/* in state_dir */
+#define STATS_FILE "stats" /* in state_dir */
 
 enum {
-	STATS_MAGIC	= 0x4c505354,	/* "LPST" */
-	STATS_LAYOUT	= 1,		/* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
-	STATS_PAGE	= 4096,		/* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
-	STATS_SLOTS	= 129,		/* the master's, and two generations of 64 workers */
-	STATS_CODES	= 600,		/* reply codes; 0..199 stay unused */
-	STATS_REASONS	= 256,		/* different (code, enhanced, reason) a slot; the last one holds the overflow */
-	STATS_BUCKETS	= 40		/* of a histogram: bucket i counts values below 2^i microseconds that no lower one took */
+	STATS_MAGIC = 0x4c505354, /* "LPST" */
+	STATS_LAYOUT =
+	    1, /* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
+	STATS_PAGE    = 4096, /* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
+	STATS_SLOTS   = 129,  /* the master's, and two generations of 64 workers */
+	STATS_CODES   = 600,  /* reply codes; 0..199 stay unused */
+	STATS_REASONS = 256,  /* different (code, enhanced, reason) a slot; the last one holds the overflow */
+	STATS_BUCKETS = 40    /* of a histogram: bucket i counts values below 2^i microseconds that no lower one took */
 };
 
 /* Counters and gauges: name, help.  Gauges go to 0 when their worker ends. */
 #define STATS_COUNTERS(X) \
-	X(MESSAGES,		"messages",		"messages accepted and stored") \
-	X(OCTETS,		"octets",		"octets of accepted messages, as received") \
-	X(RECIPIENTS,		"recipients",		"mailboxes that accepted messages were stored in") \
-	X(SESSIONS_TOTAL,	"sessions_total",	"sessions begun") \
-	X(SESSIONS_REFUSED,	"sessions_refused",	"connections answered with 421 at the door") \
-	X(TIMEOUTS,		"timeouts",		"sessions ended by a deadline") \
-	X(EARLY_TALKERS,	"early_talkers",	"clients that spoke before the greeting") \
-	X(BARE_NEWLINES,	"bare_newlines",	"messages with a CR or LF that stands alone") \
-	X(LOST_CLIENTS,		"lost_clients",		"sessions the client left without QUIT") \
-	X(STORE_ERRORS,		"store_errors",		"messages the store could not take") \
-	X(LOOKUP_ERRORS,	"lookup_errors",	"recipients that could not be looked up") \
-	X(HANDLER_TIMEOUTS,	"handler_timeouts",	"handlers that did not answer in time") \
-	X(ACCEPT_ERRORS,	"accept_errors",	"times no descriptor was left for a connection") \
-	X(LOG_DROPPED,		"log_dropped",		"log lines dropped because their reader was too slow") \
-	X(TLS_1_2,		"tls_1_2",		"TLS 1.2 handshakes completed") \
-	X(TLS_1_3,		"tls_1_3",		"TLS 1.3 handshakes completed") \
-	X(TLS_FAILED,		"tls_failed",		"TLS handshakes that failed") \
-	X(WORKERS_STARTED,	"workers_started",	"workers started (master)") \
-	X(WORKERS_DIED,		"workers_died",		"workers that ended unasked (master)") \
-	X(RELOADS,		"reloads",		"configs taken by HUP (master)") \
-	X(RELOADS_FAILED,	"reloads_failed",	"configs refused at HUP (master)")
+	X(MESSAGES, "messages", "messages accepted and stored") \
+	X(OCTETS, "octets", "octets of accepted messages, as received") \
+	X(RECIPIENTS, "recipients", "mailboxes that accepted messages were stored in") \
+	X(SESSIONS_TOTAL, "sessions_total", "sessions begun") \
+	X(SESSIONS_REFUSED, "sessions_refused", "connections answered with 421 at the door") \
+	X(TIMEOUTS, "timeouts", "sessions ended by a deadline") \
+	X(EARLY_TALKERS, "early_talkers", "clients that spoke before the greeting") \
+	X(BARE_NEWLINES, "bare_newlines", "messages with a CR or LF that stands alone") \
+	X(LOST_CLIENTS, "lost_clients", "sessions the client left without QUIT") \
+	X(STORE_ERRORS, "store_errors", "messages the store could not take") \
+	X(LOOKUP_ERRORS, "lookup_errors", "recipients that could not be looked up") \
+	X(HANDLER_TIMEOUTS, "handler_timeouts", "handlers that did not answer in time") \
+	X(ACCEPT_ERRORS, "accept_errors", "times no descriptor was left for a connection") \
+	X(LOG_DROPPED, "log_dropped", "log lines dropped because their reader was too slow") \
+	X(TLS_1_2, "tls_1_2", "TLS 1.2 handshakes completed") \
+	X(TLS_1_3, "tls_1_3", "TLS 1.3 handshakes completed") \
+	X(TLS_FAILED, "tls_failed", "TLS handshakes that failed") \
+	X(WORKERS_STARTED, "workers_started", "workers started (master)") \
+	X(WORKERS_DIED, "workers_died", "workers that ended unasked (master)") \
+	X(RELOADS, "reloads", "configs taken by HUP (master)") \
+	X(RELOADS_FAILED, "reloads_failed", "configs refused at HUP (master)")
 #define STATS_GAUGES(X) \
-	X(SESSIONS_OPEN,	"sessions_open",	"sessions open now") \
-	X(COMMITS_PENDING,	"commits_pending",	"messages being made durable now") \
-	X(SANDBOX_LEVEL,	"sandbox_level",	"bits: 1 uid, 2 Landlock, 4 seccomp") \
-	X(DIRECTORY_MADE,	"directory_made",	"unix time the mapped directory was made") \
-	X(DIRECTORY_ENTRIES,	"directory_entries",	"entries of the mapped directory")
+	X(SESSIONS_OPEN, "sessions_open", "sessions open now") \
+	X(COMMITS_PENDING, "commits_pending", "messages being made durable now") \
+	X(SANDBOX_LEVEL, "sandbox_level", "bits: 1 uid, 2 Landlock, 4 seccomp") \
+	X(DIRECTORY_MADE, "directory_made", "unix time the mapped directory was made") \
+	X(DIRECTORY_ENTRIES, "directory_entries", "entries of the mapped directory")
 /* Histograms of microseconds. */
 #define STATS_HISTOGRAMS(X) \
-	X(COMMIT,		"commit_seconds",	"from end of data to durable") \
-	X(LOOKUP,		"lookup_seconds",	"one recipient's look-up") \
-	X(HANDLERS,		"handlers_seconds",	"one stage's handlers") \
-	X(SESSION,		"session_seconds",	"a session's length") \
-	X(LOOP,			"loop_seconds",		"one turn of the event loop, its waiting left out")
+	X(COMMIT, "commit_seconds", "from end of data to durable") \
+	X(LOOKUP, "lookup_seconds", "one recipient's look-up") \
+	X(HANDLERS, "handlers_seconds", "one stage's handlers") \
+	X(SESSION, "session_seconds", "a session's length") \
+	X(LOOP, "loop_seconds", "one turn of the event loop, its waiting left out")
 
-#define STATS_ENUM(id, name, help)	STATS_##id,
+#define STATS_ENUM(id, name, help) STATS_##id,
 enum stats_counter { STATS_COUNTERS(STATS_ENUM) STATS_NCOUNTERS };
 enum stats_gauge { STATS_GAUGES(STATS_ENUM) STATS_NGAUGES };
-#define STATS_HENUM(id, name, help)	STATS_H_##id,
+#define STATS_HENUM(id, name, help) STATS_H_##id,
 enum stats_histogram { STATS_HISTOGRAMS(STATS_HENUM) STATS_NHISTOGRAMS };
 
 struct stats_reason {
-	_Atomic uint64_t	count;		/* 0: the row is free; stored last */
-	_Atomic uint32_t	enh;		/* ENH() */
-	_Atomic uint16_t	code;
-	char			reason[34];	/* NUL-terminated, [a-z0-9-] */
+	_Atomic uint64_t count; /* 0: the row is free; stored last */
+	_Atomic uint32_t enh;   /* ENH() */
+	_Atomic uint16_t code;
+	char             reason[34]; /* NUL-terminated, [a-z0-9-] */
 };
 
 struct stats_hist {
-	_Atomic uint64_t	bucket[STATS_BUCKETS];
-	_Atomic uint64_t	sum_us;
+	_Atomic uint64_t bucket[STATS_BUCKETS];
+	_Atomic uint64_t sum_us;
 };
 
 struct stats_slot {
-	_Alignas(4096) _Atomic uint64_t	pid;	/* 0: nobody writes it now */
-	_Atomic uint64_t	generation;
-	_Atomic uint64_t	beat;		/* unix seconds, once a second by the loop */
-	_Atomic uint64_t	reply[STATS_CODES];
-	_Atomic uint64_t	counter[STATS_NCOUNTERS];
-	_Atomic uint64_t	gauge[STATS_NGAUGES];
-	struct stats_hist	hist[STATS_NHISTOGRAMS];
-	struct stats_reason	reason[STATS_REASONS];
+	_Alignas(4096) _Atomic uint64_t pid; /* 0: nobody writes it now */
+	_Atomic uint64_t    generation;
+	_Atomic uint64_t    beat; /* unix seconds, once a second by the loop */
+	_Atomic uint64_t    reply[STATS_CODES];
+	_Atomic uint64_t    counter[STATS_NCOUNTERS];
+	_Atomic uint64_t    gauge[STATS_NGAUGES];
+	struct stats_hist   hist[STATS_NHISTOGRAMS];
+	struct stats_reason reason[STATS_REASONS];
 };
 
 _Static_assert(sizeof(struct stats_slot) % STATS_PAGE == 0, "a slot is whole pages, so that it can be mapped alone");
 
 struct stats_head {
-	uint32_t	magic, layout, nslots, slot_size;	/* slot_size in octets; layout: STATS_LAYOUT_ALL */
-	uint64_t	started;	/* unix seconds */
-	char		version[32];
+	uint32_t magic, layout, nslots, slot_size; /* slot_size in octets; layout: STATS_LAYOUT_ALL */
+	uint64_t started;                          /* unix seconds */
+	char     version[32];
 };
 
 /* What stands in head.layout. */
 #define STATS_LAYOUT_ALL \
-	((uint32_t)STATS_LAYOUT << 24 | (uint32_t)STATS_NCOUNTERS << 16 | (uint32_t)STATS_NGAUGES << 8 | STATS_NHISTOGRAMS)
+	((uint32_t)STATS_LAYOUT << 24 | (uint32_t)STATS_NCOUNTERS << 16 | (uint32_t)STATS_NGAUGES << 8 | \
+	    STATS_NHISTOGRAMS)
 
 /* --- who counts --- */
 
 /* Create DIR/stats anew (temporary file, rename), 0644, all its blocks allocated.  The descriptor, or -1 with errno. */
-int	stats_create(const char *dir, const char *version);
+int stats_create(const char *dir, const char *version);
 
 /**
  * stats_slot_map(fd, i, generation):
@@ -118,33 +120,32 @@ int	stats_create(const char *dir, const char *version);
  * gauges to 0, counters go on.  NULL with errno: EINVAL for no such slot,
  * EPROTONOSUPPORT for a segment of another layout.
  */
-struct stats_slot	*stats_slot_map(int fd, unsigned i, uint64_t generation);
+struct stats_slot *stats_slot_map(int fd, unsigned i, uint64_t generation);
 
 /* Its owner is dead: pid and gauges to 0 (master). */
-void	stats_slot_release(struct stats_slot *s);
+void stats_slot_release(struct stats_slot *s);
 
 /* The same for slot ${i} of ${fd}, mapped for the moment (master).  0, or -1 with errno. */
-int	stats_slot_clear(int fd, unsigned i);
+int stats_slot_clear(int fd, unsigned i);
 
 /* Unmap. */
-void	stats_slot_unmap(struct stats_slot *s);
+void stats_slot_unmap(struct stats_slot *s);
 
 /**
  * stats_reply(s, code, enh, reason):
  * One reply was sent.  ${reason} "" counts by code alone; else it is counted
  * under (code, enh, reason) too, or under "other" once the table is full.
  */
-void	stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reason);
+void stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reason);
 
 /* One value of ${us} microseconds. */
-void	stats_observe(struct stats_slot *s, enum stats_histogram h, uint64_t us);
+void stats_observe(struct stats_slot *s, enum stats_histogram h, uint64_t us);
 
 static inline void
 stats_add(struct stats_slot *s, enum stats_counter c, uint64_t n)
 {
-	atomic_store_explicit(&s->counter[c],
-	    atomic_load_explicit(&s->counter[c], memory_order_relaxed) + n,
-	    memory_order_relaxed);
+	atomic_store_explicit(
+	    &s->counter[c], atomic_load_explicit(&s->counter[c], memory_order_relaxed) + n, memory_order_relaxed);
 }
 
 static inline void
@@ -163,43 +164,43 @@ stats_beat(struct stats_slot *s, uint64_t now)
 /* --- who looks --- */
 
 struct stats_row {
-	uint64_t	count;
-	uint32_t	enh;
-	uint16_t	code;
-	char		reason[34];
+	uint64_t count;
+	uint32_t enh;
+	uint16_t code;
+	char     reason[34];
 };
 
 struct stats_worker {
-	unsigned	slot;
-	uint64_t	pid, generation, beat, sessions_open;
+	unsigned slot;
+	uint64_t pid, generation, beat, sessions_open;
 };
 
 /* The sum over all slots, checked and plain. */
 struct stats_sum {
-	uint64_t	started;
-	char		version[33];
-	uint64_t	reply[STATS_CODES];
-	uint64_t	counter[STATS_NCOUNTERS];
-	uint64_t	gauge[STATS_NGAUGES];	/* sums; of DIRECTORY_* and SANDBOX_LEVEL the smallest over live workers */
-	uint64_t	bucket[STATS_NHISTOGRAMS][STATS_BUCKETS];
-	uint64_t	sum_us[STATS_NHISTOGRAMS];
-	struct stats_row *row;		/* sorted by code, enhanced code, reason */
-	size_t		nrow;
+	uint64_t started;
+	char     version[33];
+	uint64_t reply[STATS_CODES];
+	uint64_t counter[STATS_NCOUNTERS];
+	uint64_t gauge[STATS_NGAUGES]; /* sums; of DIRECTORY_* and SANDBOX_LEVEL the smallest over live workers */
+	uint64_t bucket[STATS_NHISTOGRAMS][STATS_BUCKETS];
+	uint64_t sum_us[STATS_NHISTOGRAMS];
+	struct stats_row   *row; /* sorted by code, enhanced code, reason */
+	size_t              nrow;
 	struct stats_worker worker[STATS_SLOTS];
-	size_t		nworker;
+	size_t              nworker;
 };
 
 struct stats_map;
 
 /* Map a segment to look at.  0, or -1 with errno: EBADMSG when it is not ours, EPROTONOSUPPORT for another layout, ENOENT, EACCES. */
-int	stats_open(const char *path, struct stats_map **m);
+int stats_open(const char *path, struct stats_map **m);
 
 /* Add all slots up.  0, or -1 with errno ENOMEM, or EBADMSG when the file shrank.  stats_sum_free() gives it back. */
-int	stats_read(const struct stats_map *m, struct stats_sum *out);
-void	stats_sum_free(struct stats_sum *s);
+int  stats_read(const struct stats_map *m, struct stats_sum *out);
+void stats_sum_free(struct stats_sum *s);
 
 /* Values that histogram ${h} holds. */
-uint64_t	stats_hist_count(const struct stats_sum *s, size_t h);
+uint64_t stats_hist_count(const struct stats_sum *s, size_t h);
 
 /**
  * stats_hist_quantile(s, h, q):
@@ -208,8 +209,8 @@ uint64_t	stats_hist_count(const struct stats_sum *s, size_t h);
  * gives the bound of the highest bucket in use: no value was above it, but for
  * the last bucket, that has none.
  */
-double	stats_hist_quantile(const struct stats_sum *s, size_t h, double q);
-void	stats_close(struct stats_map *m);
+double stats_hist_quantile(const struct stats_sum *s, size_t h, double q);
+void   stats_close(struct stats_map *m);
 
 extern const char *const stats_counter_name[STATS_NCOUNTERS], *const stats_counter_help[STATS_NCOUNTERS];
 extern const char *const stats_gauge_name[STATS_NGAUGES], *const stats_gauge_help[STATS_NGAUGES];

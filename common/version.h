@@ -2,5 +2,5 @@
 #ifndef COMMON_VERSION_H_
 #define COMMON_VERSION_H_
 
-#define LETTERPLATE_VERSION	"0.1.0"
+#define LETTERPLATE_VERSION "0.1.0"
 #endif

@@ -10,10 +10,10 @@
 #include "common/span.h"
 
 /* Decode xtext: octets written to ${out} (at most in.n), or -1 if ${in} is not xtext ("+HH" upper case only, no '=' or space). */
-ssize_t	xtext_decode(struct span in, uint8_t *out, size_t cap);
+ssize_t xtext_decode(struct span in, uint8_t *out, size_t cap);
 
 /* Encode as xtext: octets written, or -1 when ${cap} is too small (3 * in.n suffices). */
-ssize_t	xtext_encode(struct span in, char *out, size_t cap);
+ssize_t xtext_encode(struct span in, char *out, size_t cap);
 
 /**
  * path_encode(in, out, cap):
@@ -24,5 +24,5 @@ ssize_t	xtext_encode(struct span in, char *out, size_t cap);
  * ${cap} is too small (3 * in.n suffices), ${in} is empty, or the result is
  * longer than 255 octets (NAME_MAX).
  */
-ssize_t	path_encode(struct span in, char *out, size_t cap);
+ssize_t path_encode(struct span in, char *out, size_t cap);
 #endif

@@ -13,7 +13,6 @@
 # `tools/install-deps lint` brings the tools.
 
 LINT := build/lint
-LINT_C := $(SRC_product) $(SRC_unit) $(wildcard tests/sandbox/*.c)
 FORMAT_C := $(shell find common worker master tools tests examples -name '*.c' 2>/dev/null)
 FORMAT_H := $(shell find common worker master tools tests examples -name '*.h' 2>/dev/null)
 
@@ -33,7 +32,7 @@ $(LINT)/%.tidy: %.c $(OBJ)/%.o .clang-tidy
 	@echo "  TIDY  $<"
 	$(Q)clang-tidy --quiet $< -- -std=gnu17 -I. -D_GNU_SOURCE >$@.out 2>$@.err || { cat $@.out $@.err; exit 1; }
 	@rm -f $@.out $@.err; touch $@
-lint-tidy: $(LINT_C:%.c=$(LINT)/%.tidy)
+lint-tidy: $(SRC_product:%.c=$(LINT)/%.tidy)
 
 lint-cppcheck:
 	@echo "  LINT  cppcheck"
@@ -63,7 +62,7 @@ lint-scripts:
 MAN := $(wildcard man/*.[1-9])
 lint-man:
 	@echo "  LINT  mandoc"
-	$(Q)$(if $(MAN),mandoc -T lint -W style $(MAN))
+	$(Q)$(if $(MAN),! mandoc -T lint $(MAN) | grep -v 'referenced manual not found' # ours are not installed yet)
 
 house: all
 	@rc=0; for t in tests/house/*.sh; do $$t || rc=1; done; exit $$rc

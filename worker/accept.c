@@ -22,9 +22,9 @@
 #include "worker/session.h"
 
 static struct {
-	struct listener	*listener;
-	size_t		 n;
-	int		 spare;
+	struct listener *listener;
+	size_t n;
+	int spare;
 } accepting = { .spare = -1 };
 
 /* A 421 for a connection that gets no session.  Its socket buffer is empty, so one send takes it. */
@@ -131,8 +131,7 @@ accept_start(struct worker *w, const int *fds, size_t n)
 		return -1;
 	for (size_t i = 0; i < w->conf->nlistener; i++)
 		for (size_t j = 0; j < w->conf->listener[i].naddress && k < n; j++, k++)
-			accept_fill(&accepting.listener[k], w, &w->conf->listener[i],
-			    &w->conf->listener[i].address[j]);
+			accept_fill(&accepting.listener[k], w, &w->conf->listener[i], &w->conf->listener[i].address[j]);
 	for (accepting.n = 0; accepting.n < k; accepting.n++) {
 		struct listener *ls = &accepting.listener[accepting.n];
 

@@ -7,14 +7,14 @@
 #include "worker/worker.h"
 
 enum {
-	ACCEPT_BATCH	= 32,	/* connections taken a turn, so that other workers get some too */
-	ACCEPT_PAUSE_MS	= 200	/* how long a listener rests when no descriptor is left */
+	ACCEPT_BATCH    = 32, /* connections taken a turn, so that other workers get some too */
+	ACCEPT_PAUSE_MS = 200 /* how long a listener rests when no descriptor is left */
 };
 
 /* Watch the inherited sockets: ${fds[i]} for the i-th address of the config.  0, or -1 after a logged line. */
-int	accept_start(struct worker *w, const int *fds, size_t n);
+int accept_start(struct worker *w, const int *fds, size_t n);
 
 /* Take no more: unwatch and close them. */
-void	accept_stop(void);
+void accept_stop(void);
 
 #endif

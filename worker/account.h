@@ -6,18 +6,18 @@
 
 #include "worker/session.h"
 
-enum { ACCOUNT_TO_MAX = 1500 };	/* octets of recipients that a log line names; nrcpt has the number of all */
+enum { ACCOUNT_TO_MAX = 1500 }; /* octets of recipients that a log line names; nrcpt has the number of all */
 
 /* A reply was appended to the output; code 0: none, a no-op. */
-void	account_reply(struct session *s, struct smtp_sent sent);
+void account_reply(struct session *s, struct smtp_sent sent);
 
 /* A question was refused with ${r}: one line that says who, what and why.  ${by}: the handler's name or "". */
-void	account_refusal(struct session *s, const struct rcpt *rc, const struct reply *r, const char *by);
+void account_refusal(struct session *s, const struct rcpt *rc, const struct reply *r, const char *by);
 
 /* The transaction ends; ${how} is what was last said about it. */
-void	account_transaction(struct session *s, struct smtp_sent how);
+void account_transaction(struct session *s, struct smtp_sent how);
 
 /* The session ends. */
-void	account_session(struct session *s);
+void account_session(struct session *s);
 
 #endif

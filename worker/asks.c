@@ -13,26 +13,26 @@
 #include <unistd.h>
 
 struct asks_slot {
-	void		*who;		/* NULL: free */
-	uint32_t	 gen;
-	uint32_t	 next_free;	/* index + 1, 0: none */
+	void *who; /* NULL: free */
+	uint32_t gen;
+	uint32_t next_free; /* index + 1, 0: none */
 };
 
 struct asks_answer {
-	struct asks_answer	*next;
-	struct ask		 ask;
-	enum verdict		 verdict;
-	struct reply		 reply;
+	struct asks_answer *next;
+	struct ask ask;
+	enum verdict verdict;
+	struct reply reply;
 };
 
 static struct asks {
-	pthread_mutex_t		 lock;
-	struct loop_src		 src;
-	asks_told		*told;
-	struct asks_slot	*slot;
-	uint32_t		 nslots, free;	/* free: index + 1 */
-	struct asks_answer	*head, **tail;
-	unsigned		 pending;
+	pthread_mutex_t lock;
+	struct loop_src src;
+	asks_told *told;
+	struct asks_slot *slot;
+	uint32_t nslots, free; /* free: index + 1 */
+	struct asks_answer *head, **tail;
+	unsigned pending;
 } asks = { .lock = PTHREAD_MUTEX_INITIALIZER, .src.fd = -1 };
 
 static void *

@@ -50,8 +50,8 @@ chain_cares(const struct handler_ops *o, enum chain_stage stage)
 }
 
 static enum verdict
-chain_call(const struct chain_link *k, enum chain_stage stage, const struct chain_about *ab, struct ask a,
-    struct reply *r)
+chain_call(
+    const struct chain_link *k, enum chain_stage stage, const struct chain_about *ab, struct ask a, struct reply *r)
 {
 	const struct handler_ops *o = k->ops;
 

@@ -17,16 +17,16 @@
 
 enum drain_step {
 	DRAIN_SERVING,
-	DRAIN_RETIRING,		/* no new sessions; the old ones are left alone */
-	DRAIN_STOPPING,		/* idle sessions are told to go */
-	DRAIN_EXPELLING		/* all are */
+	DRAIN_RETIRING, /* no new sessions; the old ones are left alone */
+	DRAIN_STOPPING, /* idle sessions are told to go */
+	DRAIN_EXPELLING /* all are */
 };
 
 static struct {
-	struct worker		*w;
-	struct loop_src		 control, signals;
-	struct loop_timer	 timer;
-	enum drain_step		 step;
+	struct worker *w;
+	struct loop_src control, signals;
+	struct loop_timer timer;
+	enum drain_step step;
 } drain = { .control.fd = IPC_FD_CONTROL, .signals.fd = -1 };
 
 static void
@@ -72,8 +72,8 @@ drain_to(enum drain_step step)
 		drain_each(session_expel);
 		break;
 	}
-	loop_timer_set(w->loop, &drain.timer,
-	    step == DRAIN_EXPELLING ? (uint64_t)DRAIN_COMMIT_MS : w->conf->timeouts.drain_ms);
+	loop_timer_set(
+	    w->loop, &drain.timer, step == DRAIN_EXPELLING ? (uint64_t)DRAIN_COMMIT_MS : w->conf->timeouts.drain_ms);
 	if (w->nsessions == 0)
 		drain_emptied(w);
 }

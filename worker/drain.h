@@ -9,13 +9,13 @@
 #include "worker/worker.h"
 
 enum {
-	DRAIN_COMMIT_MS	= 60000	/* how long commits under way may still take when all else is over */
+	DRAIN_COMMIT_MS = 60000 /* how long commits under way may still take when all else is over */
 };
 
 /* Listen to the master on ${control} and to TERM.  0, or -1 with errno.  Signals must be blocked already. */
-int	drain_start(struct worker *w, int control);
+int drain_start(struct worker *w, int control);
 
 /* Tell the master something; a master that is gone is noticed elsewhere. */
-void	drain_tell(enum ipc_type type, uint32_t arg);
+void drain_tell(enum ipc_type type, uint32_t arg);
 
 #endif

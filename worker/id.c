@@ -7,9 +7,9 @@
 #include <time.h>
 
 static struct {
-	uint32_t	 random;	/* 20 bits */
-	uint32_t	 count;		/* 28 bits */
-	int64_t		 offset;	/* seconds from the monotonic clock to the wall's, at the start */
+	uint32_t random; /* 20 bits */
+	uint32_t count;  /* 28 bits */
+	int64_t offset;  /* seconds from the monotonic clock to the wall's, at the start */
 } id_state;
 
 static int64_t

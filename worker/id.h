@@ -15,7 +15,7 @@
 enum { ID_CHARS = 16 };
 
 /* Once a process, before id_next(). */
-void	id_init(void);
+void id_init(void);
 
-void	id_next(char out[TXN_ID_MAX]);
+void id_next(char out[TXN_ID_MAX]);
 #endif

@@ -24,23 +24,23 @@
  * defined here from Documentation/userspace-api/landlock.rst.  The kernel's
  * ABI, asked at run time, says what of it may be used.
  */
-#define FS_TRUNCATE		(1ULL << 14)	/* ABI 3, Linux 6.2 */
-#define FS_IOCTL_DEV		(1ULL << 15)	/* ABI 5, Linux 6.10 */
-#define NET_BIND_TCP		(1ULL << 0)	/* ABI 4, Linux 6.7 */
-#define NET_CONNECT_TCP		(1ULL << 1)	/* ABI 4 */
-#define SCOPE_ABSTRACT_UNIX	(1ULL << 0)	/* ABI 6, Linux 6.12 */
-#define SCOPE_SIGNAL		(1ULL << 1)	/* ABI 6 */
+#define FS_TRUNCATE         (1ULL << 14) /* ABI 3, Linux 6.2 */
+#define FS_IOCTL_DEV        (1ULL << 15) /* ABI 5, Linux 6.10 */
+#define NET_BIND_TCP        (1ULL << 0)  /* ABI 4, Linux 6.7 */
+#define NET_CONNECT_TCP     (1ULL << 1)  /* ABI 4 */
+#define SCOPE_ABSTRACT_UNIX (1ULL << 0)  /* ABI 6, Linux 6.12 */
+#define SCOPE_SIGNAL        (1ULL << 1)  /* ABI 6 */
 
 /* struct landlock_ruleset_attr as of ABI 6.  Older kernels take it as long as what they don't know is zero. */
 struct ruleset_attr {
-	uint64_t	fs, net, scoped;
+	uint64_t fs, net, scoped;
 };
 
-#define READ	((uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR))
+#define READ ((uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR))
 
 /* No REMOVE_DIR, no symbolic link, no device, fifo or socket, no EXECUTE. */
-#define WRITE                                                                                                          \
-	((uint64_t)(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |        \
+#define WRITE \
+	((uint64_t)(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | \
 	    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REFER))
 
 int

@@ -6,11 +6,11 @@
 #define WORKER_LANDLOCK_H_
 
 enum {
-	LANDLOCK_ABI_MIN = 2	/* the first with REFER: without it every rename from tmp/ to new/ is EXDEV */
+	LANDLOCK_ABI_MIN = 2 /* the first with REFER: without it every rename from tmp/ to new/ is EXDEV */
 };
 
 /* The ABI the running kernel offers, 0 if none. */
-int	landlock_abi(void);
+int landlock_abi(void);
 
 /**
  * landlock_confine(store, directory):
@@ -21,5 +21,5 @@ int	landlock_abi(void);
  * 1, 0 after a logged warning when the kernel is too old for it, -1 after a
  * logged error.
  */
-int	landlock_confine(const char *store, const char *directory);
+int landlock_confine(const char *store, const char *directory);
 #endif

@@ -27,30 +27,31 @@
 #include "worker/session.h"
 
 enum {
-	MAIN_POOL_QUEUE	= 4096,	/* jobs that may wait for the I/O pool */
-	MAIN_SECOND_MS	= 500,	/* how often the directory and the beat are looked after: a change is seen within a second */
-	MAIN_FSIZE_MORE	= 64 << 10	/* octets a stored file may be larger than a message: trace lines */
+	MAIN_POOL_QUEUE = 4096, /* jobs that may wait for the I/O pool */
+	MAIN_SECOND_MS =
+	    500, /* how often the directory and the beat are looked after: a change is seen within a second */
+	MAIN_FSIZE_MORE = 64 << 10 /* octets a stored file may be larger than a message: trace lines */
 };
 
 struct main_args {
-	const char	*conf_file;
-	unsigned	 slot;
-	uint64_t	 generation;
-	unsigned	 nlisten;
+	const char *conf_file;
+	unsigned slot;
+	uint64_t generation;
+	unsigned nlisten;
 };
 
 static struct {
-	struct worker		 w;
-	struct main_args	 args;
-	struct conf		*conf;
-	struct iopool		*pool;
-	struct loop_src		 pool_src;
-	struct loop_timer	 second;
-	struct limits		 limits;
-	struct recipients	*recipients;
-	struct store_env	 env;
-	unsigned		 level;		/* of the sandbox */
-	uint64_t		 dropped;	/* log lines, counted so far */
+	struct worker w;
+	struct main_args args;
+	struct conf *conf;
+	struct iopool *pool;
+	struct loop_src pool_src;
+	struct loop_timer second;
+	struct limits limits;
+	struct recipients *recipients;
+	struct store_env env;
+	unsigned level;   /* of the sandbox */
+	uint64_t dropped; /* log lines, counted so far */
 } me;
 
 /* Cannot start: the reason was logged.  The master learns the code. */
@@ -137,7 +138,8 @@ main_sessions_max(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur < WORKER_FDS_FIXED + WORKER_SESSIONS_MIN) {
 		/* A small limit is shared out: half for sessions. */
-		me.w.sessions_max = rl.rlim_cur > 2 * WORKER_SESSIONS_MIN ? (uint32_t)rl.rlim_cur / 2 : WORKER_SESSIONS_MIN;
+		me.w.sessions_max =
+		    rl.rlim_cur > 2 * WORKER_SESSIONS_MIN ? (uint32_t)rl.rlim_cur / 2 : WORKER_SESSIONS_MIN;
 		return;
 	}
 	me.w.sessions_max = (uint32_t)(rl.rlim_cur - WORKER_FDS_FIXED) / WORKER_SPOOL_SHARE * (WORKER_SPOOL_SHARE - 1);
@@ -180,7 +182,8 @@ main_inside(void)
 		main_fail(EX_CANTCREAT);
 	me.limits = (struct limits){ me.conf, w->conns };
 	me.recipients = recipients_new(me.conf, w->stats);
-	if (asks_init(w->loop, session_told) != 0 || me.recipients == NULL || chain_add(&w->chain, &limits_ops, &me.limits) != 0 ||
+	if (asks_init(w->loop, session_told) != 0 || me.recipients == NULL ||
+	    chain_add(&w->chain, &limits_ops, &me.limits) != 0 ||
 	    chain_add(&w->chain, &recipients_ops, me.recipients) != 0)
 		main_fail(EX_OSERR);
 }

@@ -14,25 +14,25 @@
 #include "worker/smtp/trace.h"
 
 enum message_step {
-	MESSAGE_BODY,		/* content is coming */
-	MESSAGE_TAIL,		/* complete; what the filter held back goes its way */
-	MESSAGE_VERDICT,	/* the handlers are asked for their last word */
-	MESSAGE_COMMIT,		/* the store makes it durable */
-	MESSAGE_DONE		/* there is a result */
+	MESSAGE_BODY,    /* content is coming */
+	MESSAGE_TAIL,    /* complete; what the filter held back goes its way */
+	MESSAGE_VERDICT, /* the handlers are asked for their last word */
+	MESSAGE_COMMIT,  /* the store makes it durable */
+	MESSAGE_DONE     /* there is a result */
 };
 
 struct message {
-	enum message_step	 step;
-	struct store_msg	*sm;		/* NULL once committed, aborted or lost */
-	struct content		*content;
-	struct buf		 pend;		/* what waits: first pend_kept octets that the filter has let pass, then unfiltered ones */
-	size_t			 pend_kept;
-	bool			 asked;		/* the handlers have seen the waiting octets */
-	bool			 asking;	/* ... one of them is still to answer */
-	int			 error;		/* the store's errno, before commit */
-	struct reply		 verdict;	/* the handlers'; code 0: no objection */
-	struct store_done	 done;
-	uint64_t		 commit_start_us, commit_us;
+	enum message_step step;
+	struct store_msg *sm; /* NULL once committed, aborted or lost */
+	struct content *content;
+	struct buf pend; /* what waits: first pend_kept octets that the filter has let pass, then unfiltered ones */
+	size_t pend_kept;
+	bool asked;           /* the handlers have seen the waiting octets */
+	bool asking;          /* ... one of them is still to answer */
+	int error;            /* the store's errno, before commit */
+	struct reply verdict; /* the handlers'; code 0: no objection */
+	struct store_done done;
+	uint64_t commit_start_us, commit_us;
 };
 
 static void

@@ -51,7 +51,7 @@ limit_nofile(rlim_t want)
 	if (want > rl.rlim_max) {
 		struct rlimit more = { want, want };
 
-		if (setrlimit(RLIMIT_NOFILE, &more) == 0)	/* root may raise it */
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0) /* root may raise it */
 			return 0;
 		log_msg(LOG_L_WARN, "sandbox", "only %llu descriptors allowed, %llu would be needed: see LimitNOFILE=",
 		    (unsigned long long)rl.rlim_max, (unsigned long long)want);
@@ -96,8 +96,8 @@ change_user(const char *user)
 	gid = pw->pw_gid;
 	endpwent();
 	if (uid == 0 || gid == 0) {
-		log_msg(LOG_L_ERROR, "sandbox", "user \"%s\" is root or in root's group: give workers an account of their own",
-		    user);
+		log_msg(LOG_L_ERROR, "sandbox",
+		    "user \"%s\" is root or in root's group: give workers an account of their own", user);
 		return -1;
 	}
 	if (setgroups(1, &gid) != 0)
@@ -165,7 +165,7 @@ sandbox_drop(const struct sandbox *sb, unsigned *level)
 	int rc;
 
 	*level = 0;
-	tzset();	/* reads /etc/localtime, out of reach later */
+	tzset(); /* reads /etc/localtime, out of reach later */
 	if (limit_all(sb) != 0)
 		return -1;
 	empty_bounding_set();

@@ -10,15 +10,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SANDBOX_UID = 1, SANDBOX_LANDLOCK = 2, SANDBOX_SECCOMP = 4 };	/* bits of the level */
+enum { SANDBOX_UID = 1, SANDBOX_LANDLOCK = 2, SANDBOX_SECCOMP = 4 }; /* bits of the level */
 
 struct sandbox {
-	const char	*user;		/* to become when started as root; ignored otherwise */
-	const char	*store_path;	/* may be read, written, created in, renamed in */
-	const char	*directory;	/* may be read */
-	uint64_t	 fsize_max;	/* octets of the largest file it may write */
-	uint32_t	 nofile;	/* descriptors it may hold */
-	pid_t		 master;	/* must still be the parent afterwards */
+	const char *user;       /* to become when started as root; ignored otherwise */
+	const char *store_path; /* may be read, written, created in, renamed in */
+	const char *directory;  /* may be read */
+	uint64_t    fsize_max;  /* octets of the largest file it may write */
+	uint32_t    nofile;     /* descriptors it may hold */
+	pid_t       master;     /* must still be the parent afterwards */
 };
 
 /**
@@ -28,7 +28,7 @@ struct sandbox {
  * 0 and *level (SANDBOX_LANDLOCK is missing on a kernel without it), or -1
  * after one clear logged line.
  */
-int	sandbox_drop(const struct sandbox *sb, unsigned *level);
+int sandbox_drop(const struct sandbox *sb, unsigned *level);
 
 /**
  * sandbox_close(level):
@@ -36,5 +36,5 @@ int	sandbox_drop(const struct sandbox *sb, unsigned *level);
  * 0 and *level with SANDBOX_SECCOMP (without it in a build with a sanitizer,
  * where the filter only logs), or -1 after one clear logged line.
  */
-int	sandbox_close(unsigned *level);
+int sandbox_close(unsigned *level);
 #endif

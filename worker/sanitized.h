@@ -7,9 +7,9 @@
 #ifndef WORKER_SANITIZED_H_
 #define WORKER_SANITIZED_H_
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)	/* gcc */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) /* gcc */
 #define SANITIZED 1
-#elif defined(__has_feature)						/* clang */
+#elif defined(__has_feature) /* clang */
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif

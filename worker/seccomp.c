@@ -30,11 +30,12 @@ enum { ARGS_MAX = 2 };
 
 /* Comparisons of one row must all hold; of several rows for one call, one. */
 struct row {
-	int			 nr;
-	unsigned		 nargs;
-	struct scmp_arg_cmp	 arg[ARGS_MAX];
+	int nr;
+	unsigned nargs;
+	struct scmp_arg_cmp arg[ARGS_MAX];
 };
 
+/* clang-format off */
 #define ANY(call)			{ .nr = SCMP_SYS(call) }
 #define EQ(call, i, v)			{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_EQ, (v), 0 } } }
 #define EQ2(call, i, v, j, w)		{ SCMP_SYS(call), 2, { { (i), SCMP_CMP_EQ, (v), 0 }, { (j), SCMP_CMP_EQ, (w), 0 } } }
@@ -54,30 +55,20 @@ static const struct row table[] = {
 	ANY(recvfrom),			/* its octets */
 	ANY(recvmsg),			/* the master's word; ipc.c refuses descriptors */
 	EQ(sendto, 4, 0),		/* replies; no address, so no datagram and no TCP fast open */
-	ANY(writev),			/* replies in pieces; abort's message */
+	ANY(writev),			/* a message's pieces; abort's words */
 	ANY(shutdown),			/* says good-bye before close */
 	ANY(close),			/* of anything */
 	ANY(getsockname),		/* local address for log and handlers */
-	ANY(getpeername),		/* remote address */
-	SOCKOPT(setsockopt, IPPROTO_TCP, TCP_NODELAY),	/* replies at once */
-	SOCKOPT(setsockopt, SOL_SOCKET, SO_LINGER),	/* reset a client that will not go */
-	SOCKOPT(setsockopt, SOL_SOCKET, SO_SNDBUF),	/* bound the kernel's memory a session */
-	SOCKOPT(setsockopt, SOL_SOCKET, SO_RCVBUF),	/* the same */
-	SOCKOPT(getsockopt, SOL_SOCKET, SO_ERROR),	/* why a socket failed */
+	SOCKOPT(setsockopt, IPPROTO_TCP, TCP_NODELAY),	/* replies at once: accept.c */
 
 	/* Files: the Maildir store, a new snapshot.  Landlock says which. */
 	ANY(openat),			/* a message, a folder, a snapshot */
-	ANY(read),			/* signalfd, eventfd; a message is not read again */
+	ANY(read),			/* signalfd, eventfd, the copy of a message */
 	ANY(write),			/* messages, eventfd, the log */
-	ANY(pread64),			/* LMDB's head pages */
-	ANY(pwrite64),			/* a message's front part */
-	ANY(lseek),			/* directory streams; the copy of a message */
+	ANY(pread64),			/* LMDB's head pages; the copy of a message without copy_file_range */
+	ANY(lseek),			/* directory streams; exit() puts back what a stream read too far */
 	ANY(copy_file_range),		/* a message for the next recipient, where no link is possible */
-	ANY(sendfile),			/* the same on a file system without it */
-	ANY(fallocate),			/* room before 354, so that a full disk shows early */
-	ANY(ftruncate),			/* gives back what was too much */
 	ANY(fsync),			/* a message and its folder */
-	ANY(fdatasync),			/* the same */
 	ANY(sync_file_range),		/* starts writing early */
 	ANY(fstat),			/* is it another snapshot? */
 	ANY(newfstatat),		/* the same by name; does a folder exist? */
@@ -85,19 +76,16 @@ static const struct row table[] = {
 	ANY(uname),			/* LMDB asks for the kernel's version when it opens a snapshot on ext4 */
 	ANY(fstatfs),			/* free room; the kind of file system */
 	ANY(mkdirat),			/* a recipient's folders; mode is under umask 077 */
-	ANY(mkdir),			/* the same by glibc's mkdir() */
-	ANY(renameat),			/* tmp/ to new/ */
-	EQ(renameat2, 4, 0),		/* the same */
-	EQ(renameat2, 4, RENAME_NOREPLACE),
+	EQ(renameat2, 4, 0),		/* tmp/ to new/ */
+	EQ(renameat2, 4, RENAME_NOREPLACE), /* the same, over nothing */
 	EQ(linkat, 4, 0),		/* one file for several recipients; never by descriptor */
 	EQ(unlinkat, 2, 0),		/* what was not acknowledged; never a folder */
 	ANY(getdents64),		/* sweeping tmp/ */
 	EQ(flock, 1, LOCK_EX | LOCK_NB),/* a message on its way is locked, so that a sweep leaves it */
 	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
-	EQ(fcntl, 1, F_SETFL),		/* O_NONBLOCK */
-	EQ(fcntl, 1, F_GETFD),		/* LMDB */
+	EQ(fcntl, 1, F_GETFD),		/* is standard error open? LMDB */
 	EQ(fcntl, 1, F_SETFD),		/* FD_CLOEXEC: LMDB */
-	EQ(fcntl, 1, F_DUPFD_CLOEXEC),	/* a second descriptor for fdopendir() */
+	EQ(fcntl, 1, F_DUPFD_CLOEXEC),	/* accept.c's spare; a second descriptor for fdopendir() */
 
 	/* Memory: never executable, so nothing that was written can be run. */
 	ANY(brk),			/* malloc */
@@ -129,10 +117,10 @@ static const struct row table[] = {
 	ANY(getrandom),			/* arc4random */
 	ANY(getpid),			/* abort, unique names */
 	ANY(gettid),			/* abort */
-	ANY(getppid),			/* is the master alive? */
 	ANY(sysinfo),			/* glibc's qsort asks for the size of memory */
-	/* tgkill to ourselves, for abort(), is added with the pid at run time; stops a broken invariant from looking like an attack. */
+	/* tgkill to ourselves, for abort(), is added with the pid: a broken invariant must not look like an attack. */
 };
+/* clang-format on */
 
 static int
 add_table(scmp_filter_ctx f)
@@ -195,7 +183,7 @@ load(scmp_filter_ctx f)
 	if (rc == 0)
 		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (rc == 0)
-		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);	/* a tree instead of a list */
+		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
 	if (rc == 0)
 		rc = add_table(f);
 	return rc == 0 ? seccomp_load(f) : rc;

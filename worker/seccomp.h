@@ -11,5 +11,5 @@
  * call that is not in the table.  no_new_privs must be set.  0, or -1 after a
  * logged error.
  */
-int	seccomp_confine(void);
+int seccomp_confine(void);
 #endif

@@ -60,8 +60,8 @@ session_rearm(struct session *s)
 {
 	const struct conf *cf = s->w->conf;
 
-	conn_deadline(&s->conn,
-	    smtp_phase(s->smtp) == SMTP_PHASE_DATA ? cf->timeouts.data_ms : cf->timeouts.command_ms);
+	conn_deadline(
+	    &s->conn, smtp_phase(s->smtp) == SMTP_PHASE_DATA ? cf->timeouts.data_ms : cf->timeouts.command_ms);
 	s->progress = false;
 }
 
@@ -89,7 +89,7 @@ session_conclude(struct session *s, struct rcpt *rc, enum verdict v, struct repl
 {
 	struct txn *t = smtp_txn(s->smtp);
 
-	if (s->run.stage == CHAIN_RCPT && v == V_NEXT && rc->ntargets == 0) {
+	if (s->run.stage == CHAIN_RCPT && rc != NULL && v == V_NEXT && rc->ntargets == 0) {
 		v = V_REPLY;
 		reply_set(r, 451, ENH(4, 3, 0), "no-mailbox-decided", "no one here could say where this mail belongs");
 	}
@@ -198,7 +198,7 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 	case SMTP_EV_RESET:
 		session_transaction_over(s, e->sent);
 		return true;
-	case SMTP_EV_STARTTLS:	/* not offered, so not asked */
+	case SMTP_EV_STARTTLS: /* not offered, so not asked */
 	case SMTP_EV_MORE:
 	case SMTP_EV_CLOSE:
 		break;

@@ -10,67 +10,67 @@
 #include "worker/worker.h"
 
 enum {
-	SESSION_ARENA_FIRST	= 512,		/* octets of a session's first chunk */
-	SESSION_ARENA_MAX	= 8 << 10	/* octets a session keeps beside its transaction */
+	SESSION_ARENA_FIRST = 512,    /* octets of a session's first chunk */
+	SESSION_ARENA_MAX   = 8 << 10 /* octets a session keeps beside its transaction */
 };
 
 /* Whom the open question waits for. */
 enum session_wait {
 	SESSION_AWAKE,
-	SESSION_HANDLER,	/* a handler said later; has a deadline */
-	SESSION_ROOM,		/* the store's buffers are full */
-	SESSION_COMMIT		/* the store makes it durable; the session outlives its client until it has */
+	SESSION_HANDLER, /* a handler said later; has a deadline */
+	SESSION_ROOM,    /* the store's buffers are full */
+	SESSION_COMMIT   /* the store makes it durable; the session outlives its client until it has */
 };
 
-struct message;			/* message.h */
+struct message; /* message.h */
 
 struct session {
-	struct conn		 conn;
-	LIST_ENTRY(session)	 entry;
-	struct worker		*w;
-	const struct listener	*listener;
-	struct smtp		*smtp;
-	struct arena		 arena, tarena;
-	struct message		*msg;		/* from DATA to the transaction's end; lives in tarena */
-	struct chain_run	 run;
-	struct rcpt		*asked;		/* whom the open question is about, or NULL */
-	enum session_wait	 wait;
-	const char		*remote, *local;	/* in arena */
-	const char		*end;		/* why it ended, a static word */
-	uint64_t		 opened_us;
-	uint64_t		 messages, octets;	/* accepted */
-	uint32_t		 replies, refusals;	/* sent; of them 4xx and 5xx */
-	uint16_t		 remote_port, local_port;
-	uint16_t		 last_code;
-	char			 id[TXN_ID_MAX];
-	uint8_t			 addr[16];	/* the client's, IPv4 mapped; all zero for unix */
-	bool			 greeted;	/* the handlers know it */
-	bool			 gone;		/* the socket is closed; a commit is awaited */
-	bool			 accounted;	/* the transaction that smtp_txn() still shows was counted and logged */
-	bool			 progress;	/* since the deadline was last moved */
+	struct conn conn;
+	LIST_ENTRY(session) entry;
+	struct worker         *w;
+	const struct listener *listener;
+	struct smtp           *smtp;
+	struct arena           arena, tarena;
+	struct message        *msg; /* from DATA to the transaction's end; lives in tarena */
+	struct chain_run       run;
+	struct rcpt           *asked; /* whom the open question is about, or NULL */
+	enum session_wait      wait;
+	const char            *remote, *local; /* in arena */
+	const char            *end;            /* why it ended, a static word */
+	uint64_t               opened_us;
+	uint64_t               messages, octets;  /* accepted */
+	uint32_t               replies, refusals; /* sent; of them 4xx and 5xx */
+	uint16_t               remote_port, local_port;
+	uint16_t               last_code;
+	char                   id[TXN_ID_MAX];
+	uint8_t                addr[16];  /* the client's, IPv4 mapped; all zero for unix */
+	bool                   greeted;   /* the handlers know it */
+	bool                   gone;      /* the socket is closed; a commit is awaited */
+	bool                   accounted; /* the transaction that smtp_txn() still shows was counted and logged */
+	bool                   progress;  /* since the deadline was last moved */
 };
 
 /* Take over a connection.  On failure it is closed and counted; there is nothing for the caller to do. */
-void	session_start(struct worker *w, const struct listener *ls, int fd, const struct sockaddr_storage *peer);
+void session_start(struct worker *w, const struct listener *ls, int fd, const struct sockaddr_storage *peer);
 
 /* The worker drains: 421 4.3.2 now if idle, else as soon as the transaction is over. */
-void	session_drain(struct session *s);
+void session_drain(struct session *s);
 
 /* The drain's time is over: 421 4.3.2 also inside a transaction, except while a commit is under way. */
-void	session_expel(struct session *s);
+void session_expel(struct session *s);
 
 /* An answer from a handler (asks_told). */
-void	session_told(void *who, enum verdict v, const struct reply *r);
+void session_told(void *who, enum verdict v, const struct reply *r);
 
 /* Facts for the handlers; good until the session changes. */
-void	session_view(const struct session *s, struct session_view *out);
+void session_view(const struct session *s, struct session_view *out);
 
 /* --- for message.c --- */
 
 /* Ask the chain on, with ${about} set up; a "later" sets the deadline and the wait. */
-enum verdict	session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply *r);
+enum verdict session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply *r);
 
 /* The message is through or the store has room: go on with the session. */
-void	session_wake(struct session *s);
+void session_wake(struct session *s);
 
 #endif

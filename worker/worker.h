@@ -16,35 +16,37 @@
 #include "worker/store/store.h"
 
 enum {
-	WORKER_FDS_FIXED	= 1200,	/* descriptors that are no session's: listeners, pool, map, log, the store's open folders */
-	WORKER_SPOOL_SHARE = 4, /* one descriptor in so many is kept for messages over STORE_CHUNK that come in; when they run out: 451 */
-	WORKER_SESSIONS_MIN	= 16	/* sessions that must fit, or the worker says so and does not start */
+	WORKER_FDS_FIXED =
+	    1200, /* descriptors that are no session's: listeners, pool, map, log, the store's open folders */
+	WORKER_SPOOL_SHARE =
+	    4, /* one descriptor in so many is kept for messages over STORE_CHUNK that come in; when they run out: 451 */
+	WORKER_SESSIONS_MIN = 16 /* sessions that must fit, or the worker says so and does not start */
 };
 
 struct session;
 
 struct worker {
-	struct loop			*loop;
-	const struct conf		*conf;
-	struct stats_slot		*stats;
-	struct conns			*conns;
-	struct chain			 chain;
-	const struct store_ops		*store;
-	void				*store_ctx;
-	LIST_HEAD(, session)		 sessions;
-	uint32_t			 nsessions, sessions_max;
-	bool				 draining;	/* an idle session is told 421 4.3.2 */
-	void				(*emptied)(struct worker *w);	/* the last session is gone */
+	struct loop            *loop;
+	const struct conf      *conf;
+	struct stats_slot      *stats;
+	struct conns           *conns;
+	struct chain            chain;
+	const struct store_ops *store;
+	void                   *store_ctx;
+	LIST_HEAD(, session) sessions;
+	uint32_t nsessions, sessions_max;
+	bool     draining;                 /* an idle session is told 421 4.3.2 */
+	void (*emptied)(struct worker *w); /* the last session is gone */
 };
 
 /* A listening socket of ours. */
 struct listener {
-	struct loop_src			 src;
-	struct loop_timer		 retry;
-	struct worker			*w;
-	const struct conf_listener	*conf;
-	struct smtp_conf		 smtp;
-	bool				 is_unix;
+	struct loop_src             src;
+	struct loop_timer           retry;
+	struct worker              *w;
+	const struct conf_listener *conf;
+	struct smtp_conf            smtp;
+	bool                        is_unix;
 };
 
 #endif

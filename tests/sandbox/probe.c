@@ -43,8 +43,7 @@ static char store_path[80], directory_path[80];
 static const char *user = "nobody";
 static int failures, passes;
 
-static bool __attribute__((format(printf, 2, 3)))
-say(bool ok, const char *fmt, ...)
+static bool __attribute__((format(printf, 2, 3))) say(bool ok, const char *fmt, ...)
 {
 	char text[256];
 	va_list ap;
@@ -101,7 +100,8 @@ listen_abstract(void)
 
 	snprintf(world.abstract, sizeof(world.abstract), "letterplate-probe-%ld", (long)getpid());
 	memcpy(un.sun_path + 1, world.abstract, strlen(world.abstract));
-	need(fd != -1 && bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0 && listen(fd, 8) == 0, "an abstract listener");
+	need(fd != -1 && bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0 && listen(fd, 8) == 0,
+	    "an abstract listener");
 }
 
 /* Everything may be done by anybody as far as modes go, so that a refusal is the sandbox's. */
@@ -140,7 +140,8 @@ set_up(void)
 	world.sibling = fork();
 	if (world.sibling == 0) {
 		/* Of the worker's user, so that it is the sandbox that protects it. */
-		if (geteuid() == 0 && (pw = getpwnam(user)) != NULL && setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0)
+		if (geteuid() == 0 && (pw = getpwnam(user)) != NULL &&
+		    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0)
 			_exit(EXIT_FAILURE);
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		for (;;)
@@ -169,8 +170,8 @@ tear_down(void)
 /* --- a worker --- */
 
 struct job {
-	const struct attempt	*attempt;	/* NULL: none, just stay */
-	int			 report;	/* gets ENTERED, then WORKED or nothing and errno's octet */
+	const struct attempt *attempt; /* NULL: none, just stay */
+	int report;                    /* gets ENTERED, then WORKED or nothing and errno's octet */
 };
 
 static void
@@ -204,8 +205,12 @@ other_thread(void *arg)
 static struct sandbox
 sandbox_of(pid_t master)
 {
-	return (struct sandbox){ .user = user, .store_path = store_path, .directory = directory_path,
-		.fsize_max = FSIZE, .nofile = NOFILE, .master = master };
+	return (struct sandbox){ .user = user,
+		.store_path = store_path,
+		.directory = directory_path,
+		.fsize_max = FSIZE,
+		.nofile = NOFILE,
+		.master = master };
 }
 
 /* The life of a worker: enters the sandbox, makes the try in the one or the other thread, waits to be let go. */
@@ -226,7 +231,7 @@ worker(const struct job *j, pid_t master, bool in_thread)
 	(void)!write(j->report, entered, 2);
 	if (j->attempt == NULL)
 		for (;;)
-			poll(NULL, 0, -1);	/* with its thread waiting */
+			poll(NULL, 0, -1); /* with its thread waiting */
 	if (!in_thread)
 		make_try(j);
 	pthread_mutex_lock(&lock);
@@ -265,8 +270,8 @@ connect_client(int pair)
 /* --- judging a try --- */
 
 struct outcome {
-	bool	entered, worked, refused;
-	int	err, status;	/* errno of a refusal; of waitpid */
+	bool entered, worked, refused;
+	int err, status; /* errno of a refusal; of waitpid */
 };
 
 /* The status of a worker once it has ended; one that lives on without a reason is killed, which no try expects. */
@@ -414,30 +419,52 @@ field(const char *status, const char *key, char *buf, size_t cap)
 	return buf;
 }
 
+/* ${n} numbers in a row; 0 for what is none. */
+static void
+numbers(const char *p, unsigned long *out, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char *end;
+
+		out[i] = strtoul(p, &end, 10);
+		p = end;
+	}
+}
+
+/* A line of status with a real, effective, saved and file system id: all the same, and not root's. */
+static void
+check_ids(const char *status, const char *key, const char *which)
+{
+	char v[128];
+	unsigned long u[4];
+
+	numbers(field(status, key, v, sizeof(v)), u, 4);
+	say(u[0] != 0 && u[0] == u[1] && u[0] == u[2] && u[0] == u[3], "%s: %s is %s", which, key + 1, v);
+}
+
 static void
 check_status(const char *path, const char *which, bool was_root)
 {
 	static const char *const want[][2] = { { "\nCapInh", "0000000000000000" }, { "\nCapPrm", "0000000000000000" },
 		{ "\nCapEff", "0000000000000000" }, { "\nCapAmb", "0000000000000000" }, { "\nNoNewPrivs", "1" },
 		{ "\nSeccomp:", "2" }, { "\nCapBnd", "0000000000000000" } };
-	char status[8192], v[128];
-	unsigned u[4] = { 0, 0, 0, 0 };
+	char status[8192], v[128], gid[128];
 
 	if (!say(read_file(path, status, sizeof(status)), "%s: status can be read", which))
 		return;
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
 		if (strcmp(want[i][0], "\nCapBnd") == 0 && !was_root)
-			continue;	/* only root can empty it; no_new_privs makes it worthless */
+			continue; /* only root can empty it; no_new_privs makes it worthless */
 		field(status, want[i][0], v, sizeof(v));
 		say(strcmp(v, want[i][1]) == 0, "%s: %s is %s", which, want[i][0] + 1, v);
 	}
-	sscanf(field(status, "\nUid", v, sizeof(v)), "%u %u %u %u", &u[0], &u[1], &u[2], &u[3]);
-	say(u[0] != 0 && u[0] == u[1] && u[0] == u[2] && u[0] == u[3], "%s: Uid is %s", which, v);
-	sscanf(field(status, "\nGid", v, sizeof(v)), "%u %u %u %u", &u[0], &u[1], &u[2], &u[3]);
-	say(u[0] != 0 && u[0] == u[1] && u[0] == u[2] && u[0] == u[3], "%s: Gid is %s", which, v);
+	check_ids(status, "\nUid", which);
+	check_ids(status, "\nGid", which);
 	if (was_root) {
 		field(status, "\nGroups", v, sizeof(v));
-		say(strtoul(v, NULL, 10) == u[0] && strchr(v, ' ') == v + strlen(v) - 1, "%s: Groups is %s", which, v);
+		say(strtoul(v, NULL, 10) == strtoul(field(status, "\nGid", gid, sizeof(gid)), NULL, 10) &&
+			strchr(v, ' ') == v + strlen(v) - 1,
+		    "%s: Groups is %s", which, v);
 	}
 }
 
@@ -445,8 +472,8 @@ static void
 check_limits(pid_t pid)
 {
 	static const struct {
-		const char	*name;
-		unsigned long	 max;
+		const char *name;
+		unsigned long max;
 	} want[] = { { "Max core file size", 0 }, { "Max open files", NOFILE }, { "Max file size", FSIZE },
 		{ "Max processes", 0 } };
 	char path[64], text[4096];
@@ -457,13 +484,13 @@ check_limits(pid_t pid)
 		return;
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
 		const char *p = strstr(text, want[i].name);
-		unsigned long soft = 99, hard = 99;
+		unsigned long lim[2] = { 99, 99 };
 
 		if (strcmp(want[i].name, "Max file size") == 0 && fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode))
-			continue;	/* not set: the log is a file */
+			continue; /* not set: the log is a file */
 		if (p != NULL)
-			sscanf(p + strlen(want[i].name), "%lu %lu", &soft, &hard);
-		say(soft == want[i].max && hard == want[i].max, "%s is %lu, %lu", want[i].name, soft, hard);
+			numbers(p + strlen(want[i].name), lim, 2);
+		say(lim[0] == want[i].max && lim[1] == want[i].max, "%s is %lu, %lu", want[i].name, lim[0], lim[1]);
 	}
 }
 
@@ -503,7 +530,7 @@ check_proc(bool was_root)
 
 		if (landlock_abi() >= LANDLOCK_ABI_MIN)
 			want |= SANDBOX_LANDLOCK;
-		say((unsigned char)got[1] == want, "the level is %d", got[1]);
+		say((unsigned char)got[1] == want, "the level is %u", (unsigned char)got[1]);
 		snprintf(path, sizeof(path), "/proc/%ld/task", (long)pid);
 		dir = opendir(path);
 		need(dir != NULL, path);
@@ -603,7 +630,7 @@ check_refuses(const char *what, struct sandbox sb)
 		unsigned level;
 		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-		dup2(null, STDERR_FILENO);	/* the lines are expected */
+		dup2(null, STDERR_FILENO); /* the lines are expected */
 		_exit(sandbox_drop(&sb, &level) == -1 ? EXIT_SUCCESS : EXIT_FAILURE);
 	}
 	waitpid(pid, &status, 0);

@@ -27,13 +27,13 @@ call(unsigned i, struct ask a, struct reply *r)
 	return says[i];
 }
 
-#define HANDLER(i)										\
-	static enum verdict mail_##i(void *ctx, const struct session_view *s, struct txn *t,	\
-	    struct ask a, struct reply *r)							\
-	{											\
-		(void)ctx, (void)s, (void)t;							\
-		return call(i, a, r);								\
-	}											\
+#define HANDLER(i) \
+	static enum verdict mail_##i( \
+	    void *ctx, const struct session_view *s, struct txn *t, struct ask a, struct reply *r) \
+	{ \
+		(void)ctx, (void)s, (void)t; \
+		return call(i, a, r); \
+	} \
 	static const struct handler_ops ops_##i = { .abi = HANDLER_ABI, .name = "h" #i, .on_mail_from = mail_##i };
 HANDLER(0)
 HANDLER(1)

@@ -12,8 +12,8 @@ static unsigned fired[64], nfired;
 static uint64_t fired_ms[64];
 
 struct alarm {
-	struct loop_timer	t;
-	unsigned		name;
+	struct loop_timer t;
+	unsigned name;
 };
 
 static void
@@ -72,8 +72,8 @@ START_TEST(far_deadline_waits_its_round)
 END_TEST
 
 struct job {
-	struct loop_task	t;
-	unsigned		name;
+	struct loop_task t;
+	unsigned name;
 };
 
 static struct job jobs[3];

@@ -24,10 +24,10 @@ static int none;
 /* --- a client that has said all it will say, and reads until the end --- */
 
 static struct client {
-	int		fd;
-	char		got[1 << 16];
-	size_t		n;
-	bool		leave;		/* vanish once the store commits */
+	int fd;
+	char got[1 << 16];
+	size_t n;
+	bool leave; /* vanish once the store commits */
 } client;
 
 static void
@@ -43,17 +43,17 @@ client_read(void)
 /* --- a store that remembers --- */
 
 static struct fake {
-	char			 content[1 << 20];
-	size_t			 n, full_every, since_full;
-	unsigned		 begun, committed, aborted;
-	int			 commit_error;
-	void			(*wake)(void *arg);
-	void			*wake_arg;
-	struct loop_task	 room;
-	struct loop_timer	 timer;
-	void			(*done)(void *arg, const struct store_done *d);
-	void			*done_arg;
-	uint32_t		 ntargets;
+	char content[1 << 20];
+	size_t n, full_every, since_full;
+	unsigned begun, committed, aborted;
+	int commit_error;
+	void (*wake)(void *arg);
+	void *wake_arg;
+	struct loop_task room;
+	struct loop_timer timer;
+	void (*done)(void *arg, const struct store_done *d);
+	void *done_arg;
+	uint32_t ntargets;
 } fake;
 
 static void
@@ -128,18 +128,19 @@ fake_abort(struct store_msg *m)
 	loop_task_clear(w.loop, &fake.room);
 }
 
-static const struct store_ops fake_ops = { .name = "fake", .begin = fake_begin, .write = fake_write,
-	.commit = fake_commit, .abort = fake_abort };
+static const struct store_ops fake_ops = {
+	.name = "fake", .begin = fake_begin, .write = fake_write, .commit = fake_commit, .abort = fake_abort
+};
 
 /* --- handlers --- */
 
 static struct thinker {
-	bool		later[6];	/* by chain_stage */
-	bool		never;
+	bool later[6]; /* by chain_stage */
+	bool never;
 	enum chain_stage refuse_at;
-	bool		refuse;
-	unsigned	asked[6], closed;
-	struct ask	last;
+	bool refuse;
+	unsigned asked[6], closed;
+	struct ask last;
 } thinker;
 
 static void *
@@ -207,8 +208,8 @@ on_rcpt(void *c, const struct session_view *s, struct txn *t, struct rcpt *rc, s
 }
 
 static enum verdict
-on_data(void *c, const struct session_view *s, struct txn *t, struct span chunk, bool end, struct ask a,
-    struct reply *r)
+on_data(
+    void *c, const struct session_view *s, struct txn *t, struct span chunk, bool end, struct ask a, struct reply *r)
 {
 	(void)c, (void)s, (void)t;
 	if (end)
@@ -246,7 +247,8 @@ emptied(struct worker *wp)
 static void
 setup(void)
 {
-	static const char text[] = "hostname = \"mx.example.org\"\nlistener \"mx\" { address = {\"127.0.0.1:2525\"} }\n";
+	static const char text[] =
+	    "hostname = \"mx.example.org\"\nlistener \"mx\" { address = {\"127.0.0.1:2525\"} }\n";
 	char dir[] = "/tmp/lp-session-XXXXXX", path[64];
 	int fd;
 
@@ -257,8 +259,9 @@ setup(void)
 	ck_assert_int_ne(fd, -1);
 	log_init("test", -1, false, LOG_L_ERROR);
 	id_init();
-	w = (struct worker){ .conf = conf, .store = &fake_ops, .store_ctx = &none, .emptied = emptied,
-		.sessions_max = 100 };
+	w = (struct worker){
+		.conf = conf, .store = &fake_ops, .store_ctx = &none, .emptied = emptied, .sessions_max = 100
+	};
 	w.stats = stats_slot_map(fd, 1, 1);
 	ck_assert_ptr_nonnull(w.stats);
 	snprintf(path, sizeof(path), "%s/%s", dir, STATS_FILE);
@@ -268,7 +271,9 @@ setup(void)
 	LIST_INIT(&w.sessions);
 	ck_assert_int_eq(asks_init(w.loop, session_told), 0);
 	ck_assert_int_eq(chain_add(&w.chain, &thinker_ops, NULL), 0);
-	ls = (struct listener){ .w = &w, .conf = &conf->listener[0], .smtp = { "mx.example.org", 1 << 20, 100, 20, 0, false } };
+	ls = (struct listener){
+		.w = &w, .conf = &conf->listener[0], .smtp = { "mx.example.org", 1 << 20, 100, 20, 0, false }
+	};
 	memset(&fake, 0, sizeof(fake));
 	memset(&thinker, 0, sizeof(thinker));
 	memset(&client, 0, sizeof(client));
@@ -283,7 +288,8 @@ static void
 client_tick(struct loop_timer *t)
 {
 	if (client.fd != -1) {
-		ssize_t n = client_left > 0 ? send(client.fd, client_script, client_left, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+		ssize_t n =
+		    client_left > 0 ? send(client.fd, client_script, client_left, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
 
 		if (n > 0) {
 			client_script += n;
@@ -321,7 +327,8 @@ static const char *
 script_of(size_t octets, size_t *n)
 {
 	static char s[1 << 20];
-	size_t k = (size_t)snprintf(s, sizeof(s), "EHLO client.example\r\nMAIL FROM:<a@example.com>\r\n"
+	size_t k = (size_t)snprintf(s, sizeof(s),
+	    "EHLO client.example\r\nMAIL FROM:<a@example.com>\r\n"
 	    "RCPT TO:<alice@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nSubject: x\r\n\r\n");
 
 	for (size_t i = 0; i < octets; i++)
@@ -494,8 +501,11 @@ END_TEST
 
 START_TEST(store_fails)
 {
-	static const struct { int error; const char *reply; } row[] = { { ENOSPC, "452 4.3.1 " }, { EDQUOT, "452 4.2.2 " },
-		{ EIO, "451 4.3.0 " }, { EFBIG, "451 4.3.0 " } };
+	static const struct {
+		int error;
+		const char *reply;
+	} row[] = { { ENOSPC, "452 4.3.1 " }, { EDQUOT, "452 4.2.2 " }, { EIO, "451 4.3.0 " },
+		{ EFBIG, "451 4.3.0 " } };
 	size_t n;
 	const char *s, *got;
 

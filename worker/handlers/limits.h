@@ -10,8 +10,8 @@
 #include "worker/handlers/handler.h"
 
 struct limits {
-	const struct conf	*conf;
-	struct conns		*conns;
+	const struct conf *conf;
+	struct conns      *conns;
 };
 
 /* ctx is a struct limits that outlives the chain. */

@@ -14,12 +14,12 @@
 #include "common/xtext.h"
 
 struct recipients {
-	const struct conf	*conf;
-	struct stats_slot	*stats;
-	struct mdb		*mdb;		/* NULL: none could be opened yet */
-	struct arena		 arena;		/* for one look-up */
-	struct resolve_conf	 resolve;
-	int			 last_error;	/* logged already */
+	const struct conf *conf;
+	struct stats_slot *stats;
+	struct mdb *mdb;    /* NULL: none could be opened yet */
+	struct arena arena; /* for one look-up */
+	struct resolve_conf resolve;
+	int last_error; /* logged already */
 };
 
 static uint64_t
@@ -39,8 +39,8 @@ recipients_complain(struct recipients *rs, int error)
 		return;
 	rs->last_error = error;
 	log_msg(LOG_L_ERROR, "directory",
-	    "%s/%s cannot be used: %s; %s; load it with letterplate-mailboxes -d %s load FILE",
-	    rs->conf->directory, MDB_FILE, error == EBADMSG ? "it is damaged or not ours" : strerror(error),
+	    "%s/%s cannot be used: %s; %s; load it with letterplate-mailboxes -d %s load FILE", rs->conf->directory,
+	    MDB_FILE, error == EBADMSG ? "it is damaged or not ours" : strerror(error),
 	    rs->mdb != NULL ? "the one before serves on" : "every recipient gets 451 4.3.0", rs->conf->directory);
 }
 
@@ -107,8 +107,8 @@ recipients_deliver(struct txn *t, struct rcpt *rc, const struct resolve_box *b)
 }
 
 static enum verdict
-recipients_on_rcpt_to(void *ctx, const struct session_view *s, struct txn *t, struct rcpt *rc, struct ask a,
-    struct reply *r)
+recipients_on_rcpt_to(
+    void *ctx, const struct session_view *s, struct txn *t, struct rcpt *rc, struct ask a, struct reply *r)
 {
 	struct recipients *rs = ctx;
 	struct resolve_box *boxes = NULL;

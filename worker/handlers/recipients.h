@@ -14,11 +14,11 @@ enum { RECIPIENTS_ARENA_FIRST = 4096, RECIPIENTS_ARENA_MAX = 16 << 20 };
 struct recipients;
 
 /* Open the snapshot; one that is missing or damaged is logged and looked for again.  NULL with errno ENOMEM. */
-struct recipients	*recipients_new(const struct conf *cf, struct stats_slot *stats);
+struct recipients *recipients_new(const struct conf *cf, struct stats_slot *stats);
 
 /* Take up a newer snapshot if there is one; call once a second. */
-void			 recipients_refresh(struct recipients *rs);
+void recipients_refresh(struct recipients *rs);
 
-extern const struct handler_ops recipients_ops;	/* ctx is the struct recipients, freed by its close */
+extern const struct handler_ops recipients_ops; /* ctx is the struct recipients, freed by its close */
 
 #endif

@@ -73,7 +73,7 @@ conn_read(struct conn *c, struct span *in)
 	size_t room = CONN_READ;
 	ssize_t n;
 
-	if (kept.n > 0)
+	if (kept.p != NULL)
 		memcpy(conn_scratch, kept.p, kept.n);
 	buf_free(&c->in);
 	*in = span_of(conn_scratch, kept.n);

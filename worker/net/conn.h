@@ -11,60 +11,60 @@
 #include "worker/net/loop.h"
 
 enum {
-	CONN_READ	= 64 << 10,	/* octets read at a time */
-	CONN_KEEP	= 4 << 10,	/* octets that an owner who wants more may leave */
-	CONN_IN_MAX	= CONN_READ + CONN_KEEP,	/* octets of input kept while the owner waits */
-	CONN_OUT_MAX	= 16 << 10,	/* octets of output queued; a client that doesn't read gets no further */
-	CONN_READS	= 4,		/* reads a turn before others have theirs */
-	CONN_LINGER_MS	= 2000,		/* how long a client may go on talking after a last word */
-	CONN_LINGER_MAX	= 1 << 20	/* octets of such talk that are read */
+	CONN_READ       = 64 << 10,              /* octets read at a time */
+	CONN_KEEP       = 4 << 10,               /* octets that an owner who wants more may leave */
+	CONN_IN_MAX     = CONN_READ + CONN_KEEP, /* octets of input kept while the owner waits */
+	CONN_OUT_MAX    = 16 << 10, /* octets of output queued; a client that doesn't read gets no further */
+	CONN_READS      = 4,        /* reads a turn before others have theirs */
+	CONN_LINGER_MS  = 2000,     /* how long a client may go on talking after a last word */
+	CONN_LINGER_MAX = 1 << 20   /* octets of such talk that are read */
 };
 
 /* What the owner says after it was fed. */
 enum conn_say {
-	CONN_MORE,	/* consumed all it can: at most CONN_KEEP octets are left */
-	CONN_WAIT,	/* feed nothing until conn_resume() */
-	CONN_FULL,	/* feed again when the output has room */
-	CONN_CLOSE,	/* send what is queued and close */
-	CONN_LINGER	/* the same, but let the client read it: it may still be talking (else a reset could eat it) */
+	CONN_MORE,  /* consumed all it can: at most CONN_KEEP octets are left */
+	CONN_WAIT,  /* feed nothing until conn_resume() */
+	CONN_FULL,  /* feed again when the output has room */
+	CONN_CLOSE, /* send what is queued and close */
+	CONN_LINGER /* the same, but let the client read it: it may still be talking (else a reset could eat it) */
 };
 
 struct conn;
 
 struct conn_ops {
 	/* Consume from the front of *in.  The first call may bring nothing.  Must not end the connection itself. */
-	enum conn_say	(*feed)(struct conn *c, struct span *in);
+	enum conn_say (*feed)(struct conn *c, struct span *in);
 	/* The deadline that conn_deadline() set has come. */
-	void		(*late)(struct conn *c);
+	void (*late)(struct conn *c);
 	/* The socket is closed; ${lost}: by the peer or an error, not by CONN_CLOSE.  The last call; ${c} may be freed in it. */
-	void		(*closed)(struct conn *c, bool lost);
+	void (*closed)(struct conn *c, bool lost);
 };
 
 struct conn {
-	struct loop_src		 src;		/* src.fd -1 once closed */
-	struct loop		*loop;
-	const struct conn_ops	*ops;
-	struct buf		 in, out;
-	struct loop_timer	 timer;
-	struct loop_task	 task;
-	uint64_t		 due_ms;	/* the deadline, by loop_now_ms(); may lie behind timer.at_ms */
-	uint32_t		 discarded;	/* octets read while lingering */
-	enum conn_say		 say;		/* the owner's last word */
-	bool			 can_read, can_write, hup, eof, lingering;
+	struct loop_src        src; /* src.fd -1 once closed */
+	struct loop           *loop;
+	const struct conn_ops *ops;
+	struct buf             in, out;
+	struct loop_timer      timer;
+	struct loop_task       task;
+	uint64_t               due_ms;    /* the deadline, by loop_now_ms(); may lie behind timer.at_ms */
+	uint32_t               discarded; /* octets read while lingering */
+	enum conn_say          say;       /* the owner's last word */
+	bool                   can_read, can_write, hup, eof, lingering;
 };
 
 /* Take over ${fd} (non-blocking) and feed for the first time.  0, or -1 with errno and ${fd} closed; closed() is not called then. */
-int	conn_start(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops);
+int conn_start(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops);
 
 /* The owner waits no more (CONN_WAIT): feed it what is there.  Not from within feed(). */
-void	conn_resume(struct conn *c);
+void conn_resume(struct conn *c);
 
 /* Call late() ${ms} from now unless moved again.  Cheap: a later deadline only notes a number. */
-void	conn_deadline(struct conn *c, uint64_t ms);
+void conn_deadline(struct conn *c, uint64_t ms);
 
 /* The owner ends it out of turn, after having queued a last word: as CONN_LINGER.  Not from within feed(). */
-void	conn_finish(struct conn *c);
+void conn_finish(struct conn *c);
 
 /* Close at once, sending nothing more; closed(lost = true) follows before this returns. */
-void	conn_abort(struct conn *c);
+void conn_abort(struct conn *c);
 #endif

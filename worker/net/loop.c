@@ -13,17 +13,17 @@
 #include <unistd.h>
 
 struct loop {
-	int			 ep;
-	bool			 stop;
-	uint64_t		 now_us;
-	uint64_t		 tick;		/* the last tick whose spoke was looked at */
-	unsigned		 ntimers;
-	struct loop_timer	*wheel[LOOP_WHEEL];
-	struct loop_task	*tasks, **tasks_tail;
-	struct epoll_event	 batch[LOOP_BATCH];
-	int			 nbatch, at;
-	void			(*turn)(void *arg, uint64_t us);
-	void			*turn_arg;
+	int ep;
+	bool stop;
+	uint64_t now_us;
+	uint64_t tick; /* the last tick whose spoke was looked at */
+	unsigned ntimers;
+	struct loop_timer *wheel[LOOP_WHEEL];
+	struct loop_task *tasks, **tasks_tail;
+	struct epoll_event batch[LOOP_BATCH];
+	int nbatch, at;
+	void (*turn)(void *arg, uint64_t us);
+	void *turn_arg;
 };
 
 uint64_t

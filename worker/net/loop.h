@@ -10,51 +10,51 @@
 #include <stdint.h>
 
 enum {
-	LOOP_BATCH	= 256,	/* events taken from the kernel a turn */
-	LOOP_TICK_MS	= 100,	/* grain of deadlines: never early, late by two of these at the most */
-	LOOP_WHEEL	= 1024	/* spokes of the timing wheel: a power of two */
+	LOOP_BATCH   = 256, /* events taken from the kernel a turn */
+	LOOP_TICK_MS = 100, /* grain of deadlines: never early, late by two of these at the most */
+	LOOP_WHEEL   = 1024 /* spokes of the timing wheel: a power of two */
 };
 
-enum {			/* what a descriptor is watched for, and what is said of it */
-	LOOP_IN		= 1,
-	LOOP_OUT	= 2,
-	LOOP_HUP	= 4	/* the peer closed its side, or an error waits */
+enum { /* what a descriptor is watched for, and what is said of it */
+	LOOP_IN  = 1,
+	LOOP_OUT = 2,
+	LOOP_HUP = 4 /* the peer closed its side, or an error waits */
 };
 
 struct loop;
 
 /* A watched descriptor; embedded in whoever owns the descriptor. */
 struct loop_src {
-	int	  fd;
-	void	(*ready)(struct loop_src *src, unsigned what);
+	int fd;
+	void (*ready)(struct loop_src *src, unsigned what);
 };
 
 /* A deadline; embedded.  Zeroed: not set. */
 struct loop_timer {
-	struct loop_timer	*next, **prev;	/* private; prev NULL: not set */
-	uint64_t		 at_ms;		/* by loop_now_ms() */
-	void			(*fire)(struct loop_timer *t);
+	struct loop_timer *next, **prev; /* private; prev NULL: not set */
+	uint64_t           at_ms;        /* by loop_now_ms() */
+	void (*fire)(struct loop_timer *t);
 };
 
 /* Work for the next turn; embedded.  Zeroed: not queued. */
 struct loop_task {
-	struct loop_task	*next, **prev;	/* private; prev NULL: not queued */
-	void			(*run)(struct loop_task *t);
+	struct loop_task *next, **prev; /* private; prev NULL: not queued */
+	void (*run)(struct loop_task *t);
 };
 
 /* NULL with errno.  Owner: the caller, who gives it to loop_free(). */
-struct loop	*loop_new(void);
-void		 loop_free(struct loop *l);
+struct loop *loop_new(void);
+void         loop_free(struct loop *l);
 
 /* Monotonic time as of this turn. */
-uint64_t	 loop_now_ms(const struct loop *l);
-uint64_t	 loop_now_us(const struct loop *l);
+uint64_t loop_now_ms(const struct loop *l);
+uint64_t loop_now_us(const struct loop *l);
 
 /* Monotonic time now, by the clock; for measuring within a turn. */
-uint64_t	 loop_clock_us(void);
+uint64_t loop_clock_us(void);
 
 /* Told how long each turn took without its waiting, in microseconds; NULL: nobody. */
-void		 loop_observe(struct loop *l, void (*turn)(void *arg, uint64_t us), void *arg);
+void loop_observe(struct loop *l, void (*turn)(void *arg, uint64_t us), void *arg);
 
 /**
  * loop_watch(l, src): report changes of src->fd in either direction, once a
@@ -64,21 +64,21 @@ void		 loop_observe(struct loop *l, void (*turn)(void *arg, uint64_t us), void *
  * lost 0 of 400 connections when a worker was killed, SO_REUSEPORT 106).
  * 0, or -1 with errno.
  */
-int		 loop_watch(struct loop *l, struct loop_src *src);
-int		 loop_watch_level(struct loop *l, struct loop_src *src, bool exclusive);
+int loop_watch(struct loop *l, struct loop_src *src);
+int loop_watch_level(struct loop *l, struct loop_src *src, bool exclusive);
 
 /* Report nothing more of it, not even what this turn has already fetched.  Before close(2). */
-void		 loop_unwatch(struct loop *l, struct loop_src *src);
+void loop_unwatch(struct loop *l, struct loop_src *src);
 
 /* Fire ${t} once, ${ms} from now; set again, the old moment is forgotten.  Never fails. */
-void		 loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t ms);
-void		 loop_timer_clear(struct loop_timer *t);	/* not set: a no-op */
+void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t ms);
+void loop_timer_clear(struct loop_timer *t); /* not set: a no-op */
 
 /* Run ${t} in the next turn, which then does not wait.  Queued already: a no-op. */
-void		 loop_later(struct loop *l, struct loop_task *t);
-void		 loop_task_clear(struct loop *l, struct loop_task *t);	/* not queued: a no-op */
+void loop_later(struct loop *l, struct loop_task *t);
+void loop_task_clear(struct loop *l, struct loop_task *t); /* not queued: a no-op */
 
 /* Turn until loop_stop().  0, or -1 with errno when epoll fails. */
-int		 loop_run(struct loop *l);
-void		 loop_stop(struct loop *l);
+int  loop_run(struct loop *l);
+void loop_stop(struct loop *l);
 #endif

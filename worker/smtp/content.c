@@ -12,9 +12,9 @@
 enum { CONTENT_VALUE_MAX = ADDR_TEXT_MAX + 32 }; /* octets of a Delivered-To value that are looked at */
 
 enum state {
-	AT_NAME,  /* at the start of a line, or in a name that may be one of ours */
-	AT_SPACE, /* behind such a name and white space: a colon may follow (RFC 5322 4.5) */
-	AT_ID,    /* in Authentication-Results, the authserv-id not yet read */
+	AT_NAME,     /* at the start of a line, or in a name that may be one of ours */
+	AT_SPACE,    /* behind such a name and white space: a colon may follow (RFC 5322 4.5) */
+	AT_ID,       /* in Authentication-Results, the authserv-id not yet read */
 	AT_KEPT,     /* in a field that is kept */
 	AT_KEPT_EOL, /* behind its line end: a space or tab continues it */
 	AT_DROPPED,
@@ -146,7 +146,7 @@ take_colon(struct content *c, enum field f)
 		return false;
 	case FIELD_AUTHRES:
 		authserv_init(&c->scan, c->authserv);
-			c->state = AT_ID;
+		c->state = AT_ID;
 		break;
 	case FIELD_RECEIVED:
 		if (c->received < CONTENT_RECEIVED_MAX)

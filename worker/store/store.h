@@ -25,11 +25,11 @@ struct store_done {
 /* What a store is opened with; all of it outlives the store. */
 struct store_env {
 	const struct conf_store *conf;
-	const char *hostname; /* for unique names */
-	struct iopool *pool;
-	struct stats_slot *stats; /* written from the loop alone */
-	unsigned slot;            /* the worker's, for unique names */
-	uint64_t size_max;        /* octets */
+	const char              *hostname; /* for unique names */
+	struct iopool           *pool;
+	struct stats_slot       *stats;    /* written from the loop alone */
+	unsigned                 slot;     /* the worker's, for unique names */
+	uint64_t                 size_max; /* octets */
 };
 
 struct store_ops {
