@@ -76,8 +76,7 @@ static const struct row table[] = {
 	ANY(uname),			/* LMDB asks for the kernel's version when it opens a snapshot on ext4 */
 	ANY(fstatfs),			/* free room; the kind of file system */
 	ANY(mkdirat),			/* a recipient's folders; mode is under umask 077 */
-	EQ(renameat2, 4, 0),		/* tmp/ to new/ */
-	EQ(renameat2, 4, RENAME_NOREPLACE), /* the same, over nothing */
+	EQ(renameat2, 4, RENAME_NOREPLACE), /* tmp/ to new/, over nothing */
 	EQ(linkat, 4, 0),		/* one file for several recipients; never by descriptor */
 	EQ(unlinkat, 2, 0),		/* what was not acknowledged; never a folder */
 	ANY(getdents64),		/* sweeping tmp/ */
