@@ -2,6 +2,7 @@
  * main: a worker's start, in the only order that is safe, and its end.
  * What it inherits stands in common/ipc.h; docs/SECURITY.md argues the order.
  */
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <bsd/stdlib.h>
@@ -250,6 +251,8 @@ int
 main(int argc, char **argv, char **envp)
 {
 	setproctitle_init(argc, argv, envp);
+	/* Started by descriptor, it would be called by a number (execveat(2)). */
+	prctl(PR_SET_NAME, "letterplate-wor");
 	log_init("worker", -1, false, LOG_L_INFO);
 	if (main_args(argc, argv, &me.args) != 0) {
 		log_msg(LOG_L_ERROR, "start", "letterplate-worker is started by letterplate alone");
