@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import ledger
-from harness import check, equal, main, sanitized, test
+from harness import check, equal, main, test
 from server import Server, stat_fields, wait_for
 
 ROUNDS = int(os.environ.get("ROUNDS", "10"))
