@@ -15,11 +15,11 @@
 enum log_level { LOG_L_ERROR, LOG_L_WARN, LOG_L_INFO, LOG_L_DEBUG };
 
 enum {
-	LOG_LINE_MAX =
-	    4000, /* octets of a line; a field that does not fit is left out and the line marked cut=yes; below PIPE_BUF, so lines never mix */
-	LOG_VALUE_MAX =
-	    1300, /* octets of an escaped value; a longer one is cut and the line marked cut=yes.  An address of ADDR_MAX octets fits, all escaped */
-	LOG_RING = 1 << 20 /* octets that wait for the writing thread */
+	/* octets of a line; a field that does not fit is left out and the line marked cut=yes; below PIPE_BUF, so lines never mix */
+	LOG_LINE_MAX = 4000,
+	/* octets of an escaped value; a longer one is cut and the line marked cut=yes.  An address of ADDR_MAX octets fits, all escaped */
+	LOG_VALUE_MAX = 1300,
+	LOG_RING      = 1 << 20 /* octets that wait for the writing thread */
 };
 
 /*

@@ -21,8 +21,8 @@
 
 enum {
 	STATS_MAGIC = 0x4c505354, /* "LPST" */
-	STATS_LAYOUT =
-	    1, /* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
+	/* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
+	STATS_LAYOUT  = 1,
 	STATS_PAGE    = 4096, /* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
 	STATS_SLOTS   = 129,  /* the master's, and two generations of 64 workers */
 	STATS_CODES   = 600,  /* reply codes; 0..199 stay unused */

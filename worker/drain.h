@@ -9,7 +9,8 @@
 #include "worker/worker.h"
 
 enum {
-	DRAIN_COMMIT_MS = 4000 /* how long commits under way may still take when all else is over; the master kills a second later */
+	/* how long commits under way may still take when all else is over; the master kills a second later */
+	DRAIN_COMMIT_MS = 4000
 };
 
 /* Listen to the master on ${control} and to TERM.  0, or -1 with errno.  Signals must be blocked already. */

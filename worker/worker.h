@@ -16,10 +16,10 @@
 #include "worker/store/store.h"
 
 enum {
-	WORKER_FDS_FIXED =
-	    1200, /* descriptors that are no session's: listeners, pool, map, log, the store's open folders */
-	WORKER_SPOOL_SHARE =
-	    4, /* one descriptor in so many is kept for messages over STORE_CHUNK that come in; when they run out: 451 */
+	/* descriptors that are no session's: listeners, pool, map, log, the store's open folders */
+	WORKER_FDS_FIXED = 1200,
+	/* one descriptor in so many is kept for messages over STORE_CHUNK that come in; when they run out: 451 */
+	WORKER_SPOOL_SHARE  = 4,
 	WORKER_SESSIONS_MIN = 16 /* sessions that must fit, or the worker says so and does not start */
 };
 

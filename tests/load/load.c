@@ -25,32 +25,35 @@ enum state { LOAD_GREETING, LOAD_HELO, LOAD_MAIL, LOAD_RCPT, LOAD_DATA, LOAD_BOD
 enum { LOAD_RX = 2048, LOAD_TX = 1024, LOAD_EVENTS = 256 };
 
 struct conn {
-	int		 fd;
-	enum state	 state;
-	unsigned	 waiting;	/* replies still to come in this state */
-	unsigned	 left;		/* messages this connection still sends */
-	bool		 writing;	/* EPOLLOUT is asked for */
-	uint64_t	 sent_ns;	/* when the end of data was handed over */
-	const char	*out;
-	size_t		 outlen, rxlen;
-	char		 rx[LOAD_RX], tx[LOAD_TX];
+	int fd;
+	enum state state;
+	unsigned waiting; /* replies still to come in this state */
+	unsigned left;    /* messages this connection still sends */
+	bool writing;     /* EPOLLOUT is asked for */
+	uint64_t sent_ns; /* when the end of data was handed over */
+	const char *out;
+	size_t outlen, rxlen;
+	char rx[LOAD_RX], tx[LOAD_TX];
 };
 
 static struct {
-	const char	*host, *port, *domain;
-	unsigned	 connections, per_connection, messages, size, recipients;
-	bool		 pipelining;
-	struct addrinfo	*ai;
-	char		*body;
-	size_t		 bodylen;
-	int		 ep;
-	unsigned	 begun, done, open;
-	uint64_t	 seq;
-	uint64_t	*took_ns;
-} load = {
-	.host = "127.0.0.1", .port = "2525", .domain = "example.org",
-	.connections = 20, .messages = 10000, .size = 10240, .recipients = 1000
-};
+	const char *host, *port, *domain;
+	unsigned connections, per_connection, messages, size, recipients;
+	bool pipelining;
+	struct addrinfo *ai;
+	char *body;
+	size_t bodylen;
+	int ep;
+	unsigned begun, done, open;
+	uint64_t seq;
+	uint64_t *took_ns;
+} load = { .host = "127.0.0.1",
+	.port = "2525",
+	.domain = "example.org",
+	.connections = 20,
+	.messages = 10000,
+	.size = 10240,
+	.recipients = 1000 };
 
 static uint64_t
 now_ns(void)
@@ -140,8 +143,9 @@ begin(struct conn *c)
 	load.begun++;
 	c->left--;
 	if (load.pipelining)
-		say_text(c, LOAD_DATA, 3, snprintf(c->tx, LOAD_TX,
-		    "MAIL FROM:<load@client.example>\r\nRCPT TO:<u%u@%s>\r\nDATA\r\n", rcpt, load.domain));
+		say_text(c, LOAD_DATA, 3,
+		    snprintf(c->tx, LOAD_TX, "MAIL FROM:<load@client.example>\r\nRCPT TO:<u%u@%s>\r\nDATA\r\n", rcpt,
+			load.domain));
 	else
 		say_text(c, LOAD_MAIL, 1, snprintf(c->tx, LOAD_TX, "MAIL FROM:<load@client.example>\r\n"));
 }
@@ -176,8 +180,9 @@ advance(struct conn *c)
 		begin(c);
 		break;
 	case LOAD_MAIL:
-		say_text(c, LOAD_RCPT, 1, snprintf(c->tx, LOAD_TX, "RCPT TO:<u%u@%s>\r\n",
-		    (unsigned)(load.seq % load.recipients), load.domain));
+		say_text(c, LOAD_RCPT, 1,
+		    snprintf(
+			c->tx, LOAD_TX, "RCPT TO:<u%u@%s>\r\n", (unsigned)(load.seq % load.recipients), load.domain));
 		break;
 	case LOAD_RCPT:
 		say(c, LOAD_DATA, 1, "DATA\r\n", 6);
@@ -259,11 +264,10 @@ report(uint64_t took_ns)
 
 	qsort(load.took_ns, load.done, sizeof(*load.took_ns), by_value);
 	printf("messages=%u connections=%u size=%u per_connection=%u pipelining=%s seconds=%.3f "
-	    "messages_per_second=%.0f p50_ms=%.3f p99_ms=%.3f max_ms=%.3f\n",
+	       "messages_per_second=%.0f p50_ms=%.3f p99_ms=%.3f max_ms=%.3f\n",
 	    load.done, load.connections, load.size, load.per_connection, load.pipelining ? "yes" : "no", s,
 	    load.done / s, (double)load.took_ns[load.done / 2] / 1e6,
-	    (double)load.took_ns[(uint64_t)load.done * 99 / 100] / 1e6,
-	    (double)load.took_ns[load.done - 1] / 1e6);
+	    (double)load.took_ns[(uint64_t)load.done * 99 / 100] / 1e6, (double)load.took_ns[load.done - 1] / 1e6);
 }
 
 static unsigned
@@ -284,18 +288,38 @@ options(int argc, char **argv)
 
 	while ((o = getopt(argc, argv, "h:p:d:c:n:m:s:r:P")) != -1) {
 		switch (o) {
-		case 'h': load.host = optarg; break;
-		case 'p': load.port = optarg; break;
-		case 'd': load.domain = optarg; break;
-		case 'c': load.connections = number(optarg, "-c", 1); break;
-		case 'n': load.messages = number(optarg, "-n", 1); break;
-		case 'm': load.per_connection = number(optarg, "-m", 0); break;
-		case 's': load.size = number(optarg, "-s", 1); break;
-		case 'r': load.recipients = number(optarg, "-r", 1); break;
-		case 'P': load.pipelining = true; break;
+		case 'h':
+			load.host = optarg;
+			break;
+		case 'p':
+			load.port = optarg;
+			break;
+		case 'd':
+			load.domain = optarg;
+			break;
+		case 'c':
+			load.connections = number(optarg, "-c", 1);
+			break;
+		case 'n':
+			load.messages = number(optarg, "-n", 1);
+			break;
+		case 'm':
+			load.per_connection = number(optarg, "-m", 0);
+			break;
+		case 's':
+			load.size = number(optarg, "-s", 1);
+			break;
+		case 'r':
+			load.recipients = number(optarg, "-r", 1);
+			break;
+		case 'P':
+			load.pipelining = true;
+			break;
 		default:
-			fputs("usage: load [-h HOST] [-p PORT] [-c CONNECTIONS] [-n MESSAGES] [-m MESSAGES A CONNECTION, 0: all]\n"
-			    "            [-s OCTETS] [-r RECIPIENTS: u0@DOMAIN...] [-d DOMAIN] [-P: pipelining]\n", stderr);
+			fputs("usage: load [-h HOST] [-p PORT] [-c CONNECTIONS] [-n MESSAGES] [-m MESSAGES A "
+			      "CONNECTION, 0: all]\n"
+			      "            [-s OCTETS] [-r RECIPIENTS: u0@DOMAIN...] [-d DOMAIN] [-P: pipelining]\n",
+			    stderr);
 			exit(64);
 		}
 	}

@@ -252,7 +252,7 @@ setup(void)
 	char dir[] = "/tmp/lp-session-XXXXXX", path[64];
 	int fd;
 
-	if (w.loop != NULL) {	/* once more in the same test */
+	if (w.loop != NULL) { /* once more in the same test */
 		asks_fini();
 		chain_close(&w.chain);
 		loop_free(w.loop);

@@ -18,14 +18,14 @@
 static const char fix_received[] = "Received: from client.example by mx.example;\n\tTue, 24 Nov 2026 12:00:00 +0000\n";
 
 struct fix {
-	char path[64];
+	char              path[64];
 	struct conf_store conf;
-	struct store_env env;
-	struct iopool *pool;
-	void *ctx;
-	struct arena arena;
-	struct txn *txn;
-	unsigned woken, ended;
+	struct store_env  env;
+	struct iopool    *pool;
+	void             *ctx;
+	struct arena      arena;
+	struct txn       *txn;
+	unsigned          woken, ended;
 	struct store_done done;
 };
 
@@ -33,8 +33,8 @@ struct fix {
 static inline void
 fix_remove(int at, const char *name)
 {
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-	DIR *d = fd == -1 ? NULL : fdopendir(fd);
+	int  fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	DIR *d  = fd == -1 ? NULL : fdopendir(fd);
 
 	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(fd, e->d_name, 0) != 0)
@@ -54,7 +54,7 @@ fix_open(struct fix *f, bool delivered_to, unsigned threads, unsigned queued)
 	    f->path, sizeof(f->path), "%s/letterplate-store-XXXXXX", base != NULL && strlen(base) < 30 ? base : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(f->path));
 	f->conf.path = f->path;
-	f->pool = iopool_start(threads, queued);
+	f->pool      = iopool_start(threads, queued);
 	ck_assert_ptr_nonnull(f->pool);
 	f->env = (struct store_env){
 		.conf = &f->conf, .hostname = "mx.example", .pool = f->pool, .slot = 3, .size_max = 1 << 30
@@ -78,7 +78,7 @@ fix_close(struct fix *f)
 static inline void
 fix_target(struct fix *f, const char *user, const char *folder)
 {
-	char key[600], dir[600];
+	char         key[600], dir[600];
 	struct rcpt *r = txn_rcpt_new(f->txn);
 
 	ck_assert_ptr_nonnull(r);
@@ -145,7 +145,7 @@ static inline int
 fix_write(struct fix *f, struct store_msg *m, struct span s, size_t piece)
 {
 	while (s.n > 0) {
-		size_t n = s.n < piece ? s.n : piece, taken = 0;
+		size_t   n = s.n < piece ? s.n : piece, taken = 0;
 		unsigned woken = f->woken;
 
 		if (store_maildir.write(m, span_head(s, n), &taken) == -1) {
@@ -176,7 +176,7 @@ fix_count(const struct fix *f, const char *sub, char *name)
 {
 	char path[2048];
 	DIR *d;
-	int n = 0;
+	int  n = 0;
 
 	snprintf(path, sizeof(path), "%s/%s", f->path, sub);
 	if ((d = opendir(path)) == NULL)
@@ -196,7 +196,7 @@ static inline struct span
 fix_expect(const struct fix *f, const struct target *tg, struct span content)
 {
 	uint8_t *p = malloc(TRACE_TARGET_MAX + content.n);
-	ssize_t n;
+	ssize_t  n;
 
 	ck_assert_ptr_nonnull(p);
 	n = trace_target(f->txn, tg, f->conf.delivered_to, span_str(fix_received), (char *)p, TRACE_TARGET_MAX);
@@ -210,10 +210,10 @@ static inline void
 fix_check(const struct fix *f, const char *sub, const struct target *tg, struct span content)
 {
 	struct span want = fix_expect(f, tg, content);
-	char dir[800], path[2048], name[256], size[32];
-	uint8_t *got = malloc(want.n + 1);
+	char        dir[800], path[2048], name[256], size[32];
+	uint8_t    *got = malloc(want.n + 1);
 	struct stat st;
-	int fd;
+	int         fd;
 
 	snprintf(dir, sizeof(dir), "%s/new", sub);
 	ck_assert_int_eq(fix_count(f, dir, name), 1);

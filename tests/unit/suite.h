@@ -19,8 +19,8 @@
 static inline struct span
 guarded(const void *p, size_t n)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t room = (n + page - 1) / page * page;
+	size_t   page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t   room = (n + page - 1) / page * page;
 	uint8_t *base = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (base == MAP_FAILED || mprotect(base + room, page, PROT_NONE) != 0)
@@ -41,12 +41,12 @@ static inline int
 suite_run(Suite *s)
 {
 	SRunner *sr = srunner_create(s);
-	int failed, n;
+	int      failed, n;
 
 	srunner_set_tap(sr, "-");
 	srunner_run_all(sr, CK_SILENT);
 	failed = srunner_ntests_failed(sr);
-	n = srunner_ntests_run(sr);
+	n      = srunner_ntests_run(sr);
 	srunner_free(sr);
 	return failed == 0 && n > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -10,25 +10,25 @@
 #include "common/span.h"
 
 enum authserv {
-	AUTHSERV_MORE,		/* cannot be told yet */
-	AUTHSERV_OURS,		/* it is, or might be taken for it */
-	AUTHSERV_OTHER		/* another host's */
+	AUTHSERV_MORE, /* cannot be told yet */
+	AUTHSERV_OURS, /* it is, or might be taken for it */
+	AUTHSERV_OTHER /* another host's */
 };
 
 struct authserv_scan {
-	struct span	 id;		/* ours */
-	size_t		 pos;		/* octets of it matched */
-	unsigned	 depth;		/* of comments */
-	uint8_t		 state;		/* private to authserv.c */
-	bool		 escaped;	/* behind a backslash */
+	struct span id;      /* ours */
+	size_t      pos;     /* octets of it matched */
+	unsigned    depth;   /* of comments */
+	uint8_t     state;   /* private to authserv.c */
+	bool        escaped; /* behind a backslash */
 };
 
 /* At the start of the value, behind the colon; ${id} must outlive it. */
-void		 authserv_init(struct authserv_scan *a, struct span id);
+void authserv_init(struct authserv_scan *a, struct span id);
 
 /* The next octet, line ends included.  Once it is told, it is told for good. */
-enum authserv	 authserv_feed(struct authserv_scan *a, uint8_t c);
+enum authserv authserv_feed(struct authserv_scan *a, uint8_t c);
 
 /* The field ended: AUTHSERV_OURS or AUTHSERV_OTHER. */
-enum authserv	 authserv_end(const struct authserv_scan *a);
+enum authserv authserv_end(const struct authserv_scan *a);
 #endif

@@ -20,15 +20,15 @@
 #include "common/span.h"
 
 enum {
-	CONTENT_HOLD_MAX	= 512,	/* octets of a field that are held back until it is judged */
-	CONTENT_RECEIVED_MAX	= 100,	/* Received fields that make a loop (RFC 5321 6.3) */
-	CONTENT_DELIVERED_MAX	= 100	/* Delivered-To fields that are noted */
+	CONTENT_HOLD_MAX      = 512, /* octets of a field that are held back until it is judged */
+	CONTENT_RECEIVED_MAX  = 100, /* Received fields that make a loop (RFC 5321 6.3) */
+	CONTENT_DELIVERED_MAX = 100  /* Delivered-To fields that are noted */
 };
 
-struct content;			/* opaque; lives in an arena */
+struct content; /* opaque; lives in an arena */
 
 /* A scanner in ${a} at the start of a message; ${authserv} is our authserv-id and must outlive it.  NULL with errno ENOMEM. */
-struct content	*content_new(struct arena *a, const char *authserv);
+struct content *content_new(struct arena *a, const char *authserv);
 
 /**
  * content_next(c, in, out):
@@ -36,13 +36,13 @@ struct content	*content_new(struct arena *a, const char *authserv);
  * what was held, good until the next call).  Return true while there is more
  * to fetch, false when *in is empty and *out is too: then feed more.
  */
-bool		 content_next(struct content *c, struct span *in, struct span *out);
+bool content_next(struct content *c, struct span *in, struct span *out);
 
 /* The message is complete: *out gets what was still held back (false: nothing). */
-bool		 content_end(struct content *c, struct span *out);
+bool content_end(struct content *c, struct span *out);
 
 /* Received fields seen, up to CONTENT_RECEIVED_MAX. */
-unsigned	 content_received(const struct content *c);
+unsigned content_received(const struct content *c);
 
 /*
  * Whether a Delivered-To field names ${key} (canonical local@domain; compared
@@ -50,5 +50,5 @@ unsigned	 content_received(const struct content *c);
  * CONTENT_DELIVERED_MAX such fields the first ones count.  A field that the
  * arena has no room for is not noted; Received ends such a loop later.
  */
-bool		 content_delivered_to(const struct content *c, struct span key);
+bool content_delivered_to(const struct content *c, struct span key);
 #endif

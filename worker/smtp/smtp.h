@@ -17,8 +17,8 @@
 #include "worker/smtp/txn.h"
 
 enum {
-	SMTP_LINE_MAX =
-	    4096, /* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
+	/* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
+	SMTP_LINE_MAX      = 4096,
 	SMTP_TEXT_LINE_MAX = 65536, /* octets of a line of content; RFC 5321 asks for 1,000 */
 	SMTP_OUT_MIN       = 2048,  /* octets that must be free in the output before smtp_next() or smtp_answer() */
 	SMTP_HELO_MAX      = 256    /* octets of a HELO argument that are kept */

@@ -12,20 +12,20 @@
 #include "worker/smtp/txn.h"
 
 enum {
-	TRACE_RECEIVED_MAX	= 2048,	/* octets that trace_received() needs at the most */
-	TRACE_TARGET_MAX	= 5120	/* octets that trace_target() needs at the most */
+	TRACE_RECEIVED_MAX = 2048, /* octets that trace_received() needs at the most */
+	TRACE_TARGET_MAX   = 5120  /* octets that trace_target() needs at the most */
 };
 
 struct trace {
-	struct span	 helo;		/* as given, hostile */
-	const char	*rdns;		/* verified client name, or NULL */
-	const char	*remote;	/* "192.0.2.1", "IPv6:2001:db8::1" or "unix" */
-	const char	*hostname;	/* ours */
-	const char	*with;		/* smtp_with() */
-	const char	*tls;		/* "(version=TLSv1.3 cipher=...)" or NULL */
-	const char	*id;		/* of the message */
-	int64_t		 date;		/* unix seconds */
-	int32_t		 gmtoff;	/* seconds east of UTC */
+	struct span helo;     /* as given, hostile */
+	const char *rdns;     /* verified client name, or NULL */
+	const char *remote;   /* "192.0.2.1", "IPv6:2001:db8::1" or "unix" */
+	const char *hostname; /* ours */
+	const char *with;     /* smtp_with() */
+	const char *tls;      /* "(version=TLSv1.3 cipher=...)" or NULL */
+	const char *id;       /* of the message */
+	int64_t     date;     /* unix seconds */
+	int32_t     gmtoff;   /* seconds east of UTC */
 };
 
 /**
@@ -38,8 +38,7 @@ struct trace {
  * A date outside the years 1970 to 9999 becomes the nearest of them.  Octets
  * written, no NUL; -1 when ${cap} is too small (TRACE_RECEIVED_MAX suffices).
  */
-ssize_t	trace_received(const struct trace *tr, const struct txn *t,
-	    char *out, size_t cap);
+ssize_t trace_received(const struct trace *tr, const struct txn *t, char *out, size_t cap);
 
 /**
  * trace_target(t, tg, delivered_to, received, out, cap):
@@ -51,6 +50,6 @@ ssize_t	trace_received(const struct trace *tr, const struct txn *t,
  * (an alias led there): the field must read the same when the message loops.
  * Octets written, or -1 when ${cap} is too small (TRACE_TARGET_MAX suffices).
  */
-ssize_t	trace_target(const struct txn *t, const struct target *tg,
-	    bool delivered_to, struct span received, char *out, size_t cap);
+ssize_t trace_target(
+    const struct txn *t, const struct target *tg, bool delivered_to, struct span received, char *out, size_t cap);
 #endif

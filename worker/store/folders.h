@@ -12,9 +12,9 @@
 #include "worker/store/unique.h"
 
 enum {
-	FOLDERS_STALE_OURS_S = 3600,       /* seconds after which a file of ours in tmp/ that nobody holds goes */
+	FOLDERS_STALE_OURS_S  = 3600,      /* seconds after which a file of ours in tmp/ that nobody holds goes */
 	FOLDERS_STALE_OTHER_S = 36 * 3600, /* the same for files that others put there (Maildir's own rule) */
-	FOLDERS_SWEEP_MAX = 4096           /* entries of tmp/ that one sweep looks at */
+	FOLDERS_SWEEP_MAX     = 4096       /* entries of tmp/ that one sweep looks at */
 };
 
 /* Whether ${s} is DOMAIN/LOCAL, and whether it is one such name: not empty, no leading dot, no '/' or NUL, at most NAME_MAX. */

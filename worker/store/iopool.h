@@ -8,16 +8,16 @@
 #include <stdbool.h>
 
 enum {
-	IOPOOL_THREADS =
-	    16, /* a worker; 16 writers gave 6.6 times the fsyncs of one on ext4 (measured, docs/decisions) */
-	IOPOOL_STACK = 256 << 10 /* octets of stack a thread */
+	/* a worker; 16 writers gave 6.6 times the fsyncs of one on ext4 (measured, docs/decisions) */
+	IOPOOL_THREADS = 16,
+	IOPOOL_STACK   = 256 << 10 /* octets of stack a thread */
 };
 
 struct iojob {
 	void (*run)(struct iojob *j);  /* in a pool thread, which owns *j */
 	void (*done)(struct iojob *j); /* in the loop, which owns *j again and may free it */
 	struct iojob *next;            /* private */
-	bool promised;                 /* private */
+	bool          promised;        /* private */
 };
 
 struct iopool;
@@ -41,7 +41,7 @@ int iopool_submit(struct iopool *p, struct iojob *j);
  * iopool_unreserve(): what must not fail later (making a message durable,
  * cleaning up after it) asks for its room first.  0, or -1 with errno EAGAIN.
  */
-int iopool_reserve(struct iopool *p);
+int  iopool_reserve(struct iopool *p);
 void iopool_unreserve(struct iopool *p);
 
 /* Hand ${j} over on a promise.  Cannot fail. */

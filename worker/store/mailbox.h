@@ -11,7 +11,7 @@
 #include "worker/store/unique.h"
 
 enum {
-	MAILBOX_CACHE = 256,      /* mailboxes remembered, a descriptor each; a power of two */
+	MAILBOX_CACHE   = 256,    /* mailboxes remembered, a descriptor each; a power of two */
 	MAILBOX_KEY_MAX = 3 * 256 /* octets of DOMAIN/LOCAL/.FOLDER with a NUL: each a file name at the most */
 };
 
@@ -24,7 +24,7 @@ struct mailbox {
 
 /* Below ${root}, a folder's descriptor that outlives it.  NULL with errno ENOMEM. */
 struct mailboxes *mailbox_cache_new(int root, const struct unique *u);
-void mailbox_cache_free(struct mailboxes *c); /* NULL is a no-op */
+void              mailbox_cache_free(struct mailboxes *c); /* NULL is a no-op */
 
 /**
  * mailbox_enter(c, dir, folder, mb):

@@ -21,64 +21,64 @@ enum {
 
 struct maildir {
 	const struct store_env *env;
-	int root; /* the store's path */
-	struct unique unique;
-	struct mailboxes *boxes;
-	unsigned committing; /* the loop's */
+	int                     root; /* the store's path */
+	struct unique           unique;
+	struct mailboxes       *boxes;
+	unsigned                committing; /* the loop's */
 };
 
 /* The file of one target on its way. */
 struct spot {
-	struct target *target;
-	struct span folder; /* emptied when there is no such sub-folder */
-	struct mailbox box; /* open while the spot is worked on */
+	struct target     *target;
+	struct span        folder; /* emptied when there is no such sub-folder */
+	struct mailbox     box;    /* open while the spot is worked on */
 	struct unique_name tmp_name, new_name;
-	uint64_t size; /* of the file, octets */
-	int fd;        /* written and not yet synced; or -1 */
-	int err;
-	bool in_tmp, in_new;
+	uint64_t           size; /* of the file, octets */
+	int                fd;   /* written and not yet synced; or -1 */
+	int                err;
+	bool               in_tmp, in_new;
 };
 
 /* A file in tmp/ that content was written to before the commit: messages over STORE_CHUNK. */
 struct spool {
-	int fd; /* -1: none (any more) */
-	int err;
-	bool created; /* the folder could be used */
+	int                fd; /* -1: none (any more) */
+	int                err;
+	bool               created; /* the folder could be used */
 	struct unique_name name;
-	uint64_t content; /* octets of content in it */
-	size_t nprefix;
-	struct span dir, folder; /* into text: the transaction may end before the spool does */
-	char prefix[TRACE_TARGET_MAX];
-	char text[MAILBOX_KEY_MAX];
+	uint64_t           content; /* octets of content in it */
+	size_t             nprefix;
+	struct span        dir, folder; /* into text: the transaction may end before the spool does */
+	char               prefix[TRACE_TARGET_MAX];
+	char               text[MAILBOX_KEY_MAX];
 };
 
 struct store_msg {
-	struct iojob job; /* first: one at a time */
+	struct iojob    job; /* first: one at a time */
 	struct maildir *md;
-	struct txn *txn;      /* NULL once aborted */
-	struct span received; /* behind the struct */
+	struct txn     *txn;      /* NULL once aborted */
+	struct span     received; /* behind the struct */
 	void (*wake)(void *arg);
 	void *wake_arg;
-	bool busy;       /* the pool owns it */
-	bool waiting;    /* wake() is due */
-	bool committing; /* asked for */
-	bool all;
-	int err; /* the first failure while content came */
+	bool  busy;       /* the pool owns it */
+	bool  waiting;    /* wake() is due */
+	bool  committing; /* asked for */
+	bool  all;
+	int   err; /* the first failure while content came */
 	void (*done)(void *arg, const struct store_done *d);
-	void *done_arg;
-	uint64_t commit_us; /* monotonic, when it was asked for */
+	void             *done_arg;
+	uint64_t          commit_us; /* monotonic, when it was asked for */
 	struct store_done result;
 
-	struct fold fold;
-	uint8_t *fill; /* being filled; NULL while nothing came */
-	size_t nfill;
-	uint8_t *out;        /* a full chunk that is being written, STORE_CHUNK octets */
-	struct spool *spool; /* NULL while all content is in fill */
+	struct fold    fold;
+	uint8_t       *fill; /* being filled; NULL while nothing came */
+	size_t         nfill;
+	uint8_t       *out;   /* a full chunk that is being written, STORE_CHUNK octets */
+	struct spool  *spool; /* NULL while all content is in fill */
 	struct target *spool_target;
 
 	struct spot *spot; /* commit: one a target */
-	uint32_t nspot;
-	struct spot one; /* the usual number */
+	uint32_t     nspot;
+	struct spot  one; /* the usual number */
 };
 
 /* In the pool: append msg.out to the spool, which is created first if need be; msg.spool->err says how it went. */

@@ -14,18 +14,18 @@
 
 enum {
 	UNIQUE_HOST_MAX = 128, /* octets of the host that are kept, encoded, with the NUL */
-	UNIQUE_MAX = 256       /* octets of a name with its NUL: NAME_MAX is never passed */
+	UNIQUE_MAX      = 256  /* octets of a name with its NUL: NAME_MAX is never passed */
 };
 
 /* Who makes names; one a process.  Threads share it. */
 struct unique {
-	char host[UNIQUE_HOST_MAX];
-	unsigned pid, slot;
+	char             host[UNIQUE_HOST_MAX];
+	unsigned         pid, slot;
 	_Atomic uint64_t count;
 };
 
 struct unique_name {
-	int64_t sec;
+	int64_t  sec;
 	uint64_t n;
 	uint32_t usec;
 };
