@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from client import stuff
-from harness import check, equal, main, test
+from harness import Skip, check, equal, main, test
 from maildir import as_stored
 from server import Server
 
@@ -177,6 +177,29 @@ def loops_are_refused():
         c.message(ALICE, b"Delivered-To: alice@example.org\r\n" + HEAD).is_(554, "5.4.6")
         c.message(ALICE, b"Delivered-To: bob@example.org\r\n" + HEAD).is_(250)
         equal(len(s.messages(ALICE)), 2, "messages")
+        c.quit()
+
+
+@test
+def chunks_come_back_too():
+    """BDAT: octets are counted, nothing is looked for in them; what DATA refuses is taken as it is."""
+    with Server() as s:
+        c = s.client()
+        if "CHUNKING" not in c.hello().lines:
+            raise Skip("CHUNKING is not offered")
+        contents = dict(CONTENTS, **{"bare-newlines": HEAD + b"a\nb\rc\n.\n\r\n.\r\nd\r\n", "no-end": HEAD + b"no line end",
+                                     "cr-at-the-end": HEAD + b"x\r"})
+        for name, content in contents.items():
+            for size in (len(content) or 1, 7, 4096):
+                c.envelope(ALICE)
+                chunks = [content[i:i + size] for i in range(0, len(content), size)][:200]
+                chunks = chunks[:199] + [content[199 * size:]] if len(chunks) == 200 else chunks
+                for chunk in chunks:
+                    c.send(b"BDAT %d\r\n" % len(chunk) + chunk)
+                    c.reply().is_(250, "2.0.0")
+                r = c.cmd("BDAT 0 LAST").is_(250, "2.0.0")
+                stored = [m.content for m in s.messages(ALICE) if m.id == r.queued]
+                equal(stored, [as_stored(content)], "%s in chunks of %d" % (name, size))
         c.quit()
 
 

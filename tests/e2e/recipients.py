@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import check, equal, main, test
+from harness import Skip, check, equal, main, test
 from server import MAILBOXES, Server
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
@@ -147,6 +147,26 @@ def unusual_local_parts_are_safe_names():
                   % (rcpt, folder, os.listdir(os.path.join(s.store_path, "example.org"))))
         c.quit()
         equal(sorted(os.listdir(s.store_path)), ["example.org"], "folders of the store")
+
+
+@test
+def addresses_in_utf8():
+    with Server(mailboxes="müller@bücher.example\nalice@example.org\n") as s:
+        c = s.client()
+        if "SMTPUTF8" not in c.hello().lines:
+            raise Skip("SMTPUTF8 is not offered")
+        c.cmd("MAIL FROM:<söder@client.example>").is_(553, "5.6.7")
+        for rcpt in ("müller@bücher.example", "MÜLLER@BÜCHER.example", "mu\u0308ller@xn--bcher-kva.example"):
+            c.cmd("MAIL FROM:<söder@client.example> SMTPUTF8").is_(250)
+            r = c.cmd("RCPT TO:<%s>" % rcpt)
+            check(r.code == 250, "%s: %s" % (rcpt, r))
+            c.data(TEXT).is_(250)
+        c.quit()
+        box = os.path.join(s.store_path, "xn--bcher-kva.example", "m%C3%BCller", "new")
+        equal(len(os.listdir(box)), 3, "messages in " + box)
+        stored = s.messages("müller@xn--bcher-kva.example")
+        check(all("with UTF8SMTP" in m["Received"] for m in stored), "not UTF8SMTP")
+        equal({m["Return-Path"] for m in stored}, {"<söder@client.example>"}, "Return-Path")
 
 
 @test
