@@ -18,7 +18,7 @@ _Static_assert(CONF_LOG_LOGFMT == 0 && CONF_LOG_JSON == 1, "order of log.format"
 const struct conf_can conf_can[CONF_NFEATURES] = {
 	[CONF_CAN_ALWAYS] = { true, "" },
 	[CONF_CAN_TLS] = { false, "TLS comes with a later release; use tls = \"none\" and no tls section" },
-	[CONF_CAN_PROXY] = { false, "the PROXY protocol comes with a later release; leave it out" },
+	[CONF_CAN_PROXY] = { true, "" },
 	[CONF_CAN_XCLIENT] = { false, "XCLIENT comes with a later release; leave it out" },
 	[CONF_CAN_DSN] = { false, "DSN comes with a later release; leave it out" },
 };

@@ -39,6 +39,8 @@ enum {
 	X(SESSIONS_REFUSED, "sessions_refused", "connections answered with 421 at the door") \
 	X(TIMEOUTS, "timeouts", "sessions ended by a deadline") \
 	X(EARLY_TALKERS, "early_talkers", "clients that spoke before the greeting") \
+	X(PROXY_HEADERS, "proxy_headers", "sessions begun by a PROXY header") \
+	X(PROXY_FAILED, "proxy_failed", "connections closed for want of a valid PROXY header") \
 	X(BARE_NEWLINES, "bare_newlines", "messages with a CR or LF that stands alone") \
 	X(LOST_CLIENTS, "lost_clients", "sessions the client left without QUIT") \
 	X(STORE_ERRORS, "store_errors", "messages the store could not take") \

@@ -30,6 +30,8 @@ account_who(struct log_line *l, const struct session *s)
 	log_str(l, "remote", s->remote);
 	if (s->remote_port != 0)
 		log_u64(l, "port", s->remote_port);
+	if (s->proxy != NULL)
+		log_str(l, "proxy", s->proxy);
 	log_str(l, "listener", s->listener->conf->name);
 	if (smtp_helo(s->smtp).n > 0)
 		log_span(l, "helo", smtp_helo(s->smtp));

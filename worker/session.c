@@ -4,9 +4,6 @@
  */
 #include "worker/session.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,6 +11,7 @@
 #include "worker/account.h"
 #include "worker/id.h"
 #include "worker/message.h"
+#include "worker/peer.h"
 
 static struct session *
 session_of(struct conn *c)
@@ -221,12 +219,36 @@ session_closing(struct session *s)
 	return s->last_code == 221 ? CONN_CLOSE : CONN_LINGER;
 }
 
+/* It is known whom the session is with: what holds for that address alone, and the deadline of a first command. */
+static void
+session_met(struct session *s)
+{
+	if (conf_nets_have(&s->listener->conf->bare_newline_from, s->addr))
+		smtp_allow_bare_newline(s->smtp);
+	conn_deadline(&s->conn, s->w->conf->timeouts.command_ms);
+}
+
+/* Before all else, TLS and the greeting too; what stands behind the header is left in the socket. */
+static enum conn_say
+session_header(struct session *s, struct span *in)
+{
+	enum conn_say say = peer_header(s, in);
+
+	if (!s->proxy_due) {
+		conn_peek(&s->conn, false);
+		session_met(s);
+	}
+	return say;
+}
+
 static enum conn_say
 session_feed(struct conn *c, struct span *in)
 {
 	struct session *s = session_of(c);
 	struct smtp_event e;
 
+	if (s->proxy_due)
+		return session_header(s, in);
 	if (s->wait != SESSION_AWAKE)
 		return CONN_WAIT;
 	for (;;) {
@@ -280,9 +302,11 @@ session_closed(struct conn *c, bool lost)
 {
 	struct session *s = session_of(c);
 
+	if (s->proxy_due && s->end == NULL)
+		peer_no_header(s, "proxy-short");
 	if (s->end == NULL)
 		s->end = "lost";
-	if (lost && s->last_code != 221 && s->last_code != 421)
+	if (lost && !s->proxy_due && s->last_code != 221 && s->last_code != 421)
 		stats_add(s->w->stats, STATS_LOST_CLIENTS, 1);
 	s->gone = true;
 	if (s->wait != SESSION_COMMIT)
@@ -343,6 +367,11 @@ session_late(struct conn *c)
 	case SESSION_AWAKE:
 		break;
 	}
+	if (s->proxy_due) {
+		peer_no_header(s, "proxy-timeout");
+		conn_abort(c);
+		return;
+	}
 	stats_add(s->w->stats, STATS_TIMEOUTS, 1);
 	session_last_word(s, "timeout", ENH(4, 4, 2), "waited too long for you, closing");
 	conn_finish(c);
@@ -362,6 +391,8 @@ session_expel(struct session *s)
 {
 	if (s->gone || s->wait == SESSION_COMMIT)
 		return;
+	if (s->proxy_due)
+		s->end = "shutdown";
 	if (s->end == NULL && buf_left(&s->conn.out) >= SMTP_OUT_MIN) {
 		chain_cancel(&s->run);
 		s->wait = SESSION_AWAKE;
@@ -372,34 +403,6 @@ session_expel(struct session *s)
 	conn_abort(&s->conn);
 }
 
-/* The address in the forms that are kept: octets, port, text. */
-static const char *
-session_address(struct arena *a, const struct sockaddr_storage *ss, uint8_t addr[16], uint16_t *port)
-{
-	char text[INET6_ADDRSTRLEN + 8] = "unix";
-	struct span out;
-
-	memset(addr, 0, 16);
-	*port = 0;
-	if (ss->ss_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
-
-		addr[10] = addr[11] = 0xff;
-		memcpy(addr + 12, &in->sin_addr, 4);
-		*port = ntohs(in->sin_port);
-		inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
-	} else if (ss->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
-		static const char tag[] = "IPv6:";
-
-		memcpy(addr, &in6->sin6_addr, 16);
-		*port = ntohs(in6->sin6_port);
-		memcpy(text, tag, sizeof(tag));
-		inet_ntop(AF_INET6, &in6->sin6_addr, text + sizeof(tag) - 1, INET6_ADDRSTRLEN);
-	}
-	return arena_dup(a, span_of(text, strlen(text) + 1), &out) == 0 ? (const char *)out.p : NULL;
-}
-
 static const struct conn_ops session_conn_ops = { session_feed, session_late, session_closed };
 
 void
@@ -408,7 +411,6 @@ session_start(struct worker *w, const struct listener *ls, int fd, const struct 
 	struct session *s = calloc(1, sizeof(*s));
 	struct sockaddr_storage local = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(local);
-	uint8_t ignored[16];
 
 	if (s == NULL)
 		goto err0;
@@ -419,18 +421,20 @@ session_start(struct worker *w, const struct listener *ls, int fd, const struct 
 	arena_init(&s->arena, SESSION_ARENA_FIRST, SESSION_ARENA_MAX);
 	arena_init(&s->tarena, TXN_ARENA_FIRST, TXN_ARENA_MAX);
 	getsockname(fd, (struct sockaddr *)&local, &len);
-	s->remote = session_address(&s->arena, peer, s->addr, &s->remote_port);
-	s->local = session_address(&s->arena, &local, ignored, &s->local_port);
 	s->smtp = smtp_new(&ls->smtp, span_str(s->id), &s->arena, &s->tarena);
-	if (s->remote == NULL || s->local == NULL || s->smtp == NULL)
+	if (peer_real(s, peer, &local) != 0 || s->smtp == NULL)
 		goto err1;
-	if (conf_nets_have(&ls->conf->bare_newline_from, s->addr))
-		smtp_allow_bare_newline(s->smtp);
 	if (conn_start(&s->conn, w->loop, fd, &session_conn_ops) != 0) {
 		fd = -1;
 		goto err1;
 	}
-	conn_deadline(&s->conn, w->conf->timeouts.command_ms);
+	s->proxy_due = peer_owes_header(s);
+	if (s->proxy_due) {
+		conn_peek(&s->conn, true);
+		conn_deadline(&s->conn, SESSION_PROXY_MS);
+	} else {
+		session_met(s);
+	}
 	LIST_INSERT_HEAD(&w->sessions, s, entry);
 	w->nsessions++;
 	stats_add(w->stats, STATS_SESSIONS_TOTAL, 1);

@@ -93,6 +93,45 @@ conn_read(struct conn *c, struct span *in)
 	return 0;
 }
 
+/*
+ * The same, but only look.  A beginning that grows no more, because the peer
+ * has ended it, looks the same each time: conn_feed_peeked() notices.
+ */
+static int
+conn_look(struct conn *c, struct span *in)
+{
+	ssize_t n;
+
+	do
+		n = recv(c->src.fd, conn_scratch, CONN_KEEP, MSG_PEEK);
+	while (n == -1 && errno == EINTR);
+	if (n == -1 && errno != EAGAIN)
+		return -1;
+	if (n == 0)
+		c->eof = true;
+	if (n <= 0)
+		c->can_read = false;
+	*in = span_of(conn_scratch, n > 0 ? (size_t)n : 0);
+	return 0;
+}
+
+/* Feed what was looked at, and take from the socket what was consumed.  -1 when that fails. */
+static int
+conn_feed_peeked(struct conn *c, struct span in)
+{
+	struct span left = in;
+	size_t taken;
+
+	c->say = c->ops->feed(c, &left);
+	taken = in.n - left.n;
+	if (taken > 0)
+		return recv(c->src.fd, conn_scratch, taken, 0) == (ssize_t)taken ? 0 : -1;
+	/* The next octet is an edge, and so is the peer's end. */
+	c->eof = c->eof || c->hup;
+	c->can_read = false;
+	return 0;
+}
+
 /* Feed *in and keep what is left.  -1 when that does not fit. */
 static int
 conn_feed(struct conn *c, struct span in)
@@ -187,11 +226,13 @@ conn_pump(struct conn *c)
 
 		if (!conn_hungry(c))
 			return;
-		if (c->say == CONN_MORE && conn_read(c, &in) != 0) {
+		bool look = c->peeking;
+
+		if (c->say == CONN_MORE && (look ? conn_look(c, &in) : conn_read(c, &in)) != 0) {
 			conn_end(c, true);
 			return;
 		}
-		if (conn_feed(c, in) != 0) {
+		if ((look ? conn_feed_peeked(c, in) : conn_feed(c, in)) != 0) {
 			conn_end(c, true);
 			return;
 		}
@@ -260,6 +301,12 @@ conn_start(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
 	/* Reads first: input that is there before the greeting is an early talker's. */
 	loop_later(l, &c->task);
 	return 0;
+}
+
+void
+conn_peek(struct conn *c, bool on)
+{
+	c->peeking = on;
 }
 
 void

@@ -51,10 +51,21 @@ struct conn {
 	uint32_t               discarded; /* octets read while lingering */
 	enum conn_say          say;       /* the owner's last word */
 	bool                   can_read, can_write, hup, eof, lingering;
+	bool                   peeking; /* conn_peek() */
 };
 
 /* Take over ${fd} (non-blocking) and feed for the first time.  0, or -1 with errno and ${fd} closed; closed() is not called then. */
 int conn_start(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops);
+
+/**
+ * conn_peek(c, on):
+ * While it is on, feed() is shown what waits in the socket, CONN_KEEP octets
+ * at the most, and only what it consumes is taken from there: what stands
+ * behind a PROXY header is for TLS to read.  Turn it on before the first
+ * feed(); turned off within feed(), the rest comes in the next.  Who consumes
+ * nothing of CONN_KEEP octets must not ask for more.
+ */
+void conn_peek(struct conn *c, bool on);
 
 /* The owner waits no more (CONN_WAIT): feed it what is there.  Not from within feed(). */
 void conn_resume(struct conn *c);

@@ -1,0 +1,127 @@
+/*
+ * peer: addresses of both ends, in the forms that are kept: octets, port, text.
+ */
+#include "worker/peer.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "worker/smtp/proxy.h"
+
+enum { PEER_TEXT_MAX = INET6_ADDRSTRLEN + 8 }; /* octets of "IPv6:" and an address, with a NUL */
+
+static const uint8_t peer_mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+/* ${addr} as it stands in Received and in the log. */
+static void
+peer_text(const uint8_t addr[16], char text[PEER_TEXT_MAX])
+{
+	static const char tag[] = "IPv6:";
+
+	if (memcmp(addr, peer_mapped, sizeof(peer_mapped)) == 0) {
+		inet_ntop(AF_INET, addr + 12, text, PEER_TEXT_MAX);
+		return;
+	}
+	memcpy(text, tag, sizeof(tag));
+	inet_ntop(AF_INET6, addr, text + sizeof(tag) - 1, INET6_ADDRSTRLEN);
+}
+
+/* A copy in the session's arena, or NULL. */
+static const char *
+peer_keep(struct session *s, const char *text)
+{
+	struct span out;
+
+	return arena_dup(&s->arena, span_of(text, strlen(text) + 1), &out) == 0 ? (const char *)out.p : NULL;
+}
+
+/* One end by the kernel's word. */
+static const char *
+peer_of_socket(struct session *s, const struct sockaddr_storage *ss, uint8_t addr[16], uint16_t *port)
+{
+	char text[PEER_TEXT_MAX] = "unix";
+
+	memset(addr, 0, 16);
+	*port = 0;
+	if (ss->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
+
+		memcpy(addr, peer_mapped, sizeof(peer_mapped));
+		memcpy(addr + 12, &in->sin_addr, 4);
+		*port = ntohs(in->sin_port);
+		peer_text(addr, text);
+	} else if (ss->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+
+		memcpy(addr, &in6->sin6_addr, 16);
+		*port = ntohs(in6->sin6_port);
+		peer_text(addr, text);
+	}
+	return peer_keep(s, text);
+}
+
+int
+peer_real(struct session *s, const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
+{
+	uint8_t ignored[16];
+
+	s->remote = peer_of_socket(s, peer, s->addr, &s->remote_port);
+	s->local = peer_of_socket(s, local, ignored, &s->local_port);
+	return s->remote != NULL && s->local != NULL ? 0 : -1;
+}
+
+bool
+peer_owes_header(const struct session *s)
+{
+	return conf_nets_have(&s->listener->conf->proxy_from, s->addr);
+}
+
+/* From now on the session is between the ends that ${p} claims. */
+static int
+peer_claimed(struct session *s, const struct proxy *p)
+{
+	char src[PEER_TEXT_MAX], dst[PEER_TEXT_MAX];
+	const char *remote, *local;
+
+	if (p->real)
+		return 0;
+	peer_text(p->src, src);
+	peer_text(p->dst, dst);
+	remote = peer_keep(s, src);
+	local = peer_keep(s, dst);
+	if (remote == NULL || local == NULL)
+		return -1;
+	s->proxy = s->remote;
+	s->remote = remote;
+	s->local = local;
+	s->remote_port = p->src_port;
+	s->local_port = p->dst_port;
+	memcpy(s->addr, p->src, sizeof(s->addr));
+	return 0;
+}
+
+enum conn_say
+peer_header(struct session *s, struct span *in)
+{
+	const char *why = "no-memory";
+	struct proxy p;
+	ssize_t n = proxy_parse(*in, &p, &why);
+
+	if (n == PROXY_MORE)
+		return CONN_MORE;
+	if (n == PROXY_BAD || peer_claimed(s, &p) != 0) {
+		peer_no_header(s, why);
+		return CONN_CLOSE;
+	}
+	*in = span_skip(*in, (size_t)n);
+	s->proxy_due = false;
+	stats_add(s->w->stats, STATS_PROXY_HEADERS, 1);
+	return CONN_MORE;
+}
+
+void
+peer_no_header(struct session *s, const char *why)
+{
+	s->end = why;
+	stats_add(s->w->stats, STATS_PROXY_FAILED, 1);
+}
