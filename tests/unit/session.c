@@ -279,7 +279,8 @@ setup(void)
 	ck_assert_int_eq(asks_init(w.loop, session_told), 0);
 	ck_assert_int_eq(chain_add(&w.chain, &thinker_ops, NULL), 0);
 	ls = (struct listener){
-		.w = &w, .conf = &conf->listener[0], .smtp = { "mx.example.org", 1 << 20, 100, 20, 0, false }
+		.w = &w, .conf = &conf->listener[0],
+		.smtp = { .hostname = "mx.example.org", .size_max = 1 << 20, .rcpt_max = 100, .errors_max = 20 }
 	};
 	memset(&fake, 0, sizeof(fake));
 	memset(&thinker, 0, sizeof(thinker));
