@@ -278,10 +278,9 @@ setup(void)
 	LIST_INIT(&w.sessions);
 	ck_assert_int_eq(asks_init(w.loop, session_told), 0);
 	ck_assert_int_eq(chain_add(&w.chain, &thinker_ops, NULL), 0);
-	ls = (struct listener){
-		.w = &w, .conf = &conf->listener[0],
-		.smtp = { .hostname = "mx.example.org", .size_max = 1 << 20, .rcpt_max = 100, .errors_max = 20 }
-	};
+	ls = (struct listener){ .w = &w,
+		.conf = &conf->listener[0],
+		.smtp = { .hostname = "mx.example.org", .size_max = 1 << 20, .rcpt_max = 100, .errors_max = 20 } };
 	memset(&fake, 0, sizeof(fake));
 	memset(&thinker, 0, sizeof(thinker));
 	memset(&client, 0, sizeof(client));
