@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# check: timeout=200
+# check: timeout=200 alone
 """store_powercut: cut the power of the store's file system, for real, and compare what stands there with what was acknowledged.
 
 A loop device and the file system's shutdown ioctl without a log flush: all
