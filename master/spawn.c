@@ -130,7 +130,8 @@ static void __attribute__((noreturn)) child(const struct master *m, unsigned slo
 	argv[4] = number[2];
 	umask(077);
 	reset_signals();
-	exe = fcntl(m->worker_exe, F_DUPFD_CLOEXEC, IPC_FD_LISTEN + CONF_ADDRESSES_MAX);
+	/* No higher than it must be: RLIMIT_NOFILE may be as small as 64. */
+	exe = fcntl(m->worker_exe, F_DUPFD_CLOEXEC, IPC_FD_LISTEN + (int)gen->nsock);
 	if (file != NULL && exe >= 0 && dup2(m->null, STDIN_FILENO) >= 0 && dup2(m->null, STDOUT_FILENO) >= 0 &&
 	    place(fd, 4 + gen->nsock) == 0)
 		execveat(exe, "", argv, environment(), AT_EMPTY_PATH);
