@@ -161,4 +161,42 @@ def more_clients_than_descriptors():
         c.quit()
 
 
+@test
+def sixty_four_descriptors():
+    """As few as RLIMIT_NOFILE 64 are enough to start, and for 1,000 clients to hear something or wait."""
+    s = Server(start=False, workers=2)
+    with s:
+        s.count = False
+        s.start(nofile=64)
+        socks = [socket.socket() for _ in range(1000)]
+        for k in socks:
+            k.setblocking(False)
+            k.connect_ex(("127.0.0.1", s.port))
+        time.sleep(2)
+        before = cpu_ticks(s.workers())
+        time.sleep(2)
+        used = (cpu_ticks(s.workers()) - before) / os.sysconf("SC_CLK_TCK") / 2
+        check(used < 0.05, "%.0f %% of a CPU while descriptors are out" % (used * 100))
+        for k in socks:
+            k.close()
+        wait_for(lambda: s.sessions_open() == 0, 15, "sessions stay open")
+        c = s.client(timeout=10)
+        c.hello()
+        c.message("alice@example.org", TEXT).is_(250, "2.0.0")
+        c.quit()
+
+
+@test
+def more_mailboxes_than_descriptors():
+    """Mailboxes that are remembered take no descriptor that the next one needs."""
+    s = Server("".join("u%d@example.org\n" % i for i in range(150)), start=False, workers=1)
+    with s:
+        s.start(nofile=128)
+        c = s.client(timeout=10)
+        c.hello()
+        for i in range(150):
+            c.message("u%d@example.org" % i, TEXT).is_(250, "2.0.0")
+        c.quit()
+
+
 main()

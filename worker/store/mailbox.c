@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "worker/store/folders.h"
@@ -31,10 +32,22 @@ struct mailboxes {
 	pthread_mutex_t lock;
 	int root;
 	const struct unique *unique;
-	struct entries order; /* latest used first */
+	unsigned nlisted, max; /* remembered, and how many may be while nobody uses them */
+	struct entries order;  /* latest used first */
 	struct entry *bucket[MAILBOX_CACHE];
 	struct entry entry[MAILBOX_CACHE];
 };
+
+/* Where descriptors are few, what is remembered must not take those that deliveries need. */
+static unsigned
+remembered_max(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur >= MAILBOX_CACHE * MAILBOX_SHARE)
+		return MAILBOX_CACHE;
+	return (unsigned)rl.rlim_cur / MAILBOX_SHARE;
+}
 
 struct mailboxes *
 mailbox_cache_new(int root, const struct unique *u)
@@ -47,6 +60,7 @@ mailbox_cache_new(int root, const struct unique *u)
 	TAILQ_INIT(&c->order);
 	c->root = root;
 	c->unique = u;
+	c->max = remembered_max();
 	for (size_t i = 0; i < MAILBOX_CACHE; i++) {
 		c->entry[i].home = -1;
 		TAILQ_INSERT_TAIL(&c->order, &c->entry[i], order);
@@ -98,6 +112,7 @@ unlist(struct mailboxes *c, struct entry *e)
 		p = &(*p)->next;
 	*p = e->next;
 	e->listed = false;
+	c->nlisted--;
 }
 
 /* Nobody uses it and nobody can find it. */
@@ -125,12 +140,28 @@ acquire(struct mailboxes *c, const char *key, uint32_t h)
 	return e;
 }
 
+/* Forget those that were not used for longest, down to what may be remembered. */
+static void
+trim(struct mailboxes *c)
+{
+	struct entry *e, *before;
+
+	for (e = TAILQ_LAST(&c->order, entries); e != NULL && c->nlisted > c->max; e = before) {
+		before = TAILQ_PREV(e, entries, order);
+		if (e->listed && e->users == 0) {
+			unlist(c, e);
+			clear(c, e);
+		}
+	}
+}
+
 static void
 release(struct mailboxes *c, struct entry *e)
 {
 	pthread_mutex_lock(&c->lock);
 	if (--e->users == 0 && !e->listed)
 		clear(c, e);
+	trim(c);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -160,6 +191,7 @@ insert(struct mailboxes *c, const char *key, uint32_t h, int home)
 	e->home = home;
 	e->users = 1;
 	e->listed = true;
+	c->nlisted++;
 	e->next = c->bucket[h % MAILBOX_CACHE];
 	c->bucket[h % MAILBOX_CACHE] = e;
 	TAILQ_REMOVE(&c->order, e, order);
