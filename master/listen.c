@@ -98,7 +98,7 @@ bind_unix(int fd, const struct conf_address *a, struct listen_sock *s)
 static int
 bind_one(const struct conf_address *a, struct listen_sock *s)
 {
-	static const int on = 1;
+	static const int on = 1, sndbuf = LISTEN_SNDBUF;
 	int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
 
 	if (fd < 0)
@@ -108,6 +108,7 @@ bind_one(const struct conf_address *a, struct listen_sock *s)
 			goto fail;
 	} else {
 		if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+		    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf) != 0 ||
 		    (a->ss.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
 		    bind(fd, (const struct sockaddr *)&a->ss, a->len) != 0)
 			goto fail;

@@ -16,6 +16,8 @@
 
 enum {
 	LISTEN_BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
+	/* Octets, inherited by what is accepted: replies are small, and the kernel would keep megabytes of them for each client that does not read. */
+	LISTEN_SNDBUF  = 32 << 10,
 	LISTEN_WHY_MAX = 512
 };
 

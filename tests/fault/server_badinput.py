@@ -4,6 +4,7 @@
 import os
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -102,6 +103,29 @@ def an_octet_a_minute():
 
 
 @test
+def one_that_closes_its_half_and_reads_slowly():
+    """All that it asked for before is answered, however late it reads."""
+    with Server(limits="connections_per_ip = 0 errors = 0") as s:
+        s.count = False
+        k = connect(("127.0.0.1", s.port), rcvbuf=4096)
+        n = 20000
+
+        def ask():
+            k.sendall(b"NOOP\r\n" * n)
+            k.shutdown(socket.SHUT_WR)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.5)
+        got = b""
+        while more := k.recv(2048):
+            got += more
+        asking.join()
+        equal(got.count(b"250 2.0.0"), n, "replies")
+        k.close()
+
+
+@test
 def one_that_never_reads():
     """It asks for more and more answers; the server stops reading it, holds little, and lets it go."""
     with Server(timeouts='command = "3s" data = "3s" drain = "5s"',
@@ -123,6 +147,8 @@ def one_that_never_reads():
         grown = rss(s) - before
         print("# %d KiB taken from deaf clients, memory grew by %d KiB" % (sent >> 10, grown))
         check(grown < 8 * 200 or sanitized(), "grew by %d KiB" % grown)
+        kept = 20 * s.replies()[214] // 8
+        check(kept < 300 << 10, "the kernel keeps %d octets of replies and more for each" % kept)
         still_serves(s)
         wait_for(lambda: s.sessions_open() == 0, 15, "a client that never reads is kept")
         for k in deaf:

@@ -205,12 +205,13 @@ conn_settle(struct conn *c)
 		conn_end(c, true);
 		return true;
 	}
+	/* Who has closed its half only may still read what it asked for. */
+	if (buf_len(&c->out) > 0)
+		return false;
 	if (c->say == CONN_MORE && c->eof) {
 		conn_end(c, true);
 		return true;
 	}
-	if (buf_len(&c->out) > 0)
-		return false;
 	if (c->say == CONN_CLOSE) {
 		conn_end(c, false);
 		return true;
