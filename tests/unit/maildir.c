@@ -425,6 +425,33 @@ START_TEST(folders_removed)
 }
 END_TEST
 
+/* A mailbox or a domain that is moved away gets no more mail: it goes where its name says. */
+START_TEST(folders_moved)
+{
+	static const char *const moved[] = { "example.org", "example.org/alice" };
+	struct fix f;
+	struct store_msg *m;
+	char path[1024], away[1024];
+
+	fix_open(&f, true, 1, 8);
+	for (int i = 0; i < 2; i++) {
+		fix_again(&f);
+		fix_target(&f, "alice", "");
+		m = fix_begin(&f);
+		ck_assert_int_eq(fix_write(&f, m, SPAN("x\r\n"), 9), 0);
+		fix_commit(&f, m, true);
+		ck_assert_int_eq(f.done.err, 0);
+		snprintf(path, sizeof(path), "%s/%s", f.path, moved[_i]);
+		snprintf(away, sizeof(away), "%s/away", f.path);
+		if (i == 0)
+			ck_assert_int_eq(rename(path, away), 0);
+	}
+	ck_assert_int_eq(fix_count(&f, "example.org/alice/new", NULL), 1);
+	ck_assert_int_eq(fix_count(&f, _i == 0 ? "away/alice/new" : "away/new", NULL), 1);
+	fix_close(&f);
+}
+END_TEST
+
 /* Symbolic links below the store's path are not followed. */
 START_TEST(symbolic_link)
 {
@@ -569,6 +596,7 @@ main(void)
 	tcase_add_test(tc, too_many);
 	tcase_add_loop_test(tc, one_target_broken, 0, 24);
 	tcase_add_loop_test(tc, folders_removed, 0, 4);
+	tcase_add_loop_test(tc, folders_moved, 0, 2);
 	tcase_add_loop_test(tc, symbolic_link, 0, 4);
 	tcase_add_test(tc, bad_dir);
 	tcase_add_test(tc, no_targets);

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "worker/store/folders.h"
@@ -24,6 +25,8 @@ struct entry {
 	unsigned users; /* threads that use home just now */
 	bool listed;    /* can still be found */
 	int home;       /* -1: the entry is free */
+	dev_t dev;      /* ... and which folder that is */
+	ino_t ino;
 	char key[MAILBOX_KEY_MAX];
 };
 TAILQ_HEAD(entries, entry);
@@ -169,8 +172,11 @@ release(struct mailboxes *c, struct entry *e)
 static struct entry *
 insert(struct mailboxes *c, const char *key, uint32_t h, int home)
 {
+	struct stat st = { 0 };
 	struct entry *e;
 
+	/* If it fails, the entry matches nothing and is looked up anew each time. */
+	(void)fstat(home, &st);
 	pthread_mutex_lock(&c->lock);
 	if ((e = find(c, key, h)) != NULL) {
 		close(home);
@@ -189,6 +195,8 @@ insert(struct mailboxes *c, const char *key, uint32_t h, int home)
 	strlcpy(e->key, key, sizeof(e->key));
 	e->hash = h;
 	e->home = home;
+	e->dev = st.st_dev;
+	e->ino = st.st_ino;
 	e->users = 1;
 	e->listed = true;
 	c->nlisted++;
@@ -215,6 +223,15 @@ forget(struct mailboxes *c, const char *key)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* Whether the folder that is remembered still has that name: mail must not follow one that was moved away. */
+static bool
+still_there(struct mailboxes *c, const struct entry *e)
+{
+	struct stat st;
+
+	return fstatat(c->root, e->key, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == e->dev && st.st_ino == e->ino;
+}
+
 /* Open tmp/ and new/ of the mailbox at ${key}, from the cache or from scratch; *cached says which. */
 static int
 enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool *cached)
@@ -229,7 +246,9 @@ enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool *cached)
 			return -1;
 		e = insert(c, key, h, home);
 	}
-	if ((mb->tmp = folders_open(e->home, "tmp")) == -1 || (mb->new = folders_open(e->home, "new")) == -1)
+	if (*cached && !still_there(c, e))
+		err = ENOENT;
+	else if ((mb->tmp = folders_open(e->home, "tmp")) == -1 || (mb->new = folders_open(e->home, "new")) == -1)
 		err = errno;
 	release(c, e);
 	if (err == 0)
@@ -239,7 +258,7 @@ enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool *cached)
 	return -1;
 }
 
-/* ENOENT below a remembered folder: somebody removed what was there a moment ago.  Start over, once. */
+/* ENOENT below a remembered folder: somebody removed or moved what was there a moment ago.  Start over, once. */
 static int
 enter_again(struct mailboxes *c, const char *key, struct mailbox *mb)
 {
