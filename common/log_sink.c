@@ -7,6 +7,7 @@
 #include "common/log_sink.h"
 
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -26,7 +27,7 @@ enum {
 	HALF = LOG_RING / 2,
 	BATCH_FILE = 64 << 10, /* octets of one write(2) to a file: it takes any number at once */
 	BATCH = PIPE_BUF,      /* to a pipe, that other processes write to as well: only this many stay together */
-	DIRECT_WAIT_MS = 1000, /* how long a process without the thread waits for a full non-blocking pipe */
+	DIRECT_WAIT_MS = 1000, /* how long a process without the thread waits for a reader that hangs */
 	STACK = 256 << 10      /* octets of the thread's stack, of which two pages are used */
 };
 
@@ -61,9 +62,9 @@ log_dropped(void)
 	return atomic_load_explicit(&sink.dropped, memory_order_relaxed);
 }
 
-/* All of it, or -1 with errno.  ${wait_ms} bounds each wait for room, -1: for ever. */
+/* All of it, or -1 with errno. */
 static int
-write_all(const char *p, size_t n, int wait_ms)
+write_all(const char *p, size_t n)
 {
 	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
 
@@ -74,10 +75,7 @@ write_all(const char *p, size_t n, int wait_ms)
 			p += w;
 			n -= (size_t)w;
 		} else if (errno == EAGAIN) {
-			if (poll(&pfd, 1, wait_ms) == 0) {
-				errno = EAGAIN;
-				return -1;
-			}
+			poll(&pfd, 1, -1);
 		} else if (errno != EINTR) {
 			return -1;
 		}
@@ -85,23 +83,70 @@ write_all(const char *p, size_t n, int wait_ms)
 	return 0;
 }
 
+/* The same without the thread: each wait for a reader takes ${wait_ms} at the most. */
+static int
+write_patiently(int fd, const char *p, size_t n, int wait_ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+	while (n > 0) {
+		ssize_t w;
+
+		if (poll(&pfd, 1, wait_ms) == 0) {
+			errno = EAGAIN;
+			return -1;
+		}
+		w = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (w == -1 && errno == ENOTSOCK)
+			w = write(fd, p, n);
+		if (w >= 0) {
+			p += w;
+			n -= (size_t)w;
+		} else if (errno != EINTR && errno != EAGAIN) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Standard error for a process that must not be stopped by who reads it.  Its
+ * pipe is shared with others, that may fill it behind poll(2), and O_NONBLOCK
+ * would be shared too: so a way in of our own, where /proc gives one.
+ */
+static int
+direct_open(void)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode))
+		fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd != -1 ? fd : STDERR_FILENO;
+}
+
 /* A process that did not ask for it must not die of a log reader that went away: SIGPIPE is held back and taken. */
 static int
 write_direct(const char *p, size_t n)
 {
+	static bool hangs; /* who did not read the line before is not waited for again */
 	struct timespec none = { 0 };
 	sigset_t pipe_only, old, pending;
-	int r, err;
+	int fd = direct_open(), r, err;
 
 	sigemptyset(&pipe_only);
 	sigaddset(&pipe_only, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &pipe_only, &old);
 	sigpending(&pending);
-	r = write_all(p, n, DIRECT_WAIT_MS);
+	r = write_patiently(fd, p, n, hangs ? 0 : DIRECT_WAIT_MS);
 	err = errno;
+	hangs = r != 0 && err == EAGAIN;
 	if (r != 0 && err == EPIPE && !sigismember(&pending, SIGPIPE))
 		sigtimedwait(&pipe_only, NULL, &none);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (fd != STDERR_FILENO)
+		close(fd);
+	errno = err;
 	return r;
 }
 
@@ -151,7 +196,7 @@ write_lines(const char *p, size_t n)
 	while (n > 0) {
 		size_t b = batch_len(p, n);
 
-		if (write_all(p, b, -1) != 0)
+		if (write_all(p, b) != 0)
 			for (size_t i = 0; i < b; i++)
 				lost += p[i] == '\n';
 		p += b;
@@ -169,7 +214,7 @@ say_dropped(uint64_t n)
 	log_begin(&l, LOG_L_WARN, "log-dropped");
 	log_u64(&l, "n", n);
 	log_finish(&l);
-	write_all(l.text, l.n, -1);
+	write_all(l.text, l.n);
 }
 
 static void *

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import check, equal, main, test
+from harness import BIN, check, equal, main, test
 from server import Server, wait_for
 
 ALICE = "alice@example.org"
@@ -88,6 +90,48 @@ def a_session_that_sends_nothing_has_a_line():
         n = len(lines(s, "logfmt"))
         s.client().close()
         wait_for(lambda: len(lines(s, "logfmt")) > n, 5, "no line for a session without a command")
+
+
+def fill(pipe):
+    os.set_blocking(pipe, False)
+    try:
+        while True:
+            os.write(pipe, b"x" * 4096)
+    except BlockingIOError:
+        pass
+    os.set_blocking(pipe, True)
+
+
+@test
+def a_reader_that_hangs_stops_nobody():
+    """Standard error is a full pipe: clients are served, a dead worker is replaced, HUP and TERM are obeyed."""
+    with Server(start=False) as s:
+        reader, writer = os.pipe()
+        p = subprocess.Popen([os.path.join(BIN, "letterplate"), "-c", s.path("letterplate.conf")], stdout=writer,
+                             stderr=writer, stdin=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: len(answering(s)) == 2, 10, "no workers")
+            fill(writer)
+            os.kill(answering(s)[0]["pid"], signal.SIGKILL)
+            wait_for(lambda: s.counter("workers_started") == 3, 10, "the dead worker is not replaced")
+            s.count = False
+            s.client().quit()
+            p.send_signal(signal.SIGHUP)
+            wait_for(lambda: s.counter("reloads") == 1, 10, "HUP is not obeyed")
+            p.send_signal(signal.SIGTERM)
+            equal(p.wait(20), 0, "status")
+        finally:
+            p.kill()
+            p.wait()
+            os.close(reader)
+            os.close(writer)
+
+
+def answering(s):
+    try:
+        return [w for w in s.stats()["workers"] if w["alive"]]
+    except AssertionError:
+        return []
 
 
 main()
