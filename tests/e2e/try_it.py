@@ -13,8 +13,10 @@ from server import free_port, wait_for
 
 
 def run(folder, port):
+    # A shell can't trap what it inherited as ignored, as it does where the tests run in the background.
     return subprocess.Popen([os.path.join(TOP, "tools/run"), folder, str(port)], stdout=open(folder + ".out", "wb"),
-                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def text(folder):
