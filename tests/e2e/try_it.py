@@ -9,14 +9,25 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 from harness import BIN, TOP, check, equal, main, test
-from server import free_port, wait_for
+from server import free_port, pids_where, wait_for
 
 
 def run(folder, port):
-    # A shell can't trap what it inherited as ignored, as it does where the tests run in the background.
     return subprocess.Popen([os.path.join(TOP, "tools/run"), folder, str(port)], stdout=open(folder + ".out", "wb"),
-                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+
+def end(p, folder):
+    """Whatever happened: the script goes, and its server, which has a session of its own."""
+    p.kill()
+    p.wait()
+    for pid in pids_where(lambda f: True):
+        try:
+            with open("/proc/%d/cmdline" % pid, "rb") as f:
+                if (folder + "/letterplate.conf").encode() in f.read().split(b"\0"):
+                    os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
 
 
 def text(folder):
@@ -44,8 +55,7 @@ def from_the_first_line_to_the_last():
         equal(p.wait(20), 0, "status after ^C")
         check("Stopped, with status 0" in text(folder), text(folder)[-300:])
     finally:
-        p.kill()
-        p.wait()
+        end(p, folder)
 
 
 @test

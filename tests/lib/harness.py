@@ -5,6 +5,7 @@ line a test: "ok", "not ok" with a traceback, or "skip".  Arguments are names
 (or parts of them) of the tests to run; without any, all run.
 """
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -12,6 +13,9 @@ import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("LETTERPLATE_BIN") or os.path.join(TOP, "build/bin")      # e.g. where they were installed
+
+# Where the tests run in the background it may be ignored, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _tests = []
 on_failure = []         # functions that print what helps to understand a failure
