@@ -67,7 +67,7 @@ enum {
 	X(LOOKUP, "lookup_seconds", "one recipient's look-up") \
 	X(HANDLERS, "handlers_seconds", "one stage's handlers") \
 	X(SESSION, "session_seconds", "a session's length") \
-	X(LOOP, "loop_seconds", "one turn of the event loop, its waiting left out")
+	X(LOOP, "loop_seconds", "one turn of the event loop, without waits")
 
 #define STATS_ENUM(id, name, help) STATS_##id,
 enum stats_counter { STATS_COUNTERS(STATS_ENUM) STATS_NCOUNTERS };

@@ -16,10 +16,12 @@
 #include "master/listen.h"
 
 enum {
-	MASTER_SLOTS            = STATS_SLOTS, /* slot 0 is the master's own */
-	MASTER_START_MS         = 30000,       /* how long a generation may take to be ready */
-	MASTER_KILL_MS          = 5000,        /* what is granted beyond timeouts.drain before SIGKILL */
-	MASTER_LIVED_MS         = 10000,       /* a worker that lived as long starts the back-off anew */
+	MASTER_SLOTS    = STATS_SLOTS, /* slot 0 is the master's own */
+	MASTER_START_MS = 30000,       /* how long a generation may take to be ready */
+	MASTER_KILL_MS  = 5000,        /* what is granted beyond timeouts.drain before SIGKILL */
+	MASTER_LIVED_MS = 2000,        /* a worker that lived as long starts the back-off anew */
+	MASTER_DEATHS_FREE =
+	    3, /* deaths in a row that are mended at once: somebody's kill, not a worker that can't live */
 	MASTER_BACKOFF_FIRST_MS = 100,
 	MASTER_BACKOFF_MAX_MS   = 5000,
 	MASTER_BIND_MS          = 2000 /* how long a taken port is tried again at the start */

@@ -204,9 +204,9 @@ backoff_ms(unsigned deaths)
 {
 	int64_t ms = MASTER_BACKOFF_FIRST_MS;
 
-	if (deaths <= 1)
+	if (deaths <= MASTER_DEATHS_FREE)
 		return 0;
-	for (unsigned i = 2; i < deaths && ms < MASTER_BACKOFF_MAX_MS; i++)
+	for (unsigned i = MASTER_DEATHS_FREE + 1; i < deaths && ms < MASTER_BACKOFF_MAX_MS; i++)
 		ms *= 2;
 	return ms < MASTER_BACKOFF_MAX_MS ? ms : MASTER_BACKOFF_MAX_MS;
 }

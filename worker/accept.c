@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/id.h"
 #include "worker/session.h"
 
 static struct {
@@ -27,20 +28,30 @@ static struct {
 	int spare;
 } accepting = { .spare = -1 };
 
-/* A 421 for a connection that gets no session.  Its socket buffer is empty, so one send takes it. */
+/* A 421 for a connection that gets no session, but an id all the same.  Its socket buffer is empty, so one send takes it. */
 static void
-accept_refuse(struct worker *w, int fd)
+accept_refuse(const struct listener *ls, int fd)
 {
+	struct worker *w = ls->w;
 	struct reply r;
-	char wire[REPLY_WIRE_MAX];
+	struct log_line l;
+	char wire[REPLY_WIRE_MAX], id[TXN_ID_MAX];
 	size_t n;
 
+	id_next(id);
 	reply_set(&r, 421, ENH(4, 3, 2), "no-session-left", "%s is full, try again later", w->conf->hostname);
-	n = reply_format(&r, (struct span){ NULL, 0 }, wire);
+	n = reply_format(&r, span_str(id), wire);
 	if (send(fd, wire, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n)
 		stats_reply(w->stats, r.code, r.enh, r.reason);
 	stats_add(w->stats, STATS_SESSIONS_REFUSED, 1);
 	close(fd);
+	log_begin(&l, LOG_L_INFO, "refusal");
+	log_str(&l, "session", id);
+	log_str(&l, "listener", ls->conf->name);
+	log_u64(&l, "code", r.code);
+	log_str(&l, "enhanced", "4.3.2");
+	log_str(&l, "reason", r.reason);
+	log_end(&l);
 }
 
 static void
@@ -70,7 +81,7 @@ accept_exhausted(struct listener *ls)
 		close(accepting.spare);
 	fd = accept4(ls->src.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd != -1)
-		accept_refuse(ls->w, fd);
+		accept_refuse(ls, fd);
 	accepting.spare = fcntl(ls->src.fd, F_DUPFD_CLOEXEC, 0);
 	accept_rest(ls);
 }
@@ -93,7 +104,7 @@ accept_ready(struct loop_src *src, unsigned what)
 			return;
 		}
 		if (ls->w->nsessions >= ls->w->sessions_max)
-			accept_refuse(ls->w, fd);
+			accept_refuse(ls, fd);
 		else
 			session_start(ls->w, ls, fd, &peer);
 	}

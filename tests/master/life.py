@@ -290,7 +290,7 @@ def back_off_doubles():
     os.kill(m.pids()[0], signal.SIGKILL)
     m.wait_log(r"replaced_in_ms=800\.000")
     waits = re.findall(r"replaced_in_ms=(\d+)\.000", m.text())
-    equal(waits[:5], ["0", "100", "200", "400", "800"], "back-off")
+    equal(waits[:7], ["0", "0", "0", "100", "200", "400", "800"], "back-off")
     m.stub("")
     n = len(re.findall(r"event=worker-ready", m.text()))
     m.wait_log(r"event=worker-ready", n + 1)
