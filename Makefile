@@ -20,27 +20,29 @@ VARIANT := $(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 OBJ := build/obj/$(VARIANT)
 BIN := build/bin
 
-PROGRAMS := letterplate letterplate-worker letterplate-mailboxes letterplate-stats
+PROGRAMS := letterplate letterplate-worker letterplate-keys letterplate-mailboxes letterplate-stats
 all: $(PROGRAMS:%=$(BIN)/%)
 
 include mk/flags.mk
 
-LIBS_letterplate := -lconfuse -lidn2 -lunistring -lbsd
-LIBS_letterplate-worker := -lconfuse -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
+LIBS_letterplate := -lconfuse -lcrypto -lidn2 -lunistring -lbsd
+LIBS_letterplate-worker := -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
+LIBS_letterplate-keys := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
 LIBS_letterplate-stats := -ljansson -lbsd
-LIBS_all := -lconfuse -llmdb -lseccomp -lidn2 -lunistring -ljansson -lbsd -pthread
+LIBS_all := -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -ljansson -lbsd -pthread
 
 SRC_common := $(wildcard common/*.c)
 SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c))
 SRC_master := $(filter-out master/main.c,$(wildcard master/*.c))
+SRC_keys := $(filter-out keys/main.c,$(wildcard keys/*.c))
 SRC_mailboxes := $(filter-out tools/mailboxes/main.c,$(wildcard tools/mailboxes/*.c))
 SRC_stats := $(filter-out tools/stats/main.c,$(wildcard tools/stats/*.c))
-SRC_mains := master/main.c worker/main.c tools/mailboxes/main.c tools/stats/main.c
+SRC_mains := master/main.c worker/main.c keys/main.c tools/mailboxes/main.c tools/stats/main.c
 SRC_unit := $(wildcard tests/unit/*.c)
-SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_mailboxes) $(SRC_stats) $(wildcard $(SRC_mains))
+SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_keys) $(SRC_mailboxes) $(SRC_stats) $(wildcard $(SRC_mains))
 
-LIBRARIES := worker master mailboxes stats common
+LIBRARIES := worker master keys mailboxes stats common
 define library
 $(OBJ)/lib$(1).a: $(SRC_$(1):%.c=$(OBJ)/%.o)
 	@rm -f $$@
@@ -59,6 +61,8 @@ $(BIN)/$(1): $(OBJ)/$(2).o $(3:%=$(OBJ)/lib%.a) build/variant
 endef
 $(eval $(call program,letterplate,master/main,master common))
 $(eval $(call program,letterplate-worker,worker/main,worker common))
+# The key process has a worker's sandbox.
+$(eval $(call program,letterplate-keys,keys/main,keys worker common))
 $(eval $(call program,letterplate-mailboxes,tools/mailboxes/main,mailboxes common))
 $(eval $(call program,letterplate-stats,tools/stats/main,stats common))
 

@@ -220,6 +220,8 @@ end_listener(struct conf_parse *p, const char *title, unsigned line)
 		    title);
 	l->name = keep(p, title);
 	l->line = line;
+	if (!seen(p, "tls"))
+		p->tls_unset |= (uint64_t)1 << p->nlistener;
 	l->naddress = p->naddress - p->first_address;
 	p->first_address = p->naddress;
 	if (!take_nets(p, CONF_L_PROXY, &l->proxy_from) || !take_nets(p, CONF_L_XCLIENT, &l->xclient_from) ||
@@ -238,16 +240,17 @@ end_tls(struct conf_parse *p, const char *title, unsigned line)
 {
 	struct conf_tls_section *t = &p->tls[p->ntls];
 
-	if (!conf_can[CONF_CAN_TLS].has)
-		mistakef(p, line, "a tls section is not supported by this release: %s", conf_can[CONF_CAN_TLS].advice);
-	else if (t->certificate == NULL || t->key == NULL)
+	if (t->certificate == NULL || t->key == NULL)
 		mistake(p, line, "a tls section needs both certificate and key");
 	if (*title != '\0' && !addr_domain_ok(span_str(title), false))
 		mistakef(p, line, "tls \"%.*s\": no host name", shown(title), title);
 	for (size_t i = 0; i < p->ntls; i++)
-		if (strcmp(p->tls[i].name, title) == 0)
+		if (*title != '\0' && strcasecmp(p->tls[i].name, title) == 0)
 			mistakef(p, line, "tls \"%s\" stands here twice", title);
 	t->name = keep(p, title);
+	t->line = line;
+	if (t->ocsp == NULL)
+		t->ocsp = "";
 	if (t->name == NULL)
 		mistake(p, line, "out of memory");
 	else if (p->ntls == CONF_LISTENERS_MAX)
@@ -373,6 +376,7 @@ begin(struct conf_parse *p, const char *file)
 	p->own->conf.store.kind = "maildir";
 	p->nmistake = 0;
 	p->nlistener = p->naddress = p->first_address = p->ntls = p->section = 0;
+	p->tls_unset = 0;
 	memset(p->nnets, 0, sizeof p->nnets);
 	memset(&p->listener[0], 0, sizeof p->listener[0]);
 	memset(&p->tls[0], 0, sizeof p->tls[0]);
@@ -514,8 +518,12 @@ whole(struct conf_parse *p)
 	if (p->nlistener == 0 && p->nmistake == 0 && p->nkept == 0)
 		mistake(p, p->last_line,
 		    "there is no listener; write e.g. listener \"mx\" { address = {\"0.0.0.0:25\", \"[::]:25\"} }");
+	/* Who names a certificate wants it used. */
 	for (size_t i = 0; i < p->nlistener; i++)
-		if (p->listener[i].tls != CONF_TLS_NONE && p->ntls == 0 && conf_can[CONF_CAN_TLS].has)
+		if ((p->tls_unset & (uint64_t)1 << i) != 0 && p->ntls > 0)
+			p->listener[i].tls = CONF_TLS_STARTTLS;
+	for (size_t i = 0; i < p->nlistener; i++)
+		if (p->listener[i].tls != CONF_TLS_NONE && p->ntls == 0)
 			mistakef(p, p->listener[i].line,
 			    "listener \"%s\" offers TLS, but there is no tls section with a "
 			    "certificate",
@@ -596,6 +604,15 @@ conf_parse(const char *file, const char *text, size_t n, conf_report *report, vo
 	free(p->mistake);
 	free(p);
 	return rc;
+}
+
+bool
+conf_offers_tls(const struct conf *cf)
+{
+	for (size_t i = 0; i < cf->nlistener; i++)
+		if (cf->listener[i].tls != CONF_TLS_NONE)
+			return true;
+	return false;
 }
 
 void

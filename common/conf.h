@@ -62,6 +62,8 @@ struct conf_store {
 struct conf_tls_section {
 	const char *name; /* SNI name, "" for the default */
 	const char *certificate, *key;
+	const char *ocsp; /* "" if not set */
+	unsigned    line; /* where it opens in the file */
 };
 
 struct conf {
@@ -120,6 +122,9 @@ int conf_check(const struct conf *cf, conf_report *report, void *arg);
 
 /* Whether the 16-octet address is in one of the networks. */
 bool conf_nets_have(const struct conf_nets *nets, const uint8_t addr[16]);
+
+/* Whether any listener offers TLS: then there are certificates, a key process, ticket keys. */
+bool conf_offers_tls(const struct conf *cf);
 
 void conf_free(struct conf *cf); /* NULL is a no-op */
 #endif

@@ -16,9 +16,11 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/conf_priv.h"
+#include "common/pem.h"
 
 enum { LINE_MAX_ = CONF_WHY_MAX + 2 * CONF_PATH_MAX + PATH_MAX };
 
@@ -135,7 +137,10 @@ write_report(void *arg, const char *line)
 	fprintf(to, "%s\n", line);
 }
 
-static void __attribute__((noreturn)) child(struct check *c, const struct passwd *pw, int fd)
+/* As whom, and what, to check in a child. */
+typedef void check_what(struct check *c);
+
+static void __attribute__((noreturn)) child(struct check *c, const struct passwd *pw, check_what *what, int fd)
 {
 	FILE *to = fdopen(fd, "w");
 
@@ -144,17 +149,20 @@ static void __attribute__((noreturn)) child(struct check *c, const struct passwd
 	c->report = write_report;
 	c->arg = to;
 	c->failed = false;
-	if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
+	if (pw == NULL)
+		what(c);
+	else if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
 		say(c, conf_line(c->cf, "", "user"), true, "cannot become %s: %s", c->who, strerror(errno));
 	else
-		check_worker(c);
+		what(c);
 	if (fclose(to) != 0)
 		_exit(EXIT_FAILURE);
 	_exit(c->failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
+/* ${pw} NULL: as whom we are. */
 static void
-as_user(struct check *c, const struct passwd *pw)
+apart(struct check *c, const struct passwd *pw, check_what *what)
 {
 	char *line = NULL;
 	size_t cap = 0, told = 0;
@@ -164,11 +172,11 @@ as_user(struct check *c, const struct passwd *pw)
 	FILE *from;
 
 	if (pipe2(fd, O_CLOEXEC) != 0 || (pid = fork()) < 0) {
-		say(c, 0, true, "cannot check as %s: %s", c->who, strerror(errno));
+		say(c, 0, true, "cannot check: %s", strerror(errno));
 		return;
 	}
 	if (pid == 0)
-		child(c, pw, fd[1]);
+		child(c, pw, what, fd[1]);
 	close(fd[1]);
 	from = fdopen(fd[0], "r");
 	while (from != NULL && (n = getline(&line, &cap, from)) > 0) {
@@ -185,7 +193,58 @@ as_user(struct check *c, const struct passwd *pw)
 		return;
 	c->failed = true;
 	if (told == 0)
-		say(c, 0, true, "cannot check as %s: the child that asks has died", c->who);
+		say(c, 0, true, "cannot check: the child that asks has died");
+}
+
+/* --- certificates and keys --- */
+
+static char *
+read_pem(struct check *c, const struct conf_tls_section *t, const char *what, const char *path, size_t *n)
+{
+	char *text = NULL;
+
+	*n = 0;
+	if (path[0] == '\0' || conf_read(path, &text, n) == 0)
+		return text;
+	say(c, t->line, true, "tls %s \"%s\" cannot be read: %s", what, path, strerror(errno));
+	return NULL;
+}
+
+static void
+check_section(struct check *c, const struct conf_tls_section *t)
+{
+	size_t ncert, nkey, nocsp;
+	char *cert = read_pem(c, t, "certificate", t->certificate, &ncert);
+	char *key = read_pem(c, t, "key", t->key, &nkey);
+	char *ocsp = read_pem(c, t, "ocsp", t->ocsp, &nocsp);
+	char why[PEM_WHY_MAX];
+	struct stat st;
+	int rc;
+
+	if (cert != NULL && key != NULL && (ocsp != NULL || t->ocsp[0] == '\0')) {
+		rc = pem_check(
+		    span_of(cert, ncert), span_of(key, nkey), span_of(ocsp, nocsp), time(NULL), why, sizeof why);
+		if (rc != 0)
+			say(c, t->line, rc<0, "%stls \"%s\": %s", rc> 0 ? "warning: " : "", t->certificate, why);
+		if (stat(t->key, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+			say(c, t->line, false, "warning: tls key \"%s\" can be read by everybody", t->key);
+	}
+	free(cert);
+	free(key);
+	free(ocsp);
+}
+
+/* In a child: neither keys nor libcrypto's state are to be in the master, which lives long and starts everybody else. */
+static void
+check_tls(struct check *c)
+{
+	if (pem_init() != 0)
+		say(c, 0, true, "OpenSSL cannot start");
+	for (size_t i = 0; i < c->cf->ntls; i++)
+		check_section(c, &c->cf->tls[i]);
+	if (c->cf->ntls > 0 && !conf_offers_tls(c->cf))
+		say(c, c->cf->tls[0].line, false,
+		    "warning: there is a certificate, but every listener says tls = \"none\"");
 }
 
 int
@@ -196,6 +255,8 @@ conf_check(const struct conf *cf, conf_report *report, void *arg)
 	const struct passwd *pw;
 
 	check_master(&c);
+	if (cf->ntls > 0)
+		apart(&c, NULL, check_tls);
 	if (geteuid() != 0) {
 		check_worker(&c);
 		return c.failed ? -1 : 0;
@@ -208,7 +269,7 @@ conf_check(const struct conf *cf, conf_report *report, void *arg)
 	else if (pw->pw_uid == 0)
 		say(&c, conf_line(cf, "", "user"), true, "%s is root; workers must not be: set another", who);
 	else
-		as_user(&c, pw);
+		apart(&c, pw, check_worker);
 	return c.failed ? -1 : 0;
 }
 

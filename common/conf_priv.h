@@ -55,6 +55,7 @@ struct conf_parse {
 	size_t                  nlistener, naddress, first_address;
 	struct conf_tls_section tls[CONF_LISTENERS_MAX + 1];
 	size_t                  ntls;
+	uint64_t                tls_unset; /* listeners that say nothing of tls, a bit each */
 	/* the section at hand */
 	unsigned   *open_line; /* line of each section's opening, in order */
 	size_t      nopen, section;

@@ -17,7 +17,7 @@ _Static_assert(CONF_LOG_LOGFMT == 0 && CONF_LOG_JSON == 1, "order of log.format"
 
 const struct conf_can conf_can[CONF_NFEATURES] = {
 	[CONF_CAN_ALWAYS] = { true, "" },
-	[CONF_CAN_TLS] = { false, "TLS comes with a later release; use tls = \"none\" and no tls section" },
+	[CONF_CAN_TLS] = { true, "" },
 	[CONF_CAN_PROXY] = { true, "" },
 	[CONF_CAN_XCLIENT] = { false, "XCLIENT comes with a later release; leave it out" },
 	[CONF_CAN_DSN] = { false, "DSN comes with a later release; leave it out" },
@@ -65,6 +65,7 @@ const struct conf_key conf_key[] = {
 
 	{ "tls", "certificate", conf_set_path, TLS(certificate), NULL, 1, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
 	{ "tls", "key", conf_set_path, TLS(key), NULL, 1, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
+	{ "tls", "ocsp", conf_set_path, TLS(ocsp), NULL, 1, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
 
 	{ "timeouts", "command", conf_set_duration, ROOT(timeouts.command_ms), "5m", 10, DAY, "10ms to 24h",
 	    CONF_CAN_ALWAYS, false },

@@ -19,7 +19,23 @@ enum {
 	IPC_FD_CONTROL = 4, /* SOCK_SEQPACKET to the master */
 	IPC_FD_STATS   = 5, /* the stats segment; closed once the slot is mapped */
 	IPC_FD_CONNS   = 6, /* the connection tables; closed once mapped */
-	IPC_FD_LISTEN  = 7  /* the first of NLISTENERS listening sockets, non-blocking */
+	IPC_FD_SIGN =
+	    7, /* SOCK_SEQPACKET to the key process (common/sign.h); /dev/null without TLS, like the next two */
+	IPC_FD_CERTS   = 8, /* a bundle (common/bundle.h): two files a tls section, certificates and OCSP response */
+	IPC_FD_TICKETS = 9, /* the ticket keys (common/tickets.h), to be mapped read-only */
+	IPC_FD_LISTEN  = 10 /* the first of NLISTENERS listening sockets, non-blocking */
+};
+
+/*
+ * The same of the key process; argv: letterplate-keys CONFIGFILE GENERATION NCHANNELS
+ */
+enum {
+	IPC_KEYS_FD_CONF    = IPC_FD_CONF,
+	IPC_KEYS_FD_CONTROL = IPC_FD_CONTROL,
+	IPC_KEYS_FD_CERTS =
+	    5, /* as IPC_FD_CERTS: a key that does not belong to its certificate is found at the start */
+	IPC_KEYS_FD_KEYS    = 6, /* a bundle: the private keys, one a tls section */
+	IPC_KEYS_FD_CHANNEL = 7  /* the first of NCHANNELS pairs to workers */
 };
 
 enum ipc_type {

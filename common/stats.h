@@ -51,8 +51,11 @@ enum {
 	X(TLS_1_2, "tls_1_2", "TLS 1.2 handshakes completed") \
 	X(TLS_1_3, "tls_1_3", "TLS 1.3 handshakes completed") \
 	X(TLS_FAILED, "tls_failed", "TLS handshakes that failed") \
+	X(TLS_RESUMED, "tls_resumed", "TLS handshakes that resumed a session by its ticket") \
+	X(TLS_INJECTED, "tls_injected", "sessions closed for plaintext behind STARTTLS") \
 	X(WORKERS_STARTED, "workers_started", "workers started (master)") \
 	X(WORKERS_DIED, "workers_died", "workers that ended unasked (master)") \
+	X(KEYS_DIED, "keys_died", "key processes that ended unasked (master)") \
 	X(RELOADS, "reloads", "configs taken by HUP (master)") \
 	X(RELOADS_FAILED, "reloads_failed", "configs refused at HUP (master)")
 #define STATS_GAUGES(X) \
@@ -60,7 +63,9 @@ enum {
 	X(COMMITS_PENDING, "commits_pending", "messages being made durable now") \
 	X(SANDBOX_LEVEL, "sandbox_level", "bits: 1 uid, 2 Landlock, 4 seccomp") \
 	X(DIRECTORY_MADE, "directory_made", "unix time the mapped directory was made") \
-	X(DIRECTORY_ENTRIES, "directory_entries", "entries of the mapped directory")
+	X(DIRECTORY_ENTRIES, "directory_entries", "entries of the mapped directory") \
+	X(CERTIFICATE_EXPIRES, "certificate_expires", "unix time the first certificate expires, 0 without TLS") \
+	X(CERTIFICATE_DAYS, "certificate_days", "days until then")
 /* Histograms of microseconds. */
 #define STATS_HISTOGRAMS(X) \
 	X(COMMIT, "commit_seconds", "from end of data to durable") \
@@ -183,9 +188,10 @@ struct stats_sum {
 	char     version[33];
 	uint64_t reply[STATS_CODES];
 	uint64_t counter[STATS_NCOUNTERS];
-	uint64_t gauge[STATS_NGAUGES]; /* sums; of DIRECTORY_* and SANDBOX_LEVEL the smallest over live workers */
-	uint64_t bucket[STATS_NHISTOGRAMS][STATS_BUCKETS];
-	uint64_t sum_us[STATS_NHISTOGRAMS];
+	uint64_t gauge
+	    [STATS_NGAUGES]; /* sums; of DIRECTORY_*, CERTIFICATE_* and SANDBOX_LEVEL the smallest over live workers */
+	uint64_t            bucket[STATS_NHISTOGRAMS][STATS_BUCKETS];
+	uint64_t            sum_us[STATS_NHISTOGRAMS];
 	struct stats_row   *row; /* sorted by code, enhanced code, reason */
 	size_t              nrow;
 	struct stats_worker worker[STATS_SLOTS];

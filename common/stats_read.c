@@ -187,7 +187,8 @@ add_numbers(struct stats_sum *sum, const struct stats_slot *s)
 static bool
 is_state(size_t gauge)
 {
-	return gauge == STATS_SANDBOX_LEVEL || gauge == STATS_DIRECTORY_MADE || gauge == STATS_DIRECTORY_ENTRIES;
+	return gauge == STATS_SANDBOX_LEVEL || gauge == STATS_DIRECTORY_MADE || gauge == STATS_DIRECTORY_ENTRIES ||
+	    gauge == STATS_CERTIFICATE_EXPIRES || gauge == STATS_CERTIFICATE_DAYS;
 }
 
 static void

@@ -52,6 +52,14 @@ foreign(const struct conf *cf, char *path, size_t cap)
 		return cf->file;
 	if (faccessat(AT_FDCWD, cf->state_dir, W_OK | X_OK, AT_EACCESS) != 0)
 		return cf->state_dir;
+	for (size_t i = 0; i < cf->ntls; i++) {
+		const struct conf_tls_section *t = &cf->tls[i];
+		const char *const file[] = { t->certificate, t->key, t->ocsp };
+
+		for (size_t k = 0; k < sizeof file / sizeof *file; k++)
+			if (file[k][0] != '\0' && faccessat(AT_FDCWD, file[k], R_OK, AT_EACCESS) != 0)
+				return file[k];
+	}
 	for (size_t l = 0; l < cf->nlistener; l++) {
 		for (size_t i = 0; i < cf->listener[l].naddress; i++) {
 			const struct conf_address *a = &cf->listener[l].address[i];

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "master/generation.h"
+#include "master/keys.h"
 #include "master/notify.h"
 #include "master/spawn.h"
 
@@ -92,6 +93,8 @@ timeout_ms(const struct master *m)
 
 	if (start < next)
 		next = start;
+	if (keys_next_ms(m) < next)
+		next = keys_next_ms(m);
 	/* Once a second the master shows that it lives. */
 	if (next > now + 1000)
 		next = now + 1000;
@@ -101,9 +104,9 @@ timeout_ms(const struct master *m)
 static void
 turn(struct master *m)
 {
-	struct pollfd p[MASTER_SLOTS];
+	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX];
 	unsigned slot[MASTER_SLOTS];
-	nfds_t n = 0;
+	nfds_t n = 0, nworkers;
 
 	p[n++] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
 	for (unsigned i = 1; i < MASTER_SLOTS; i++) {
@@ -112,18 +115,22 @@ turn(struct master *m)
 		slot[n] = i;
 		p[n++] = (struct pollfd){ .fd = m->slot[i].control, .events = POLLIN };
 	}
+	nworkers = n;
+	n += keys_poll(m, p + n);
 	if (poll(p, n, timeout_ms(m)) < 0 && errno != EINTR) {
 		log_msg(LOG_L_ERROR, "poll", "%s", strerror(errno));
 		sleep(1);
 	}
 	read_signals(m);
 	/* A slot may change hands below, so what it says is read before anything is done about it. */
-	for (nfds_t k = 1; k < n; k++)
+	for (nfds_t k = 1; k < nworkers; k++)
 		if (p[k].revents != 0 && m->slot[slot[k]].control == p[k].fd)
 			spawn_hear(m, slot[k]);
+	keys_hear(m);
 	spawn_reap(m);
 	act(m);
 	spawn_due(m);
+	keys_due(m);
 	generation_due(m);
 	stats_beat(m->stats, (uint64_t)time(NULL));
 }

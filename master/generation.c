@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "master/keys.h"
 #include "master/notify.h"
 #include "master/spawn.h"
 
@@ -54,6 +55,7 @@ generation_free(struct generation *gen)
 {
 	if (gen->conf_fd >= 0)
 		close(gen->conf_fd);
+	keys_free(gen->keys);
 	conf_free(gen->conf);
 	free(gen);
 }
@@ -104,6 +106,12 @@ generation_prepare(struct master *m, struct conf *conf, const char *text, size_t
 		generation_free(gen);
 		return code;
 	}
+	code = keys_prepare(m, gen, why, LISTEN_WHY_MAX);
+	if (code != 0) {
+		listen_drop_fresh(&m->listen);
+		generation_free(gen);
+		return code;
+	}
 	m->starting = gen;
 	return 0;
 }
@@ -113,7 +121,7 @@ generation_launch(struct master *m, char *why)
 {
 	struct generation *gen = m->starting;
 
-	if (spawn_generation(m, gen, gen->conf->workers) == 0)
+	if (keys_start(m, gen) == 0 && spawn_generation(m, gen, gen->conf->workers) == 0)
 		return 0;
 	snprintf(why, LISTEN_WHY_MAX, "cannot start workers: %s", strerror(errno));
 	m->starting = NULL;
@@ -174,7 +182,7 @@ generation_ready(struct master *m, struct generation *gen)
 		return;
 	for (unsigned i = 1; i < MASTER_SLOTS; i++)
 		ready += m->slot[i].gen == gen && m->slot[i].state == WORKER_READY;
-	if (ready == gen->conf->workers)
+	if (ready == gen->conf->workers && keys_ready(gen->keys))
 		commit(m, gen);
 }
 

@@ -180,7 +180,9 @@ open_worker(struct master *m)
 {
 	char path[PATH_MAX + 32];
 
-	m->worker_exe = spawn_open_exe(path, sizeof path);
+	/* Who offers no TLS needs no key process. */
+	m->keys_exe = spawn_open_exe("letterplate-keys", path, sizeof path);
+	m->worker_exe = spawn_open_exe("letterplate-worker", path, sizeof path);
 	if (m->worker_exe < 0)
 		fail(EX_OSFILE, "\"%s\" cannot be run: %s; it must stand beside letterplate", path, strerror(errno));
 }
@@ -189,6 +191,8 @@ static void
 init(struct master *m, const char *file)
 {
 	m->file = file;
+	m->tickets_fd = -1;
+	LIST_INIT(&m->keys);
 	for (unsigned i = 0; i < MASTER_SLOTS; i++)
 		m->slot[i].control = -1;
 	listen_init(&m->listen);

@@ -7,6 +7,7 @@
 #ifndef MASTER_MASTER_H_
 #define MASTER_MASTER_H_
 
+#include <bsd/sys/queue.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -29,6 +30,8 @@ enum {
 
 enum generation_state { GENERATION_STARTING, GENERATION_SERVING, GENERATION_RETIRING, GENERATION_DEAD };
 
+struct keys; /* keys.h */
+
 /* Workers of one config. */
 struct generation {
 	uint64_t              number;
@@ -40,6 +43,7 @@ struct generation {
 	unsigned              live;        /* slots that it holds */
 	int64_t               deadline_ms; /* STARTING: to be ready; RETIRING: to be gone */
 	int                   code;        /* sysexits, why it could not start */
+	struct keys          *keys;        /* NULL: no listener offers TLS */
 };
 
 enum worker_state {
@@ -56,6 +60,7 @@ struct slot {
 	pid_t              pid;     /* 0 when none runs */
 	int                control; /* -1 when closed */
 	bool               drained; /* said IPC_DRAINED */
+	unsigned           nth;     /* of its generation's workers, from 0 */
 	unsigned           deaths;  /* quick ones in a row */
 	int64_t            began_ms;
 	int64_t            start_ms; /* WAITING: when to start the next one */
@@ -63,8 +68,12 @@ struct slot {
 };
 
 struct master {
-	const char         *file;       /* the config, as given by -c */
-	int                 worker_exe; /* letterplate-worker, held open so that all workers are of one build */
+	const char     *file;       /* the config, as given by -c */
+	int             worker_exe; /* letterplate-worker, held open so that all workers are of one build */
+	int             keys_exe;   /* letterplate-keys, or -1 */
+	int             tickets_fd; /* -1: no listener has offered TLS yet */
+	struct tickets *tickets;
+	LIST_HEAD(, keys) keys; /* of all generations */
 	int                 null, stats_fd, conns_fd, state_fd, signal_fd;
 	struct stats_slot  *stats; /* slot 0 */
 	struct listen_table listen;

@@ -23,14 +23,15 @@
 #include "common/conns.h"
 #include "common/log.h"
 #include "master/generation.h"
+#include "master/keys.h"
 
 int
-spawn_open_exe(char *path, size_t cap)
+spawn_open_exe(const char *name, char *path, size_t cap)
 {
 	char self[PATH_MAX], *slash;
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
-	snprintf(path, cap, "letterplate-worker");
+	snprintf(path, cap, "%s", name);
 	if (n < 0)
 		return -1;
 	self[n] = '\0';
@@ -40,7 +41,7 @@ spawn_open_exe(char *path, size_t cap)
 		return -1;
 	}
 	*slash = '\0';
-	snprintf(path, cap, "%s/letterplate-worker", self);
+	snprintf(path, cap, "%s/%s", self, name);
 	if (access(path, X_OK) != 0)
 		return -1;
 	return open(path, O_PATH | O_CLOEXEC);
@@ -74,7 +75,7 @@ reset_signals(void)
 static int
 place(const int *fd, unsigned n)
 {
-	int high[4 + CONF_ADDRESSES_MAX];
+	int high[SPAWN_FDS_MAX];
 
 	for (unsigned i = 0; i < n; i++)
 		if ((high[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, IPC_FD_CONF + (int)n)) < 0)
@@ -111,32 +112,41 @@ environment(void)
 	return env;
 }
 
-static void __attribute__((noreturn)) child(const struct master *m, unsigned slot, int control)
+void
+spawn_exec(const struct master *m, int exe, char **argv, const int *fd, unsigned n)
 {
-	const struct generation *gen = m->slot[slot].gen;
-	int fd[4 + CONF_ADDRESSES_MAX] = { gen->conf_fd, control, m->stats_fd, m->conns_fd };
-	char number[3][24], name[] = "letterplate-worker", *argv[6] = { name };
-	char *file = strdup(m->file);
-	int exe;
-
-	for (unsigned i = 0; i < gen->nsock; i++)
-		fd[4 + i] = gen->sock[i]->fd;
-	snprintf(number[0], sizeof number[0], "%u", slot);
-	snprintf(number[1], sizeof number[1], "%" PRIu64, gen->number);
-	snprintf(number[2], sizeof number[2], "%u", gen->nsock);
-	argv[1] = file;
-	argv[2] = number[0];
-	argv[3] = number[1];
-	argv[4] = number[2];
 	umask(077);
 	reset_signals();
 	/* No higher than it must be: RLIMIT_NOFILE may be as small as 64. */
-	exe = fcntl(m->worker_exe, F_DUPFD_CLOEXEC, IPC_FD_LISTEN + (int)gen->nsock);
-	if (file != NULL && exe >= 0 && dup2(m->null, STDIN_FILENO) >= 0 && dup2(m->null, STDOUT_FILENO) >= 0 &&
-	    place(fd, 4 + gen->nsock) == 0)
+	exe = fcntl(exe, F_DUPFD_CLOEXEC, IPC_FD_CONF + (int)n);
+	if (argv[1] != NULL && exe >= 0 && dup2(m->null, STDIN_FILENO) >= 0 && dup2(m->null, STDOUT_FILENO) >= 0 &&
+	    place(fd, n) == 0)
 		execveat(exe, "", argv, environment(), AT_EMPTY_PATH);
-	log_msg(LOG_L_ERROR, "exec", "cannot run letterplate-worker: %s", strerror(errno));
+	log_msg(LOG_L_ERROR, "exec", "cannot run %s: %s", argv[0], strerror(errno));
 	_exit(EX_OSERR);
+}
+
+static void __attribute__((noreturn)) child(const struct master *m, unsigned slot, int control)
+{
+	const struct generation *gen = m->slot[slot].gen;
+	int fd[SPAWN_FDS_MAX] = { gen->conf_fd, control, m->stats_fd, m->conns_fd, m->null, m->null, m->null };
+	char number[3][24], name[] = "letterplate-worker", *argv[6] = { name };
+
+	if (gen->keys != NULL) {
+		fd[IPC_FD_SIGN - IPC_FD_CONF] = keys_channel(gen->keys, m->slot[slot].nth);
+		fd[IPC_FD_CERTS - IPC_FD_CONF] = keys_certs(gen->keys);
+		fd[IPC_FD_TICKETS - IPC_FD_CONF] = m->tickets_fd;
+	}
+	for (unsigned i = 0; i < gen->nsock; i++)
+		fd[IPC_FD_LISTEN - IPC_FD_CONF + i] = gen->sock[i]->fd;
+	snprintf(number[0], sizeof number[0], "%u", slot);
+	snprintf(number[1], sizeof number[1], "%" PRIu64, gen->number);
+	snprintf(number[2], sizeof number[2], "%u", gen->nsock);
+	argv[1] = strdup(m->file);
+	argv[2] = number[0];
+	argv[3] = number[1];
+	argv[4] = number[2];
+	spawn_exec(m, m->worker_exe, argv, fd, IPC_FD_LISTEN - IPC_FD_CONF + gen->nsock);
 }
 
 /* --- the parent --- */
@@ -178,7 +188,7 @@ spawn_generation(struct master *m, struct generation *gen, unsigned n)
 
 		if (s->state != WORKER_FREE)
 			continue;
-		*s = (struct slot){ .gen = gen, .control = -1 };
+		*s = (struct slot){ .gen = gen, .control = -1, .nth = gen->live };
 		if (start(m, i) != 0) {
 			s->gen = NULL;
 			return -1;
@@ -199,8 +209,8 @@ about(struct log_line *l, enum log_level level, const char *event, const struct 
 	log_u64(l, "generation", s->gen->number);
 }
 
-static int64_t
-backoff_ms(unsigned deaths)
+int64_t
+spawn_backoff_ms(unsigned deaths)
 {
 	int64_t ms = MASTER_BACKOFF_FIRST_MS;
 
@@ -211,9 +221,8 @@ backoff_ms(unsigned deaths)
 	return ms < MASTER_BACKOFF_MAX_MS ? ms : MASTER_BACKOFF_MAX_MS;
 }
 
-/* How a process ended, in words. */
-static void
-words(int status, char *out, size_t cap)
+void
+spawn_words(int status, char *out, size_t cap)
 {
 	if (WIFSIGNALED(status))
 		snprintf(out, cap, "killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
@@ -241,10 +250,10 @@ died(struct master *m, unsigned i, pid_t pid, int status)
 	char how[128];
 	struct log_line l;
 
-	words(status, how, sizeof how);
+	spawn_words(status, how, sizeof how);
 	stats_add(m->stats, STATS_WORKERS_DIED, 1);
 	s->deaths = now - s->began_ms >= MASTER_LIVED_MS ? 1 : s->deaths + 1;
-	s->start_ms = now + backoff_ms(s->deaths);
+	s->start_ms = now + spawn_backoff_ms(s->deaths);
 	about(&l, LOG_L_ERROR, "worker-died", s, i, pid);
 	log_str(&l, "how", how);
 	if (replace)
@@ -296,12 +305,15 @@ spawn_reap(struct master *m)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (keys_ended(m, pid, status))
+			continue;
 		for (unsigned i = 1; i < MASTER_SLOTS; i++)
 			if (m->slot[i].pid == pid) {
 				ended(m, i, status);
 				break;
 			}
+	}
 }
 
 /* A worker that does not keep to the protocol, or hung up without ending. */
@@ -390,7 +402,7 @@ spawn_due(struct master *m)
 		} else if (start(m, i) != 0) {
 			log_msg(LOG_L_ERROR, "fork", "cannot start worker %u: %s", i, strerror(errno));
 			s->deaths++;
-			s->start_ms = now + backoff_ms(s->deaths + 1);
+			s->start_ms = now + spawn_backoff_ms(s->deaths + 1);
 		}
 	}
 }

@@ -38,12 +38,18 @@ accept_refuse(const struct listener *ls, int fd)
 	char wire[REPLY_WIRE_MAX], id[TXN_ID_MAX];
 	size_t n;
 
+	stats_add(w->stats, STATS_SESSIONS_REFUSED, 1);
+	/* Its client waits for TLS, and would take plain words for noise. */
+	if (ls->conf->tls == CONF_TLS_IMPLICIT) {
+		close(fd);
+		return;
+	}
+
 	id_next(id);
 	reply_set(&r, 421, ENH(4, 3, 2), "no-session-left", "%s is full, try again later", w->conf->hostname);
 	n = reply_format(&r, span_str(id), wire);
 	if (send(fd, wire, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n)
 		stats_reply(w->stats, r.code, r.enh, r.reason);
-	stats_add(w->stats, STATS_SESSIONS_REFUSED, 1);
 	close(fd);
 	log_begin(&l, LOG_L_INFO, "refusal");
 	log_str(&l, "session", id);
@@ -120,6 +126,7 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	ls->is_unix = ca->ss.ss_family == AF_UNIX;
 	ls->src.ready = accept_ready;
 	ls->retry.fire = accept_again;
+	ls->tls = tls_port((size_t)(cl - cf->listener));
 	ls->smtp = (struct smtp_conf){
 		.hostname = cf->hostname,
 		.size_max = cf->message_size_limit,
@@ -127,7 +134,10 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 		.errors_max = cf->limits.errors,
 		.ext = SMTP_EXT_CHUNKING | SMTP_EXT_SMTPUTF8,
 		.lmtp = cl->protocol == CONF_LMTP,
+		.tls_required = cl->tls == CONF_TLS_REQUIRED,
 	};
+	if (cl->tls == CONF_TLS_STARTTLS || cl->tls == CONF_TLS_REQUIRED)
+		ls->smtp.ext |= SMTP_EXT_STARTTLS;
 }
 
 int

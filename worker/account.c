@@ -54,6 +54,40 @@ account_code(struct log_line *l, uint16_t code, uint32_t enh, const char *reason
 }
 
 static void
+account_tls_facts(struct log_line *l, const struct session *s)
+{
+	if (s->tls == NULL)
+		return;
+	log_str(l, "tls", s->tls->version);
+	log_str(l, "cipher", s->tls->cipher);
+	log_str(l, "sni", s->tls->sni);
+}
+
+void
+account_tls(struct session *s, const char *why, bool resumed)
+{
+	bool is_1_3 = s->tls != NULL && s->tls->version != NULL && strcmp(s->tls->version, "TLSv1.3") == 0;
+	struct log_line l;
+
+	if (why != NULL) {
+		stats_add(s->w->stats, STATS_TLS_FAILED, 1);
+	} else {
+		stats_add(s->w->stats, is_1_3 ? STATS_TLS_1_3 : STATS_TLS_1_2, 1);
+		if (resumed)
+			stats_add(s->w->stats, STATS_TLS_RESUMED, 1);
+	}
+	if (!log_enabled(why != NULL ? LOG_L_INFO : LOG_L_DEBUG))
+		return;
+	log_begin(&l, why != NULL ? LOG_L_INFO : LOG_L_DEBUG, why != NULL ? "tls-failed" : "tls");
+	account_who(&l, s);
+	account_tls_facts(&l, s);
+	if (resumed)
+		log_str(&l, "resumed", "yes");
+	log_str(&l, "reason", why);
+	log_end(&l);
+}
+
+static void
 account_address(struct log_line *l, const char *key, const struct addr *a)
 {
 	char text[ADDR_TEXT_MAX];
@@ -154,6 +188,7 @@ account_session(struct session *s)
 	log_begin(&l, LOG_L_INFO, "session");
 	account_who(&l, s);
 	log_str(&l, "end", s->end);
+	account_tls_facts(&l, s);
 	log_u64(&l, "messages", s->messages);
 	log_u64(&l, "octets", s->octets);
 	log_u64(&l, "replies", s->replies);

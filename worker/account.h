@@ -14,6 +14,9 @@ void account_reply(struct session *s, struct smtp_sent sent);
 /* A question was refused with ${r}: one line that says who, what and why.  ${by}: the handler's name or "". */
 void account_refusal(struct session *s, const struct rcpt *rc, const struct reply *r, const char *by);
 
+/* A TLS handshake is over; ${why}: why it failed, or NULL.  s->tls says what is known of it. */
+void account_tls(struct session *s, const char *why, bool resumed);
+
 /* The transaction ends; ${how} is what was last said about it. */
 void account_transaction(struct session *s, struct smtp_sent how);
 

@@ -92,7 +92,9 @@ grant(int ruleset, const char *path, uint64_t rights)
 static int
 grant_all(int ruleset, const struct ruleset_attr *a, const char *store, const char *directory)
 {
-	if (grant(ruleset, store, (READ | WRITE | FS_TRUNCATE) & a->fs) != 0 || grant(ruleset, directory, READ) != 0)
+	if (store != NULL && grant(ruleset, store, (READ | WRITE | FS_TRUNCATE) & a->fs) != 0)
+		return -1;
+	if (directory != NULL && grant(ruleset, directory, READ) != 0)
 		return -1;
 	/* The leak check of a sanitizer lists its threads in /proc. */
 	if (SANITIZED && grant(ruleset, "/proc", READ) != 0)

@@ -15,7 +15,8 @@ int landlock_abi(void);
 /**
  * landlock_confine(store, directory):
  * From now on the calling thread, and threads it starts, can write below
- * ${store} alone and read below ${store} and ${directory} alone; no TCP port
+ * ${store} alone and read below ${store} and ${directory} alone (NULL: not
+ * even there); no TCP port
  * can be bound or connected to (ABI 4), nothing outside signalled and no
  * abstract unix socket outside reached (ABI 6).  no_new_privs must be set.
  * 1, 0 after a logged warning when the kernel is too old for it, -1 after a

@@ -29,6 +29,7 @@
 
 enum {
 	MAIN_POOL_QUEUE = 4096, /* jobs that may wait for the I/O pool */
+	MAIN_DAY_S = 86400,
 	MAIN_SECOND_MS =
 	    500, /* how often the directory and the beat are looked after: a change is seen within a second */
 	MAIN_FSIZE_MORE = 64 << 10 /* octets a stored file may be larger than a message: trace lines */
@@ -117,6 +118,19 @@ main_shared(void)
 	}
 }
 
+/* Certificates and ticket keys; the private keys are elsewhere. */
+static void
+main_tls(void)
+{
+	if (!conf_offers_tls(me.conf)) {
+		close(IPC_FD_SIGN);
+		close(IPC_FD_CERTS);
+		close(IPC_FD_TICKETS);
+	} else if (tls_open(me.w.loop, me.conf, IPC_FD_SIGN, IPC_FD_CERTS, IPC_FD_TICKETS) != 0) {
+		main_fail(EX_CONFIG);
+	}
+}
+
 /* TERM is read by signalfd; INT is the terminal's word to the master; a broken pipe or a size limit is an error code. */
 static void
 main_signals(void)
@@ -198,6 +212,12 @@ main_second(struct loop_timer *t)
 	clock_gettime(CLOCK_REALTIME, &now);
 	stats_beat(me.w.stats, (uint64_t)now.tv_sec);
 	recipients_refresh(me.recipients);
+	if (tls_expires() != 0) {
+		int64_t left = tls_expires() - now.tv_sec;
+
+		stats_gauge(me.w.stats, STATS_CERTIFICATE_EXPIRES, (uint64_t)tls_expires());
+		stats_gauge(me.w.stats, STATS_CERTIFICATE_DAYS, left > 0 ? (uint64_t)left / MAIN_DAY_S : 0);
+	}
 	dropped = log_dropped();
 	stats_add(me.w.stats, STATS_LOG_DROPPED, dropped - me.dropped);
 	me.dropped = dropped;
@@ -269,6 +289,7 @@ main(int argc, char **argv, char **envp)
 		log_msg(LOG_L_ERROR, "start", "cannot start the loop: %s", strerror(errno));
 		main_fail(EX_OSERR);
 	}
+	main_tls();
 	main_sessions_max();
 	main_sandbox();
 	main_inside();

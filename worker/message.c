@@ -6,6 +6,7 @@
 #include "worker/message.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "common/log.h"
@@ -86,6 +87,7 @@ message_received(struct session *s, char *out, size_t cap)
 {
 	struct timespec now;
 	struct tm tm;
+	char tls[128];
 	struct trace tr = {
 		.helo = smtp_helo(s->smtp),
 		.remote = s->remote,
@@ -94,6 +96,10 @@ message_received(struct session *s, char *out, size_t cap)
 		.id = smtp_txn(s->smtp)->id,
 	};
 
+	if (s->tls != NULL) {
+		snprintf(tls, sizeof(tls), "(version=%s cipher=%s)", s->tls->version, s->tls->cipher);
+		tr.tls = tls;
+	}
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &tm);
 	tr.date = now.tv_sec;

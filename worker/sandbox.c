@@ -189,14 +189,26 @@ sandbox_drop(const struct sandbox *sb, unsigned *level)
 	return 0;
 }
 
-int
-sandbox_close(unsigned *level)
+static int
+close_with(enum seccomp_table table, unsigned *level)
 {
 	if (!SANITIZED && limit(RLIMIT_NPROC, 0, "RLIMIT_NPROC") != 0)
 		return -1;
-	if (seccomp_confine() != 0)
+	if (seccomp_confine(table) != 0)
 		return -1;
 	if (!SANITIZED)
 		*level |= SANDBOX_SECCOMP;
 	return 0;
+}
+
+int
+sandbox_close(unsigned *level)
+{
+	return close_with(SECCOMP_WORKER, level);
+}
+
+int
+sandbox_close_keys(unsigned *level)
+{
+	return close_with(SECCOMP_KEYS, level);
 }

@@ -14,8 +14,8 @@ enum { SANDBOX_UID = 1, SANDBOX_LANDLOCK = 2, SANDBOX_SECCOMP = 4 }; /* bits of 
 
 struct sandbox {
 	const char *user;       /* to become when started as root; ignored otherwise */
-	const char *store_path; /* may be read, written, created in, renamed in */
-	const char *directory;  /* may be read */
+	const char *store_path; /* may be read, written, created in, renamed in; NULL: no file at all may be opened */
+	const char *directory;  /* may be read; NULL: none */
 	uint64_t    fsize_max;  /* octets of the largest file it may write */
 	uint32_t    nofile;     /* descriptors it may hold */
 	pid_t       master;     /* must still be the parent afterwards */
@@ -37,4 +37,7 @@ int sandbox_drop(const struct sandbox *sb, unsigned *level);
  * where the filter only logs), or -1 after one clear logged line.
  */
 int sandbox_close(unsigned *level);
+
+/* The same with the table of the key process, which is a worker's without files, sockets of its own and clients. */
+int sandbox_close_keys(unsigned *level);
 #endif

@@ -42,7 +42,7 @@ struct row {
 #define WITHOUT(call, i, bits)		{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_MASKED_EQ, (bits), 0 } } }
 #define SOCKOPT(call, level, name)	EQ2(call, 1, level, 2, name)
 
-static const struct row table[] = {
+static const struct row worker_table[] = {
 	/* The loop: net/loop.c, iopool.c's eventfd, signals. */
 	ANY(epoll_wait),		/* waits */
 	ANY(epoll_pwait),		/* the same where there is no epoll_wait (arm64) */
@@ -121,13 +121,59 @@ static const struct row table[] = {
 };
 /* clang-format on */
 
+/* The key process opens nothing: it has its channels, the log, memory and time. */
+static const struct row keys_table[] = {
+	ANY(recvfrom),                   /* a worker's question */
+	ANY(recvmsg),                    /* the master's word; ipc.c refuses descriptors */
+	EQ(sendto, 4, 0),                /* the answer */
+	ANY(poll),                       /* waits for the master; log's writing thread for a slow reader */
+	ANY(ppoll),                      /* the same where there is no poll (arm64) */
+	ANY(write),                      /* the log */
+	ANY(writev),                     /* abort's message */
+	ANY(shutdown),                   /* a worker that does not keep to the protocol */
+	ANY(close),                      /* of anything */
+	ANY(brk),                        /* malloc */
+	WITHOUT(mmap, 2, PROT_EXEC),     /* malloc */
+	WITHOUT(mprotect, 2, PROT_EXEC), /* malloc grows a thread's heap by it */
+	ANY(munmap),                     /* free */
+	ANY(mremap),                     /* realloc */
+	ANY(madvise),                    /* malloc gives memory back, stacks of ended threads */
+	ANY(futex),                      /* locks of libcrypto, join */
+	ANY(sched_yield),                /* spinning in the C library */
+	ANY(sched_getaffinity),          /* malloc asks how many processors there are */
+	ANY(set_robust_list),            /* a thread that still starts while the filter comes down */
+	ANY(rseq),                       /* the same */
+	EQ(prctl, 0, PR_SET_NAME),       /* the same, to be told apart in ps */
+	ANY(rt_sigprocmask),             /* thread start and end, abort */
+	ANY(rt_sigreturn),               /* back from a handler */
+	ANY(restart_syscall),            /* after a stop and continue */
+	ANY(exit),                       /* a thread's */
+	ANY(exit_group),                 /* the process's */
+	ANY(clock_gettime),              /* mostly without a call (vDSO) */
+	ANY(gettimeofday),               /* the same */
+	ANY(time),                       /* the same */
+	ANY(nanosleep),                  /* log_flush() */
+	ANY(clock_nanosleep),            /* the same */
+	ANY(getrandom),                  /* nonces of signatures, blinding */
+	ANY(getpid),                     /* abort; libcrypto sees a fork by it */
+	ANY(gettid),                     /* abort */
+};
+
+static const struct {
+	const struct row *row;
+	size_t n;
+} tables[] = {
+	[SECCOMP_WORKER] = { worker_table, sizeof(worker_table) / sizeof(worker_table[0]) },
+	[SECCOMP_KEYS] = { keys_table, sizeof(keys_table) / sizeof(keys_table[0]) },
+};
+
 static int
-add_table(scmp_filter_ctx f)
+add_table(scmp_filter_ctx f, enum seccomp_table table)
 {
 	struct scmp_arg_cmp self = { 0, SCMP_CMP_EQ, (uint64_t)getpid(), 0 };
 
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		const struct row *r = &table[i];
+	for (size_t i = 0; i < tables[table].n; i++) {
+		const struct row *r = &tables[table].row[i];
 		int rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, r->nr, r->nargs, r->arg);
 
 		if (rc != 0)
@@ -173,7 +219,7 @@ default_action(void)
 #endif
 
 static int
-load(scmp_filter_ctx f)
+load(scmp_filter_ctx f, enum seccomp_table table)
 {
 	int rc;
 
@@ -184,15 +230,15 @@ load(scmp_filter_ctx f)
 	if (rc == 0)
 		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
 	if (rc == 0)
-		rc = add_table(f);
+		rc = add_table(f, table);
 	return rc == 0 ? seccomp_load(f) : rc;
 }
 
 int
-seccomp_confine(void)
+seccomp_confine(enum seccomp_table table)
 {
 	scmp_filter_ctx f = seccomp_init(default_action());
-	int rc = f == NULL ? -ENOMEM : load(f);
+	int rc = f == NULL ? -ENOMEM : load(f, table);
 
 	if (f != NULL)
 		seccomp_release(f);

@@ -32,6 +32,8 @@ session_view(const struct session *s, struct session_view *out)
 		.remote_addr = s->addr,
 		.helo = smtp_helo(s->smtp),
 		.with = smtp_with(s->smtp),
+		.tls_version = s->tls != NULL ? s->tls->version : NULL,
+		.tls_cipher = s->tls != NULL ? s->tls->cipher : NULL,
 		.messages = s->messages,
 	};
 }
@@ -196,7 +198,7 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 	case SMTP_EV_RESET:
 		session_transaction_over(s, e->sent);
 		return true;
-	case SMTP_EV_STARTTLS: /* not offered, so not asked */
+	case SMTP_EV_STARTTLS: /* session_feed() */
 	case SMTP_EV_MORE:
 	case SMTP_EV_CLOSE:
 		break;
@@ -204,11 +206,60 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 	return true;
 }
 
+/* STARTTLS was said.  True: 220 is queued, and the handshake follows it. */
+static bool
+session_starttls(struct session *s, struct span behind)
+{
+	struct smtp_sent sent;
+	struct reply r;
+
+	/* Whoever put it there wants it to be taken for something said inside TLS (CVE-2011-0411). */
+	if (behind.n > 0) {
+		s->end = "plaintext-behind-starttls";
+		stats_add(s->w->stats, STATS_TLS_INJECTED, 1);
+		reply_set(&r, 554, ENH(5, 5, 0), s->end, "you spoke before TLS had begun, closing");
+		r.close = true;
+	} else if (conn_tls(&s->conn, s->listener->tls) != 0) {
+		reply_set(&r, 454, ENH(4, 7, 0), "no-memory", "TLS is not available now");
+	} else {
+		sent = smtp_answer(s->smtp, NULL, &s->conn.out);
+		account_reply(s, sent);
+		if (sent.code == 220)
+			conn_deadline(&s->conn, s->w->conf->timeouts.handshake_ms);
+		return sent.code == 220;
+	}
+	account_refusal(s, NULL, &r, "tls");
+	session_answer(s, &r);
+	return false;
+}
+
+static void
+session_secured(struct conn *c, bool done)
+{
+	struct session *s = session_of(c);
+	struct tls_facts f = conn_tls_facts(c);
+	struct span sni = { NULL, 0 };
+
+	if (f.sni.n > 0 && f.sni.n <= SESSION_SNI_MAX)
+		(void)arena_dup(&s->arena, span_of(f.sni.p, f.sni.n + 1), &sni);
+	s->tls = arena_alloc(&s->arena, sizeof(*s->tls));
+	if (s->tls != NULL)
+		*s->tls = (struct session_tls){ f.version, f.cipher, (const char *)sni.p };
+	account_tls(s, done ? NULL : f.why, f.resumed);
+	if (done) {
+		(void)smtp_tls_started(s->smtp, (struct span){ NULL, 0 });
+		session_rearm(s);
+	} else {
+		s->end = "tls-failed";
+	}
+}
+
 /* Nothing is open: the moment when a 421 costs the client nothing. */
 static bool
 session_idle(const struct session *s)
 {
-	return s->wait == SESSION_AWAKE && s->greeted && !smtp_busy(s->smtp) && smtp_txn(s->smtp) == NULL;
+	return s->wait == SESSION_AWAKE && s->greeted && !conn_shaking(&s->conn) && !smtp_busy(s->smtp) &&
+	    smtp_txn(s->smtp) == NULL;
 }
 
 static enum conn_say
@@ -219,13 +270,21 @@ session_closing(struct session *s)
 	return s->last_code == 221 ? CONN_CLOSE : CONN_LINGER;
 }
 
-/* It is known whom the session is with: what holds for that address alone, and the deadline of a first command. */
-static void
+/* It is known whom the session is with: what holds for that address alone; then TLS, or the deadline of a first command. */
+static enum conn_say
 session_met(struct session *s)
 {
 	if (conf_nets_have(&s->listener->conf->bare_newline_from, s->addr))
 		smtp_allow_bare_newline(s->smtp);
-	conn_deadline(&s->conn, s->w->conf->timeouts.command_ms);
+	if (s->listener->conf->tls != CONF_TLS_IMPLICIT) {
+		conn_deadline(&s->conn, s->w->conf->timeouts.command_ms);
+		return CONN_MORE;
+	}
+	conn_deadline(&s->conn, s->w->conf->timeouts.handshake_ms);
+	if (conn_tls(&s->conn, s->listener->tls) == 0)
+		return CONN_TLS;
+	s->end = "no-memory";
+	return CONN_CLOSE;
 }
 
 /* Before all else, TLS and the greeting too; what stands behind the header is left in the socket. */
@@ -235,8 +294,10 @@ session_header(struct session *s, struct span *in)
 	enum conn_say say = peer_header(s, in);
 
 	if (!s->proxy_due) {
+		enum conn_say next = session_met(s);
+
 		conn_peek(&s->conn, false);
-		session_met(s);
+		return next == CONN_MORE ? say : next;
 	}
 	return say;
 }
@@ -267,6 +328,11 @@ session_feed(struct conn *c, struct span *in)
 			if (s->progress)
 				session_rearm(s);
 			return CONN_MORE;
+		}
+		if (ev == SMTP_EV_STARTTLS) {
+			if (session_starttls(s, *in))
+				return CONN_TLS;
+			continue;
 		}
 		if (!session_event(s, ev, &e))
 			return CONN_WAIT;
@@ -373,6 +439,12 @@ session_late(struct conn *c)
 		return;
 	}
 	stats_add(s->w->stats, STATS_TIMEOUTS, 1);
+	if (conn_shaking(c)) {
+		s->end = "tls-timeout";
+		account_tls(s, "timeout", false);
+		conn_abort(c);
+		return;
+	}
 	session_last_word(s, "timeout", ENH(4, 4, 2), "waited too long for you, closing");
 	conn_finish(c);
 }
@@ -391,7 +463,7 @@ session_expel(struct session *s)
 {
 	if (s->gone || s->wait == SESSION_COMMIT)
 		return;
-	if (s->proxy_due)
+	if (s->proxy_due || conn_shaking(&s->conn))
 		s->end = "shutdown";
 	if (s->end == NULL && buf_left(&s->conn.out) >= SMTP_OUT_MIN) {
 		chain_cancel(&s->run);
@@ -403,7 +475,7 @@ session_expel(struct session *s)
 	conn_abort(&s->conn);
 }
 
-static const struct conn_ops session_conn_ops = { session_feed, session_late, session_closed };
+static const struct conn_ops session_conn_ops = { session_feed, session_late, session_closed, session_secured };
 
 void
 session_start(struct worker *w, const struct listener *ls, int fd, const struct sockaddr_storage *peer)
@@ -433,12 +505,14 @@ session_start(struct worker *w, const struct listener *ls, int fd, const struct 
 		conn_peek(&s->conn, true);
 		conn_deadline(&s->conn, SESSION_PROXY_MS);
 	} else {
-		session_met(s);
+		(void)session_met(s);
 	}
 	LIST_INSERT_HEAD(&w->sessions, s, entry);
 	w->nsessions++;
 	stats_add(w->stats, STATS_SESSIONS_TOTAL, 1);
 	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);
+	if (s->end != NULL)
+		conn_abort(&s->conn);
 	return;
 
 err1:

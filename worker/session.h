@@ -12,6 +12,7 @@
 enum {
 	SESSION_ARENA_FIRST = 512,    /* octets of a session's first chunk */
 	SESSION_PROXY_MS    = 5000,   /* how long a PROXY header may take; its text asks for 3 s at least */
+	SESSION_SNI_MAX     = 255,    /* octets of a server name that are kept: those of a domain */
 	SESSION_ARENA_MAX   = 8 << 10 /* octets a session keeps beside its transaction */
 };
 
@@ -25,6 +26,12 @@ enum session_wait {
 
 struct message; /* message.h */
 
+/* What is known of a handshake, done or failed. */
+struct session_tls {
+	const char *version, *cipher; /* static words, or NULL */
+	const char *sni;              /* in arena, hostile; NULL: none */
+};
+
 struct session {
 	struct conn conn;
 	LIST_ENTRY(session) entry;
@@ -34,23 +41,25 @@ struct session {
 	struct arena           arena, tarena;
 	struct message        *msg; /* from DATA to the transaction's end; lives in tarena */
 	struct chain_run       run;
-	struct rcpt           *asked; /* whom the open question is about, or NULL */
 	enum session_wait      wait;
+	struct rcpt           *asked;          /* whom the open question is about, or NULL */
 	const char            *remote, *local; /* in arena */
-	const char *proxy; /* who really sits at the other end, when remote is only claimed; in arena, or NULL */
-	const char *end;   /* why it ended, a static word */
-	uint64_t    opened_us;
-	uint64_t    messages, octets;  /* accepted */
-	uint32_t    replies, refusals; /* sent; of them 4xx and 5xx */
-	uint16_t    remote_port, local_port;
-	uint16_t    last_code;
-	char        id[TXN_ID_MAX];
-	uint8_t     addr[16];  /* the client's, IPv4 mapped; all zero for unix */
-	bool        proxy_due; /* a PROXY header must come before anything else */
-	bool        greeted;   /* the handlers know it */
-	bool        gone;      /* the socket is closed; a commit is awaited */
-	bool        accounted; /* the transaction that smtp_txn() still shows was counted and logged */
-	bool        progress;  /* since the deadline was last moved */
+	const char            *proxy; /* who really sits at the other end, when remote is only claimed; in arena, or NULL */
+	const char            *end;            /* why it ended, a static word */
+	struct session_tls    *tls;            /* in arena; NULL: in clear */
+	uint64_t               opened_us;
+	uint64_t               octets;            /* accepted */
+	uint32_t               messages;          /* the same */
+	uint32_t               replies, refusals; /* sent; of them 4xx and 5xx */
+	uint16_t               remote_port, local_port;
+	uint16_t               last_code;
+	char                   id[TXN_ID_MAX];
+	uint8_t                addr[16];  /* the client's, IPv4 mapped; all zero for unix */
+	bool                   proxy_due; /* a PROXY header must come before anything else */
+	bool                   greeted;   /* the handlers know it */
+	bool                   gone;      /* the socket is closed; a commit is awaited */
+	bool                   accounted; /* the transaction that smtp_txn() still shows was counted and logged */
+	bool                   progress;  /* since the deadline was last moved */
 };
 
 /* Take over a connection.  On failure it is closed and counted; there is nothing for the caller to do. */

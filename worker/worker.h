@@ -12,6 +12,7 @@
 #include "common/stats.h"
 #include "worker/chain.h"
 #include "worker/net/loop.h"
+#include "worker/net/tls.h"
 #include "worker/smtp/smtp.h"
 #include "worker/store/store.h"
 
@@ -46,6 +47,7 @@ struct listener {
 	struct worker              *w;
 	const struct conf_listener *conf;
 	struct smtp_conf            smtp;
+	struct tls_port            *tls; /* NULL: it offers none */
 	bool                        is_unix;
 };
 

@@ -20,6 +20,7 @@ may_include() {
 	worker/sandbox.* | worker/landlock.* | worker/seccomp.* | worker/sanitized.*)
 		echo 'common/log\.h|worker/(sandbox|landlock|seccomp|sanitized)\.h' ;;
 	worker/*) echo 'common/.*|worker/(net|smtp|store|handlers)/.*|worker/[a-z_]*\.h' ;;
+	keys/*) echo 'common/.*|keys/.*|worker/sandbox\.h' ;;
 	master/*) echo 'common/.*|master/.*' ;;
 	tools/*/*)
 		tool=${1#tools/}
@@ -39,11 +40,11 @@ linux/landlock\.h	worker/landlock\.c
 lmdb\.h	common/mdb|tools/mailboxes/
 confuse\.h	common/conf
 jansson\.h	tools/
-openssl/.*	worker/net/tls
+openssl/.*	worker/net/tls|keys/|common/pem\.
 idn2\.h	common/norm\.c
 uni(str|case|norm|types)\.h	common/'
 
-for file in $(find common worker master tools -name '*.[ch]' | sort); do
+for file in $(find common worker master keys tools -name '*.[ch]' | sort); do
 	bad=$(sed -n 's/^#[[:space:]]*include "\([^"]*\)".*/\1/p' "$file" | grep -vxE "$(may_include "$file")")
 	angled=$(sed -n 's/^#[[:space:]]*include [<"]\([^">]*\)[>"].*/\1/p' "$file")
 	while IFS='	' read -r header owner; do

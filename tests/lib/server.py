@@ -75,6 +75,14 @@ def pids_where(test):
     return sorted(found)
 
 
+def is_keys(pid):
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as f:
+            return b"letterplate-keys" in f.read()
+    except OSError:
+        return False
+
+
 class Server:
     def __init__(self, mailboxes=MAILBOXES, start=True, count=True, listener=None, store=None, **settings):
         """SETTINGS override or add top-level lines of the config; `limits`, `timeouts`,
@@ -112,7 +120,7 @@ class Server:
         top = {"hostname": "mx.test.example", "user": "nobody", "workers": 2,
                "state_dir": self.path("state"), "directory": self.path("directory"),
                "message_size_limit": "1MiB"}
-        top.update((k, v) for k, v in s.items() if k not in ("limits", "timeouts", "log", "extra", "delivered_to"))
+        top.update((k, v) for k, v in s.items() if k not in ("limits", "timeouts", "log", "extra", "delivered_to", "tls"))
         lines = ["%s = %s" % (k, v if isinstance(v, int) else '"%s"' % v) for k, v in top.items()]
         lines.append(self.listener)
         lines.append("timeouts { %s }" % s.get("timeouts", 'drain = "10s"'))
@@ -180,7 +188,10 @@ class Server:
         return self.child.pid
 
     def workers(self):
-        return pids_where(lambda f: f[1] == self.pid)
+        return [p for p in pids_where(lambda f: f[1] == self.pid) if not is_keys(p)]
+
+    def key_processes(self):
+        return [p for p in pids_where(lambda f: f[1] == self.pid) if is_keys(p)]
 
     def processes(self):
         """All processes that this master started, and itself."""

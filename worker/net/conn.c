@@ -16,18 +16,22 @@ static uint8_t conn_scratch[CONN_IN_MAX];
 static ssize_t
 conn_recv(struct conn *c, void *p, size_t n)
 {
-	return recv(c->src.fd, p, n, 0);
+	return c->secured ? tls_recv(c->tls, p, n) : recv(c->src.fd, p, n, 0);
 }
 
 static ssize_t
 conn_send(struct conn *c, const void *p, size_t n)
 {
-	return send(c->src.fd, p, n, MSG_NOSIGNAL);
+	return c->secured ? tls_send(c->tls, p, n) : send(c->src.fd, p, n, MSG_NOSIGNAL);
 }
 
 static void
 conn_end(struct conn *c, bool lost)
 {
+	if (c->tls != NULL)
+		tls_free(c->tls, !lost);
+	c->tls = NULL;
+	c->secured = false;
 	loop_unwatch(c->loop, &c->src);
 	loop_timer_clear(&c->timer);
 	loop_task_clear(c->loop, &c->task);
@@ -88,7 +92,8 @@ conn_read(struct conn *c, struct span *in)
 		c->eof = true;
 	if (n > 0)
 		in->n += (size_t)n;
-	if (n < (ssize_t)room && !(n > 0 && c->hup))
+	/* A record of TLS is less than was asked for, whatever stands behind it. */
+	if (n < (ssize_t)room && !(n > 0 && (c->hup || c->secured)))
 		c->can_read = false;
 	return 0;
 }
@@ -155,6 +160,10 @@ conn_linger(struct conn *c)
 {
 	if (!c->lingering) {
 		c->lingering = true;
+		/* What the peer still says is thrown away, so it needs not be deciphered. */
+		if (c->secured)
+			tls_bye(c->tls);
+		c->secured = false;
 		shutdown(c->src.fd, SHUT_WR);
 		c->due_ms = 0;
 		conn_deadline(c, CONN_LINGER_MS);
@@ -190,11 +199,37 @@ conn_hungry(const struct conn *c)
 	case CONN_FULL:
 		return buf_left(&c->out) >= CONN_OUT_MAX / 2;
 	case CONN_WAIT:
+	case CONN_TLS:
 	case CONN_CLOSE:
 	case CONN_LINGER:
 		break;
 	}
 	return false;
+}
+
+/* What was queued in clear is sent: go on with the handshake. */
+static void
+conn_shake(struct conn *c)
+{
+	if (buf_len(&c->in) > 0) {
+		c->say = CONN_LINGER;
+		return;
+	}
+	switch (tls_handshake(c->tls)) {
+	case TLS_WAIT:
+		return;
+	case TLS_DONE:
+		c->secured = true;
+		c->can_read = c->can_write = true;
+		c->say = CONN_MORE;
+		c->ops->secured(c, true);
+		return;
+	case TLS_BROKEN:
+		/* So that the alert reaches the peer. */
+		c->say = CONN_LINGER;
+		c->ops->secured(c, false);
+		return;
+	}
 }
 
 /* Send; then act on the owner's last word.  True when the connection is over. */
@@ -212,6 +247,8 @@ conn_settle(struct conn *c)
 		conn_end(c, true);
 		return true;
 	}
+	if (c->say == CONN_TLS)
+		conn_shake(c);
 	if (c->say == CONN_CLOSE) {
 		conn_end(c, false);
 		return true;
@@ -255,6 +292,9 @@ conn_ready(struct loop_src *src, unsigned what)
 		c->hup = true;
 	if (what & LOOP_OUT)
 		c->can_write = true;
+	/* TLS may have to write in order to read (a key update), and the other way round. */
+	if (c->secured)
+		c->can_read = c->can_write = true;
 	if (!conn_settle(c))
 		conn_pump(c);
 }
@@ -262,7 +302,10 @@ conn_ready(struct loop_src *src, unsigned what)
 static void
 conn_task(struct loop_task *t)
 {
-	conn_pump((struct conn *)((char *)t - offsetof(struct conn, task)));
+	struct conn *c = (struct conn *)((char *)t - offsetof(struct conn, task));
+
+	if (c->say != CONN_TLS || !conn_settle(c))
+		conn_pump(c);
 }
 
 static void
@@ -302,6 +345,28 @@ conn_start(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops)
 	/* Reads first: input that is there before the greeting is an early talker's. */
 	loop_later(l, &c->task);
 	return 0;
+}
+
+int
+conn_tls(struct conn *c, struct tls_port *p)
+{
+	c->tls = tls_new(p, c->src.fd, c->loop, &c->task);
+	if (c->tls == NULL)
+		return -1;
+	c->say = CONN_TLS;
+	return 0;
+}
+
+bool
+conn_shaking(const struct conn *c)
+{
+	return c->say == CONN_TLS;
+}
+
+struct tls_facts
+conn_tls_facts(const struct conn *c)
+{
+	return c->tls != NULL ? tls_facts(c->tls) : (struct tls_facts){ .version = NULL };
 }
 
 void

@@ -9,6 +9,7 @@
 
 #include "common/buf.h"
 #include "worker/net/loop.h"
+#include "worker/net/tls.h"
 
 enum {
 	CONN_READ       = 64 << 10,              /* octets read at a time */
@@ -25,6 +26,7 @@ enum conn_say {
 	CONN_MORE,  /* consumed all it can: at most CONN_KEEP octets are left */
 	CONN_WAIT,  /* feed nothing until conn_resume() */
 	CONN_FULL,  /* feed again when the output has room */
+	CONN_TLS,   /* after conn_tls(): send what is queued, do the handshake, call secured(), feed again */
 	CONN_CLOSE, /* send what is queued and close */
 	CONN_LINGER /* the same, but let the client read it: it may still be talking (else a reset could eat it) */
 };
@@ -38,12 +40,15 @@ struct conn_ops {
 	void (*late)(struct conn *c);
 	/* The socket is closed; ${lost}: by the peer or an error, not by CONN_CLOSE.  The last call; ${c} may be freed in it. */
 	void (*closed)(struct conn *c, bool lost);
+	/* The handshake after CONN_TLS is done, or is not to be (the connection then ends): see conn_tls_facts(). */
+	void (*secured)(struct conn *c, bool done);
 };
 
 struct conn {
 	struct loop_src        src; /* src.fd -1 once closed */
 	struct loop           *loop;
 	const struct conn_ops *ops;
+	struct tls            *tls; /* NULL: in clear */
 	struct buf             in, out;
 	struct loop_timer      timer;
 	struct loop_task       task;
@@ -52,6 +57,7 @@ struct conn {
 	enum conn_say          say;       /* the owner's last word */
 	bool                   can_read, can_write, hup, eof, lingering;
 	bool                   peeking; /* conn_peek() */
+	bool                   secured; /* tls has done its handshake: all octets go through it */
 };
 
 /* Take over ${fd} (non-blocking) and feed for the first time.  0, or -1 with errno and ${fd} closed; closed() is not called then. */
@@ -66,6 +72,19 @@ int conn_start(struct conn *c, struct loop *l, int fd, const struct conn_ops *op
  * nothing of CONN_KEEP octets must not ask for more.
  */
 void conn_peek(struct conn *c, bool on);
+
+/*
+ * Get TLS ready for what the owner says next: CONN_TLS, with all input consumed (what is left ends the connection:
+ * it came in clear, CVE-2011-0411).  Before the first feeding: the handshake comes first of all, nothing is to be
+ * said.  0, or -1 when memory is out.
+ */
+int conn_tls(struct conn *c, struct tls_port *p);
+
+/* Between CONN_TLS and secured(): nothing can be said to the peer. */
+bool conn_shaking(const struct conn *c);
+
+/* As tls_facts(); all NULL in clear. */
+struct tls_facts conn_tls_facts(const struct conn *c);
 
 /* The owner waits no more (CONN_WAIT): feed it what is there.  Not from within feed(). */
 void conn_resume(struct conn *c);

@@ -1,0 +1,228 @@
+/*
+ * main: letterplate-keys, the one process that has the private keys.
+ * The master starts one a generation.  It reads the keys, gives up all that it
+ * could do with them but to sign, and signs for the workers: a thread for each
+ * of them, so that one which floods or does not listen holds up nobody else.
+ * It ends when the last of them has, or when it is told to.
+ */
+#include <bsd/stdlib.h>
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/conf.h"
+#include "common/ipc.h"
+#include "common/log.h"
+#include "common/pem.h"
+#include "keys/key.h"
+#include "worker/sandbox.h"
+
+enum {
+	STACK	   = 256 << 10, /* octets of a thread's stack */
+	FSIZE	   = 64 << 10,	/* no file is written */
+	FDS_FIXED  = 16,	/* descriptors beside the channels */
+	LINES_MAX  = 20		/* refusals of one worker that are logged */
+};
+
+static struct conf *conf;
+static pthread_t thread[CONF_WORKERS_MAX];
+
+/* Cannot start: the reason was logged. */
+static _Noreturn void
+fail(int code)
+{
+	(void)ipc_send(IPC_KEYS_FD_CONTROL, IPC_FAILED, (uint32_t)code);
+	log_flush(1000);
+	exit(code);
+}
+
+static void
+report(void *arg, const char *line)
+{
+	(void)arg;
+	log_msg(LOG_L_ERROR, "config", "%s", line);
+}
+
+static void
+read_conf(const char *file)
+{
+	char *text = malloc(CONF_TEXT_MAX);
+	ssize_t n;
+
+	if (text == NULL)
+		fail(EX_OSERR);
+	n = pread(IPC_KEYS_FD_CONF, text, CONF_TEXT_MAX, 0);
+	close(IPC_KEYS_FD_CONF);
+	if (n < 0 || conf_parse(file, text, (size_t)n, report, NULL, &conf) != 0)
+		fail(EX_CONFIG);
+	free(text);
+	log_init("keys", -1, conf->log.format == CONF_LOG_JSON, (enum log_level)conf->log.level);
+}
+
+static void
+read_keys(void)
+{
+	struct bundle certs, keys;
+
+	if (pem_init() != 0 || bundle_open(IPC_KEYS_FD_CERTS, &certs) != 0 || bundle_open(IPC_KEYS_FD_KEYS, &keys) != 0) {
+		log_msg(LOG_L_ERROR, "start", "cannot read the keys: %s", strerror(errno));
+		fail(EX_OSERR);
+	}
+	if (key_load(&certs, &keys) != 0)
+		fail(EX_CONFIG);
+	bundle_close(&certs);
+	bundle_close(&keys);
+	close(IPC_KEYS_FD_CERTS);
+	close(IPC_KEYS_FD_KEYS);
+}
+
+/* --- a worker's channel --- */
+
+static void
+refused(unsigned channel, unsigned *lines, const struct sign_ask *ask, const char *why)
+{
+	struct log_line l;
+
+	if ((*lines)++ >= LINES_MAX)
+		return;
+	log_begin(&l, LOG_L_ERROR, "sign-refused");
+	log_u64(&l, "channel", channel);
+	log_u64(&l, "section", ask->section);
+	log_u64(&l, "scheme", ask->scheme);
+	log_u64(&l, "octets", ask->n);
+	log_str(&l, "why", why);
+	log_end(&l);
+}
+
+static bool
+send_answer(int fd, const struct sign_answer *a)
+{
+	ssize_t n;
+
+	do
+		n = send(fd, a, SIGN_ANSWER_HEAD + a->n, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+static void *
+serve(void *arg)
+{
+	unsigned channel = (unsigned)(uintptr_t)arg, lines = 0;
+	int fd = IPC_KEYS_FD_CHANNEL + (int)channel;
+	struct sign_answer a = { .id = 0 };
+	struct sign_ask ask;
+	ssize_t n;
+
+	/* What a predecessor had taken and not answered is asked again. */
+	if (!send_answer(fd, &a))
+		return NULL;
+	for (;;) {
+		const char *why;
+
+		n = recv(fd, &ask, sizeof ask, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		if ((size_t)n < SIGN_ASK_HEAD || ask.n > SIGN_TEXT_MAX || (size_t)n != SIGN_ASK_HEAD + ask.n) {
+			log_msg(LOG_L_ERROR, "channel", "worker %u sent something malformed: it is not served any more",
+			    channel);
+			break;
+		}
+		a.id = ask.id;
+		a.n = key_sign(&ask, a.octets, &why);
+		if (a.n == 0)
+			refused(channel, &lines, &ask, why);
+		if (!send_answer(fd, &a))
+			break;
+	}
+	shutdown(fd, SHUT_RDWR);
+	return NULL;
+}
+
+static void
+start_threads(unsigned n)
+{
+	pthread_attr_t attr;
+	int err = pthread_attr_init(&attr);
+
+	if (err == 0)
+		err = pthread_attr_setstacksize(&attr, STACK);
+	for (unsigned i = 0; i < n && err == 0; i++)
+		err = pthread_create(&thread[i], &attr, serve, (void *)(uintptr_t)i);
+	if (err != 0 || log_thread_start() != 0) {
+		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(err != 0 ? err : errno));
+		fail(EX_OSERR);
+	}
+}
+
+/* --- life --- */
+
+/* Until the master says stop.  If it is gone, workers may still have handshakes to do: until the last of them is gone too. */
+static void
+wait_end(unsigned n)
+{
+	struct pollfd p = { .fd = IPC_KEYS_FD_CONTROL, .events = POLLIN };
+	struct ipc_msg m;
+
+	for (;;) {
+		int got;
+
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			break;
+		got = ipc_recv(p.fd, &m);
+		if (got > 0 && (m.type == IPC_STOP || m.type == IPC_RETIRE))
+			return;
+		if (got < 0)
+			break;
+	}
+	for (unsigned i = 0; i < n; i++)
+		pthread_join(thread[i], NULL);
+}
+
+int
+main(int argc, char **argv, char **envp)
+{
+	struct sandbox sb = { .fsize_max = FSIZE, .master = getppid() };
+	const char *e[2] = { "", "" };
+	unsigned n, level;
+
+	setproctitle_init(argc, argv, envp);
+	log_init("keys", -1, false, LOG_L_INFO);
+	n = argc == 4 ? (unsigned)strtonum(argv[3], 1, CONF_WORKERS_MAX, &e[0]) : 0;
+	if (argc == 4)
+		(void)strtonum(argv[2], 0, INT64_MAX, &e[1]);
+	if (e[0] != NULL || e[1] != NULL) {
+		log_msg(LOG_L_ERROR, "start", "letterplate-keys is started by letterplate alone");
+		return EX_USAGE;
+	}
+	setproctitle("generation %s", argv[2]);
+	/* The master's death sends TERM; wait_end() knows better when to go. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	read_conf(argv[1]);
+	read_keys();
+	sb.user = conf->user;
+	sb.nofile = n + FDS_FIXED;
+	if (sandbox_drop(&sb, &level) != 0)
+		fail(EX_NOPERM);
+	start_threads(n);
+	if (sandbox_close_keys(&level) != 0)
+		fail(EX_NOPERM);
+	log_msg(LOG_L_INFO, "ready", "%zu keys, %u workers, sandbox level %u", key_count(), n, level);
+	(void)ipc_send(IPC_KEYS_FD_CONTROL, IPC_READY, 0);
+	wait_end(n);
+	log_flush(1000);
+	return EX_OK;
+}

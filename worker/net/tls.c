@@ -1,0 +1,222 @@
+/*
+ * tls: one connection's TLS: handshake, reading, writing, the end.
+ * A handshake runs as a job of OpenSSL's (ASYNC_start_job), so that it can
+ * sleep in the middle of libssl while the key process signs; jobs exist
+ * during the handshake alone.
+ */
+#include "worker/net/tls.h"
+
+#include <openssl/async.h>
+#include <openssl/err.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/net/tls_priv.h"
+
+static struct {
+	struct tls *current;
+	TAILQ_HEAD(, tls) waiting; /* for a job */
+	char why[256];
+} handshakes = { .waiting = TAILQ_HEAD_INITIALIZER(handshakes.waiting) };
+
+struct tls *
+tls_current(void)
+{
+	return handshakes.current;
+}
+
+struct tls *
+tls_new(struct tls_port *p, int fd, struct loop *l, struct loop_task *wake)
+{
+	struct tls *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->loop = l;
+	t->wake = wake;
+	t->ssl = SSL_new(p->ctx[0]);
+	if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1) {
+		SSL_free(t->ssl);
+		free(t);
+		ERR_clear_error();
+		return NULL;
+	}
+	SSL_set_accept_state(t->ssl);
+	return t;
+}
+
+static void
+tls_broken(struct tls *t, int error, int saved_errno)
+{
+	unsigned long e = ERR_peek_last_error();
+	const char *reason = ERR_reason_error_string(e), *text = "the peer closed the connection";
+
+	if (error == SSL_ERROR_SSL && reason != NULL)
+		text = reason;
+	else if (error == SSL_ERROR_SYSCALL && saved_errno != 0)
+		text = strerror(saved_errno);
+	snprintf(handshakes.why, sizeof(handshakes.why), "%s", text);
+	t->why = handshakes.why;
+	t->bad = true;
+	ERR_clear_error();
+}
+
+/* A job came free: one of those that wait for it goes on. */
+static void
+tls_next(void)
+{
+	struct tls *t = TAILQ_FIRST(&handshakes.waiting);
+
+	if (t == NULL)
+		return;
+	TAILQ_REMOVE(&handshakes.waiting, t, entry);
+	t->waits = false;
+	loop_later(t->loop, t->wake);
+}
+
+static enum tls_go
+tls_line_up(struct tls *t)
+{
+	t->waits = true;
+	TAILQ_INSERT_TAIL(&handshakes.waiting, t, entry);
+	return TLS_WAIT;
+}
+
+/* Run libssl until it wants something.  What it wants, or SSL_ERROR_NONE. */
+static int
+tls_step(struct tls *t)
+{
+	bool slept = t->ask != NULL;
+	int rc, error;
+
+	ERR_clear_error();
+	errno = 0;
+	handshakes.current = t;
+	rc = SSL_do_handshake(t->ssl);
+	handshakes.current = NULL;
+	error = rc == 1 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, rc);
+	if (slept && t->ask == NULL)
+		tls_next();
+	return error;
+}
+
+enum tls_go
+tls_handshake(struct tls *t)
+{
+	int error;
+
+	if (t->waits || (t->ask != NULL && !t->ask->done))
+		return TLS_WAIT;
+	error = tls_step(t);
+	switch (error) {
+	case SSL_ERROR_NONE:
+		/* Reading and writing need no job. */
+		SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
+		t->open = true;
+		return TLS_DONE;
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+	case SSL_ERROR_WANT_ASYNC:
+		return TLS_WAIT;
+	case SSL_ERROR_WANT_ASYNC_JOB:
+		return tls_line_up(t);
+	}
+	tls_broken(t, error, errno);
+	return TLS_BROKEN;
+}
+
+/* What a call returned that moved nothing, in recv's and send's words. */
+static ssize_t
+tls_refused(struct tls *t, int rc)
+{
+	int saved = errno, error = SSL_get_error(t->ssl, rc);
+
+	switch (error) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		errno = EAGAIN;
+		return -1;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	}
+	t->bad = true;
+	ERR_clear_error();
+	errno = error == SSL_ERROR_SYSCALL && saved != 0 ? saved : EPROTO;
+	return -1;
+}
+
+ssize_t
+tls_recv(struct tls *t, void *p, size_t n)
+{
+	size_t got;
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_read_ex(t->ssl, p, n, &got);
+	return rc == 1 ? (ssize_t)got : tls_refused(t, rc);
+}
+
+ssize_t
+tls_send(struct tls *t, const void *p, size_t n)
+{
+	size_t sent;
+	ssize_t r;
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_write_ex(t->ssl, p, n, &sent);
+	if (rc == 1)
+		return (ssize_t)sent;
+	r = tls_refused(t, rc);
+	if (r == 0)
+		errno = EPIPE;
+	return -1;
+}
+
+void
+tls_bye(struct tls *t)
+{
+	if (!t->open || t->bad)
+		return;
+	ERR_clear_error();
+	SSL_shutdown(t->ssl);
+	ERR_clear_error();
+	t->bad = true;
+}
+
+void
+tls_free(struct tls *t, bool bye)
+{
+	if (t->waits)
+		TAILQ_REMOVE(&handshakes.waiting, t, entry);
+	/* A job can't be taken off libssl's stack, so it is let run to its end: without a signature the handshake fails. */
+	if (t->ask != NULL) {
+		tls_keys_drop(t->ask);
+		tls_step(t);
+	}
+	if (bye)
+		tls_bye(t);
+	SSL_free(t->ssl);
+	free(t);
+	ERR_clear_error();
+}
+
+struct tls_facts
+tls_facts(const struct tls *t)
+{
+	struct tls_facts f = { .why = t->why, .resumed = t->open && SSL_session_reused(t->ssl) == 1 };
+	const SSL_CIPHER *c = SSL_get_current_cipher(t->ssl);
+
+	f.sni = span_str(SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name));
+	if (c == NULL)
+		c = SSL_get_pending_cipher(t->ssl);
+	if (c != NULL) {
+		f.version = SSL_get_version(t->ssl);
+		f.cipher = SSL_CIPHER_get_name(c);
+	}
+	return f;
+}
