@@ -197,9 +197,9 @@ keep(struct conf_parse *p, const char *s)
 }
 
 static bool
-seen(const struct conf_parse *p, const char *name)
+seen(const struct conf_parse *p, const char *section, const char *name)
 {
-	return (p->seen & (uint64_t)1 << (conf_key_find("listener", name) - conf_key)) != 0;
+	return (p->seen & (uint64_t)1 << (conf_key_find(section, name) - conf_key)) != 0;
 }
 
 static void
@@ -215,12 +215,12 @@ end_listener(struct conf_parse *p, const char *title, unsigned line)
 			mistakef(p, line, "listener \"%s\" stands here twice; the first is on line %u", title,
 			    p->listener[i].line);
 	/* An address that was refused has been told already. */
-	if (p->naddress == p->first_address && !seen(p, "address"))
+	if (p->naddress == p->first_address && !seen(p, "listener", "address"))
 		mistakef(p, line, "listener \"%s\" has no address; write e.g. address = {\"0.0.0.0:25\", \"[::]:25\"}",
 		    title);
 	l->name = keep(p, title);
 	l->line = line;
-	if (!seen(p, "tls"))
+	if (!seen(p, "listener", "tls"))
 		p->tls_unset |= (uint64_t)1 << p->nlistener;
 	l->naddress = p->naddress - p->first_address;
 	p->first_address = p->naddress;
@@ -240,7 +240,7 @@ end_tls(struct conf_parse *p, const char *title, unsigned line)
 {
 	struct conf_tls_section *t = &p->tls[p->ntls];
 
-	if (t->certificate == NULL || t->key == NULL)
+	if (!seen(p, "tls", "certificate") || !seen(p, "tls", "key"))
 		mistake(p, line, "a tls section needs both certificate and key");
 	if (*title != '\0' && !addr_domain_ok(span_str(title), false))
 		mistakef(p, line, "tls \"%.*s\": no host name", shown(title), title);

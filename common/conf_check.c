@@ -226,7 +226,7 @@ check_section(struct check *c, const struct conf_tls_section *t)
 		    span_of(cert, ncert), span_of(key, nkey), span_of(ocsp, nocsp), time(NULL), why, sizeof why);
 		if (rc != 0)
 			say(c, t->line, rc<0, "%stls \"%s\": %s", rc> 0 ? "warning: " : "", t->certificate, why);
-		if (stat(t->key, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+		if (rc >= 0 && stat(t->key, &st) == 0 && (st.st_mode & S_IROTH) != 0)
 			say(c, t->line, false, "warning: tls key \"%s\" can be read by everybody", t->key);
 	}
 	free(cert);

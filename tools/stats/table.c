@@ -11,6 +11,7 @@
 #include "tools/stats/format.h"
 #include "tools/stats/show.h"
 
+enum { CERTIFICATE_DAYS_FEW = 14 };                     /* an administrator should have renewed it */
 enum { LABEL = 42, NUMBER = 16, SHARE = 9, RATE = 11 }; /* columns */
 
 struct table {
@@ -108,7 +109,7 @@ static void
 surroundings(const struct table *t)
 {
 	const uint64_t *g = t->s->sum.gauge;
-	char a[FORMAT_MAX], b[FORMAT_MAX];
+	char a[FORMAT_MAX], b[FORMAT_MAX], line[128];
 
 	if (t->s->nworker == 0)
 		return;
@@ -120,6 +121,14 @@ surroundings(const struct table *t)
 		    format_time(g[STATS_DIRECTORY_MADE], b));
 	else
 		alarm_line(t, "directory: none that can be read");
+	if (g[STATS_CERTIFICATE_EXPIRES] == 0)
+		return;
+	snprintf(line, sizeof(line), "certificates: the first expires %s, in %" PRIu64 " days",
+	    format_time(g[STATS_CERTIFICATE_EXPIRES], b), g[STATS_CERTIFICATE_DAYS]);
+	if (g[STATS_CERTIFICATE_DAYS] < CERTIFICATE_DAYS_FEW)
+		alarm_line(t, "%s", line);
+	else
+		fprintf(t->f, "  %s\n", line);
 }
 
 static void

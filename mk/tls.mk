@@ -1,0 +1,2 @@
+# A client that shakes hands and does nothing else.
+$(OBJ)/tests/load/handshakes: LDLIBS += -lssl -lcrypto -pthread
