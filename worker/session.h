@@ -44,22 +44,22 @@ struct session {
 	enum session_wait      wait;
 	struct rcpt           *asked;          /* whom the open question is about, or NULL */
 	const char            *remote, *local; /* in arena */
-	const char            *proxy; /* who really sits at the other end, when remote is only claimed; in arena, or NULL */
-	const char            *end;            /* why it ended, a static word */
-	struct session_tls    *tls;            /* in arena; NULL: in clear */
-	uint64_t               opened_us;
-	uint64_t               octets;            /* accepted */
-	uint32_t               messages;          /* the same */
-	uint32_t               replies, refusals; /* sent; of them 4xx and 5xx */
-	uint16_t               remote_port, local_port;
-	uint16_t               last_code;
-	char                   id[TXN_ID_MAX];
-	uint8_t                addr[16];  /* the client's, IPv4 mapped; all zero for unix */
-	bool                   proxy_due; /* a PROXY header must come before anything else */
-	bool                   greeted;   /* the handlers know it */
-	bool                   gone;      /* the socket is closed; a commit is awaited */
-	bool                   accounted; /* the transaction that smtp_txn() still shows was counted and logged */
-	bool                   progress;  /* since the deadline was last moved */
+	const char *proxy;       /* who really sits at the other end, when remote is only claimed; in arena, or NULL */
+	const char *end;         /* why it ended, a static word */
+	struct session_tls *tls; /* in arena; NULL: in clear */
+	uint64_t            opened_us;
+	uint64_t            octets;            /* accepted */
+	uint32_t            messages;          /* the same */
+	uint32_t            replies, refusals; /* sent; of them 4xx and 5xx */
+	uint16_t            remote_port, local_port;
+	uint16_t            last_code;
+	char                id[TXN_ID_MAX];
+	uint8_t             addr[16];  /* the client's, IPv4 mapped; all zero for unix */
+	bool                proxy_due; /* a PROXY header must come before anything else */
+	bool                greeted;   /* the handlers know it */
+	bool                gone;      /* the socket is closed; a commit is awaited */
+	bool                accounted; /* the transaction that smtp_txn() still shows was counted and logged */
+	bool                progress;  /* since the deadline was last moved */
 };
 
 /* Take over a connection.  On failure it is closed and counted; there is nothing for the caller to do. */
