@@ -101,7 +101,7 @@ keys_prepare(struct master *m, struct generation *gen, char *why, size_t cap)
 	gen->keys = k;
 	if (take_files(k, gen->conf, &bad) != 0) {
 		snprintf(why, cap, "%s cannot be read: %s", bad != NULL ? bad : "certificates", strerror(errno));
-		return EX_NOINPUT;
+		return EX_CONFIG;
 	}
 	if (make_channels(k, gen->conf->workers) != 0) {
 		snprintf(why, cap, "cannot make channels: %s", strerror(errno));
