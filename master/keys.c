@@ -210,7 +210,7 @@ keys_poll(const struct master *m, struct pollfd *p)
 	const struct keys *k;
 	nfds_t n = 0;
 
-	LIST_FOREACH (k, &m->keys, entry)
+	LIST_FOREACH(k, &m->keys, entry)
 		if (k->control >= 0 && n < KEYS_POLL_MAX)
 			p[n++] = (struct pollfd){ .fd = k->control, .events = POLLIN };
 	return n;
@@ -281,7 +281,7 @@ keys_ended(struct master *m, pid_t pid, int status)
 {
 	struct keys *k;
 
-	LIST_FOREACH (k, &m->keys, entry) {
+	LIST_FOREACH(k, &m->keys, entry) {
 		if (k->pid != pid)
 			continue;
 		k->pid = 0;
@@ -308,7 +308,7 @@ keys_due(struct master *m)
 	int64_t now = master_now_ms();
 	struct keys *k;
 
-	LIST_FOREACH (k, &m->keys, entry) {
+	LIST_FOREACH(k, &m->keys, entry) {
 		if (!wanted(k) || now < k->start_ms)
 			continue;
 		if (start(m, k) != 0) {
@@ -327,7 +327,7 @@ keys_next_ms(const struct master *m)
 	int64_t next = INT64_MAX;
 	const struct keys *k;
 
-	LIST_FOREACH (k, &m->keys, entry)
+	LIST_FOREACH(k, &m->keys, entry)
 		if (wanted(k) && k->start_ms < next)
 			next = k->start_ms;
 	return next;

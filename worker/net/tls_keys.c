@@ -73,7 +73,7 @@ tls_keys_again(void)
 {
 	struct tls_ask *a;
 
-	TAILQ_FOREACH (a, &keys.asks, entry)
+	TAILQ_FOREACH(a, &keys.asks, entry)
 		a->sent = false;
 	tls_keys_flush();
 }
@@ -87,7 +87,7 @@ tls_keys_heard(const struct sign_answer *m)
 		tls_keys_again();
 		return;
 	}
-	TAILQ_FOREACH (a, &keys.asks, entry) {
+	TAILQ_FOREACH(a, &keys.asks, entry) {
 		if (a->id != m->id)
 			continue;
 		a->n = m->n;
