@@ -63,6 +63,22 @@ session_rearm(struct session *s)
 	conn_deadline(
 	    &s->conn, smtp_phase(s->smtp) == SMTP_PHASE_DATA ? cf->timeouts.data_ms : cf->timeouts.command_ms);
 	s->progress = false;
+	s->came = 0;
+}
+
+/*
+ * Content keeps a session only while it comes fast enough: an octet now and
+ * then would keep it for ever.  What is thrown away counts too: who sends a
+ * message over the limit is to hear 552 at its end, not 421 on the way.
+ */
+static void
+session_came(struct session *s, size_t n)
+{
+	if (smtp_phase(s->smtp) != SMTP_PHASE_DATA)
+		return;
+	s->came += n;
+	if (s->came >= s->w->conf->timeouts.data_ms * SESSION_DATA_RATE / 1000)
+		s->progress = true;
 }
 
 static void
@@ -191,7 +207,6 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 	case SMTP_EV_DATA:
 		return session_data(s);
 	case SMTP_EV_BODY:
-		s->progress = true;
 		return message_body(s, e->span);
 	case SMTP_EV_EOM:
 		return session_end_of_message(s, e->rcpt);
@@ -314,10 +329,12 @@ session_feed(struct conn *c, struct span *in)
 		return CONN_WAIT;
 	for (;;) {
 		enum smtp_ev ev;
+		size_t had = in->n;
 
 		if (buf_left(&c->out) < SMTP_OUT_MIN)
 			return CONN_FULL;
 		ev = smtp_next(s->smtp, in, &c->out, &e);
+		session_came(s, had - in->n);
 		if (ev == SMTP_EV_CLOSE)
 			return session_closing(s);
 		if (ev == SMTP_EV_MORE && s->w->draining && session_idle(s) && s->end == NULL) {

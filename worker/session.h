@@ -13,6 +13,7 @@ enum {
 	SESSION_ARENA_FIRST = 512,    /* octets of a session's first chunk */
 	SESSION_PROXY_MS    = 5000,   /* how long a PROXY header may take; its text asks for 3 s at least */
 	SESSION_SNI_MAX     = 255,    /* octets of a server name that are kept: those of a domain */
+	SESSION_DATA_RATE   = 100,    /* octets a second of content at the least, else its deadline is not put off */
 	SESSION_ARENA_MAX   = 8 << 10 /* octets a session keeps beside its transaction */
 };
 
@@ -48,6 +49,7 @@ struct session {
 	const char *end;         /* why it ended, a static word */
 	struct session_tls *tls; /* in arena; NULL: in clear */
 	uint64_t            opened_us;
+	uint64_t            came;              /* octets of content since the deadline was last moved */
 	uint64_t            octets;            /* accepted */
 	uint32_t            messages;          /* the same */
 	uint32_t            replies, refusals; /* sent; of them 4xx and 5xx */

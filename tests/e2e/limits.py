@@ -55,6 +55,41 @@ def an_octet_now_and_then_does_not_extend_the_deadline():
 
 
 @test
+def a_message_in_drops_has_one_deadline():
+    with Server(timeouts='command = "5s" data = "2s" drain = "5s"') as s:
+        c = s.client(timeout=0.3)
+        c.hello()
+        c.envelope(ALICE)
+        c.cmd("DATA").is_(354)
+        began = time.monotonic()
+        while True:
+            c.send(b"x\r\n")
+            try:
+                c.reply().is_(421, "4.4.2")
+                break
+            except TimeoutError:
+                check(time.monotonic() - began < 6, "still served after %.1f s" % (time.monotonic() - began))
+        equal(s.messages(ALICE), [], "messages")
+
+
+@test
+def what_comes_slowly_but_steadily_is_heard_out():
+    """A message that takes longer than `data` as a whole; and one over the limit, that is refused at its end."""
+    with Server(timeouts='command = "5s" data = "1s" drain = "5s"', message_size_limit="3KiB") as s:
+        for lines, code in ((20, 250), (50, 552)):
+            c = s.client(timeout=10)
+            c.hello()
+            c.envelope(ALICE)
+            c.cmd("DATA").is_(354)
+            for _ in range(lines):
+                c.send(b"x" * 98 + b"\r\n")
+                time.sleep(0.1)
+            c.send(b".\r\n")
+            c.reply().is_(code)
+            c.quit()
+
+
+@test
 def connections_per_address():
     with Server(limits="connections_per_ip = 5", workers=3) as s:
         held = [s.client() for _ in range(5)]
