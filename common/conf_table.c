@@ -19,7 +19,7 @@ const struct conf_can conf_can[CONF_NFEATURES] = {
 	[CONF_CAN_ALWAYS] = { true, "" },
 	[CONF_CAN_TLS] = { true, "" },
 	[CONF_CAN_PROXY] = { true, "" },
-	[CONF_CAN_XCLIENT] = { false, "XCLIENT comes with a later release; leave it out" },
+	[CONF_CAN_XCLIENT] = { true, "" },
 	[CONF_CAN_DSN] = { false, "DSN comes with a later release; leave it out" },
 };
 

@@ -32,6 +32,8 @@ account_who(struct log_line *l, const struct session *s)
 		log_u64(l, "port", s->remote_port);
 	if (s->proxy != NULL)
 		log_str(l, "proxy", s->proxy);
+	if (s->user != NULL)
+		log_str(l, "user", s->user);
 	log_str(l, "listener", s->listener->conf->name);
 	if (smtp_helo(s->smtp).n > 0)
 		log_span(l, "helo", smtp_helo(s->smtp));

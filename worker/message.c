@@ -90,6 +90,7 @@ message_received(struct session *s, char *out, size_t cap)
 	char tls[128];
 	struct trace tr = {
 		.helo = smtp_helo(s->smtp),
+		.rdns = s->name,
 		.remote = s->remote,
 		.hostname = s->w->conf->hostname,
 		.with = smtp_with(s->smtp),

@@ -8,6 +8,12 @@
 
 #include "worker/smtp/proxy.h"
 
+/* What XCLIENT claims, in memory that the next one uses again: a client that repeats it fills no arena. */
+struct peer_claims {
+	char remote[INET6_ADDRSTRLEN + 8], local[INET6_ADDRSTRLEN + 8];
+	char name[XCLIENT_TEXT_MAX + 1], user[XCLIENT_TEXT_MAX + 1];
+};
+
 enum { PEER_TEXT_MAX = INET6_ADDRSTRLEN + 8 }; /* octets of "IPv6:" and an address, with a NUL */
 
 static const uint8_t peer_mapped[12] = { [10] = 0xff, [11] = 0xff };
@@ -124,4 +130,55 @@ peer_no_header(struct session *s, const char *why)
 {
 	s->end = why;
 	stats_add(s->w->stats, STATS_PROXY_FAILED, 1);
+}
+
+/* A name that was given: a text, or NULL if it is unavailable. */
+static const char *
+peer_name(char *room, struct span name, bool known)
+{
+	if (name.n > 0)
+		memcpy(room, name.p, name.n);
+	room[name.n] = '\0';
+	return known ? room : NULL;
+}
+
+/* An address that was given; "unknown" has the octets of none, so nobody counts it. */
+static const char *
+peer_claimed_text(char *room, const uint8_t addr[16], bool known)
+{
+	if (known)
+		peer_text(addr, room);
+	else
+		memcpy(room, "unknown", sizeof("unknown"));
+	return room;
+}
+
+int
+peer_xclient(struct session *s, const struct xclient *x)
+{
+	struct peer_claims *c = s->claims != NULL ? s->claims : arena_alloc(&s->arena, sizeof(*c));
+
+	if (c == NULL)
+		return -1;
+	s->claims = c;
+	if (x->given & XCLIENT_ADDR) {
+		if (s->proxy == NULL)
+			s->proxy = s->remote;
+		s->remote = peer_claimed_text(c->remote, x->addr, x->known & XCLIENT_ADDR);
+		memcpy(s->addr, x->addr, sizeof(s->addr));
+		/* The name and the port of another address are not this one's. */
+		s->name = NULL;
+		s->remote_port = 0;
+	}
+	if (x->given & XCLIENT_PORT)
+		s->remote_port = x->port;
+	if (x->given & XCLIENT_NAME)
+		s->name = peer_name(c->name, x->name, x->known & XCLIENT_NAME);
+	if (x->given & XCLIENT_LOGIN)
+		s->user = peer_name(c->user, x->login, x->known & XCLIENT_LOGIN);
+	if (x->given & XCLIENT_DESTADDR)
+		s->local = peer_claimed_text(c->local, x->destaddr, x->known & XCLIENT_DESTADDR);
+	if (x->given & XCLIENT_DESTPORT)
+		s->local_port = x->destport;
+	return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * peer: who sits at the other end of a session: by the socket, or as a PROXY
- * header claims.  Whether a claim may be made is looked up here; what
+ * header or XCLIENT claims.  Whether a claim may be made is looked up here; what
  * it means for mail is the engine's and the handlers' business.
  */
 #ifndef WORKER_PEER_H_
@@ -24,5 +24,12 @@ enum conn_say peer_header(struct session *s, struct span *in);
 
 /* No header will come: count it, and let ${why}, a static word, be what the session ended by. */
 void peer_no_header(struct session *s, const char *why);
+
+/**
+ * peer_xclient(s, x):
+ * From now on ${s} is with the client that ${x} claims; what it does not say is
+ * kept.  0, or -1 with errno ENOMEM and nothing changed.
+ */
+int peer_xclient(struct session *s, const struct xclient *x);
 
 #endif

@@ -34,6 +34,8 @@ session_view(const struct session *s, struct session_view *out)
 		.with = smtp_with(s->smtp),
 		.tls_version = s->tls != NULL ? s->tls->version : NULL,
 		.tls_cipher = s->tls != NULL ? s->tls->cipher : NULL,
+		.client_name = s->name,
+		.user = s->user,
 		.messages = s->messages,
 	};
 }
@@ -187,6 +189,38 @@ session_begin_stage(struct session *s, enum chain_stage stage, struct rcpt *rc)
 	return session_question(s, rc);
 }
 
+/* It is known whom the session is with: what holds for that address alone. */
+static void
+session_known(struct session *s)
+{
+	if (conf_nets_have(&s->listener->conf->bare_newline_from, s->addr))
+		smtp_allow_bare_newline(s->smtp);
+	if (conf_nets_have(&s->listener->conf->xclient_from, s->addr))
+		smtp_allow_xclient(s->smtp);
+}
+
+/* The handlers see the client go and another one come. */
+static bool
+session_another_client(struct session *s, const struct xclient *x)
+{
+	struct session_view view;
+	struct reply r;
+
+	if (s->greeted) {
+		session_view(s, &view);
+		chain_session_closed(&s->w->chain, &view);
+		s->greeted = false;
+	}
+	if (peer_xclient(s, x) != 0) {
+		reply_set(&r, 421, ENH(4, 3, 0), "no-memory", "%s is out of memory, closing", s->w->conf->hostname);
+		r.close = true;
+		session_answer(s, &r);
+		return true;
+	}
+	session_known(s);
+	return session_begin_stage(s, CHAIN_CONNECT, NULL);
+}
+
 /* One event.  False: the session waits. */
 static bool
 session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
@@ -213,6 +247,8 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 	case SMTP_EV_RESET:
 		session_transaction_over(s, e->sent);
 		return true;
+	case SMTP_EV_XCLIENT:
+		return session_another_client(s, e->xclient);
 	case SMTP_EV_STARTTLS: /* session_feed() */
 	case SMTP_EV_MORE:
 	case SMTP_EV_CLOSE:
@@ -289,8 +325,7 @@ session_closing(struct session *s)
 static enum conn_say
 session_met(struct session *s)
 {
-	if (conf_nets_have(&s->listener->conf->bare_newline_from, s->addr))
-		smtp_allow_bare_newline(s->smtp);
+	session_known(s);
 	if (s->listener->conf->tls != CONF_TLS_IMPLICIT) {
 		conn_deadline(&s->conn, s->w->conf->timeouts.command_ms);
 		return CONN_MORE;

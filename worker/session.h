@@ -26,6 +26,7 @@ enum session_wait {
 };
 
 struct message; /* message.h */
+struct peer_claims;
 
 /* What is known of a handshake, done or failed. */
 struct session_tls {
@@ -46,8 +47,10 @@ struct session {
 	struct rcpt           *asked;          /* whom the open question is about, or NULL */
 	const char            *remote, *local; /* in arena */
 	const char *proxy;       /* who really sits at the other end, when remote is only claimed; in arena, or NULL */
-	const char *end;         /* why it ended, a static word */
-	struct session_tls *tls; /* in arena; NULL: in clear */
+	const char *name, *user; /* the client's host and its login, as XCLIENT claims, or NULL */
+	struct peer_claims *claims; /* peer.c's, or NULL */
+	const char         *end;    /* why it ended, a static word */
+	struct session_tls *tls;    /* in arena; NULL: in clear */
 	uint64_t            opened_us;
 	uint64_t            came;              /* octets of content since the deadline was last moved */
 	uint64_t            octets;            /* accepted */

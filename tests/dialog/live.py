@@ -49,7 +49,7 @@ def pieces(text):
 class Script:
     def __init__(self, path):
         self.name = os.path.basename(path)
-        self.config = {"size": "10000", "rcpt": "100", "errors": "20", "lmtp": False, "bare-newline": False}
+        self.config = {"size": "10000", "rcpt": "100", "errors": "20", "lmtp": False, "bare-newline": False, "xclient": False}
         self.steps, self.bodies, self.ext = [], [], set()
         self.engine = "not-offered" in self.name        # a server may offer it by now
         with open(path, encoding="utf-8", newline="\n") as f:
@@ -177,6 +177,7 @@ class DialogServer(Server):
                          message_size_limit=config["size"] + "B",
                          recipient_limit=int(config["rcpt"]), limits="connections_per_ip = 0 errors = " + config["errors"])
         more = 'bare_newline_from = {"127.0.0.0/8"}' if config["bare-newline"] else ""
+        more += ' xclient_from = {"127.0.0.0/8"}' if config["xclient"] else ""
         self.address = ("127.0.0.1", self.port)
         if config["lmtp"]:
             self.address = self.path("state", "lmtp")

@@ -9,6 +9,7 @@
  *   ! rcpt N          recipient_limit (default 100)
  *   ! errors N        limits.errors (default 20)
  *   ! bare-newline    bare_newline_from holds the client
+ *   ! xclient         xclient_from holds the client
  *   ! tls             implicit TLS;  ! tls-required: TLS is required
  *   ! early           all is sent before the greeting
  *   ! engine          says nothing a live server can be asked (as E and T lines do)
@@ -19,7 +20,7 @@
  *   CLOSE             the server closes; nothing else was said
  *   TLS               the handshake takes place here
  *   SPLIT, PAUSE      live: write here what is held; and wait a moment
- *   E: QUESTION reply answer the next QUESTION (CONNECT HELO MAIL RCPT DATA EOM STARTTLS) so; "close" first closes,
+ *   E: QUESTION reply answer the next QUESTION (CONNECT HELO MAIL RCPT DATA EOM STARTTLS XCLIENT) so; "close" first closes,
  *                     "yes" alone is the usual yes.  Without E lines recipients are looked up in mailboxes.list
  *   B: text           content (with escapes) of the next message that is accepted, as the store gets it
  *   T: pattern        a line of the event trace, in order
@@ -47,7 +48,7 @@ struct step {
 
 struct script {
 	struct smtp_conf cf;
-	bool             bare, tls, early, engine;
+	bool             bare, xclient, tls, early, engine;
 	struct step     *steps;
 	size_t           nsteps;
 };
@@ -155,6 +156,8 @@ script_directive(struct script *sc, const char *file, int line, char *d)
 		sc->cf.rcpt_max = (uint32_t)n;
 	else if (strcmp(d, "errors") == 0)
 		sc->cf.errors_max = (uint32_t)n;
+	else if (strcmp(d, "xclient") == 0)
+		sc->xclient = true;
 	else if (strcmp(d, "bare-newline") == 0)
 		sc->bare = true;
 	else if (strcmp(d, "tls") == 0)

@@ -43,7 +43,7 @@ struct stage {
 };
 
 static const char *const stage_names[] = { "MORE", "REPLY", "CONNECT", "HELO", "MAIL", "RCPT", "DATA", "BODY", "EOM",
-	"STARTTLS", "RESET", "CLOSE" };
+	"STARTTLS", "XCLIENT", "RESET", "CLOSE" };
 
 static inline void
 text_add(struct text *t, const void *p, size_t n)
@@ -261,6 +261,13 @@ stage_trace(struct stage *st, enum smtp_ev e, const struct smtp_event *ev)
 	case SMTP_EV_RESET:
 		text_printf(&st->trace, "%s %u %s\n", stage_names[e], ev->sent.code, ev->sent.reason);
 		break;
+	case SMTP_EV_XCLIENT:
+		text_printf(&st->trace, "XCLIENT given=%02x known=%02x", ev->xclient->given, ev->xclient->known);
+		stage_span(st, "name", ev->xclient->name);
+		stage_span(st, "login", ev->xclient->login);
+		text_printf(&st->trace, " addr=%02x..%02x%02x port=%u destport=%u\n", ev->xclient->addr[0],
+		    ev->xclient->addr[14], ev->xclient->addr[15], ev->xclient->port, ev->xclient->destport);
+		break;
 	case SMTP_EV_CONNECT:
 	case SMTP_EV_DATA:
 	case SMTP_EV_STARTTLS:
@@ -277,7 +284,7 @@ static inline bool
 stage_is_question(enum smtp_ev e)
 {
 	return e == SMTP_EV_CONNECT || e == SMTP_EV_HELO || e == SMTP_EV_MAIL || e == SMTP_EV_RCPT ||
-	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS;
+	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS || e == SMTP_EV_XCLIENT;
 }
 
 /* While a question is open the same event comes again and nothing is consumed, nothing said. */

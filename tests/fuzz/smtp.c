@@ -47,6 +47,8 @@ play(struct stage *st, struct chance *c, const uint8_t *data, size_t size, size_
 	st->arg = c;
 	if ((data[0] & 0xc0) == 0x40)
 		smtp_allow_bare_newline(st->s);
+	if ((data[2] & 0x80) != 0)
+		smtp_allow_xclient(st->s);
 	if ((data[0] & 0xc0) == 0x80)
 		smtp_tls_started(st->s, (struct span){ NULL, 0 });
 	stage_feed(st, "", 0);

@@ -75,6 +75,8 @@ play_begin(struct play *p, const struct script *sc)
 	p->st.answer = answer;
 	p->st.arg = &p->cue;
 	p->shown = 0;
+	if (sc->xclient)
+		smtp_allow_xclient(p->st.s);
 	if (sc->bare)
 		smtp_allow_bare_newline(p->st.s);
 	if (sc->tls && smtp_tls_started(p->st.s, (struct span){ NULL, 0 }) != 0)

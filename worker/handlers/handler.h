@@ -16,7 +16,7 @@ enum { HANDLER_ABI = 1 };
 struct session_view {
 	struct span    id;                       /* the session's */
 	const char    *listener;                 /* its title in the config */
-	const char    *remote;                   /* "192.0.2.1", "IPv6:2001:db8::1", "unix" */
+	const char    *remote;                   /* "192.0.2.1", "IPv6:2001:db8::1", "unix", "unknown" */
 	const char    *local;                    /* the same for our end */
 	uint16_t       remote_port, local_port;  /* 0 for unix */
 	const uint8_t *remote_addr;              /* 16 octets, network order, IPv4 mapped; all zero for unix */
@@ -55,6 +55,7 @@ struct handler_ops {
 	/* For every span of content as on the wire, then once with ${end} and an empty span. */
 	enum verdict (*on_data)(void *ctx, const struct session_view *s, struct txn *t, struct span chunk, bool end,
 	    struct ask a, struct reply *r);
+	/* The client goes; with XCLIENT another one may come in the same session, and on_connect is asked again. */
 	void (*on_close)(void *ctx, const struct session_view *s);
 	void (*close)(void *ctx);
 };

@@ -35,6 +35,17 @@ greet(struct smtp *s, struct buf *out)
 	return ehlo_greet(s, out);
 }
 
+/* Whatever the answer: nothing of the client before is left. */
+static void
+change_client(struct smtp *s)
+{
+	s->name[s->name_now].n = 0;
+	s->esmtp = false;
+	s->errors = 0;
+	s->xclient = NULL;
+	arena_reset(s->transaction);
+}
+
 /* RFC 5321 4.1.4: an accepted EHLO in mid-session is a RSET too. */
 static struct smtp_sent
 introduce(struct smtp *s, struct buf *out)
@@ -96,6 +107,9 @@ accept(struct smtp *s, enum smtp_ev question, const struct reply *r, struct buf 
 	switch (question) {
 	case SMTP_EV_CONNECT:
 		return greet(s, out);
+	case SMTP_EV_XCLIENT:
+		change_client(s);
+		return greet(s, out);
 	case SMTP_EV_HELO:
 		return introduce(s, out);
 	case SMTP_EV_MAIL:
@@ -150,7 +164,9 @@ refuse(struct smtp *s, enum smtp_ev question, const struct reply *r, struct buf 
 
 	if (question == SMTP_EV_DATA && s->chunked && !r->close)
 		return defer(s, r);
-	if (question == SMTP_EV_CONNECT)
+	if (question == SMTP_EV_XCLIENT)
+		change_client(s);
+	if (question == SMTP_EV_CONNECT || question == SMTP_EV_XCLIENT)
 		s->state = SMTP_ST_REFUSED;
 	if (question == SMTP_EV_HELO) {
 		bare = *r;
@@ -221,6 +237,12 @@ void
 smtp_allow_bare_newline(struct smtp *s)
 {
 	s->bare_ok = true;
+}
+
+void
+smtp_allow_xclient(struct smtp *s)
+{
+	s->xclient_ok = true;
 }
 
 struct txn *

@@ -44,6 +44,8 @@ static SAY(say_sequence, 503, ENH(5, 5, 1), "bad-sequence", "not now: commands a
 static SAY(say_refused, 503, ENH(5, 5, 1), "bad-sequence", "this session was refused; only QUIT is served");
 static SAY(say_need_tls, 530, ENH(5, 7, 0), "tls-required", "say STARTTLS first");
 static SAY(say_in_tls, 503, ENH(5, 5, 1), "bad-sequence", "TLS is active already");
+static SAY(say_no_xclient, 550, ENH(5, 7, 0), "xclient-refused", "not from you");
+static SAY(say_xclient, 501, ENH(5, 5, 4), "syntax", "it is XCLIENT NAME=value, with words that EHLO lists");
 static SAY(say_no_auth, 503, ENH(5, 5, 1), "bad-sequence", "authentication is not offered");
 static SAY(say_no_argument, 501, ENH(5, 5, 4), "syntax", "this command takes no argument");
 static SAY(say_argument, 501, ENH(5, 5, 4), "syntax", "an argument is missing");
@@ -370,6 +372,21 @@ do_starttls(struct smtp *s, const struct args *a)
 }
 
 static const struct say *
+do_xclient(struct smtp *s, const struct args *a)
+{
+	struct xclient *x = arena_alloc(s->transaction, sizeof(*x));
+	int error = x != NULL ? xclient_parse(a->arg, s->transaction, x) : XCLIENT_ENOMEM;
+
+	if (error != 0) {
+		arena_reset(s->transaction);
+		return error == XCLIENT_ENOMEM ? &say_no_memory : &say_xclient;
+	}
+	s->xclient = x;
+	s->bare_ok = false;
+	return open_question(s, SMTP_EV_XCLIENT);
+}
+
+static const struct say *
 do_auth(struct smtp *s, const struct args *a)
 {
 	(void)s;
@@ -391,6 +408,7 @@ static const struct command commands[] = {
 	{ "HELP", WHEN_CLEAR, 0, check_any, do_help },
 	{ "VRFY", 0, 0, check_some, do_vrfy },
 	{ "STARTTLS", WHEN_CLEAR, SMTP_EXT_STARTTLS, check_none, do_starttls },
+	{ "XCLIENT", WHEN_NO_TXN, 0, check_some, do_xclient },
 	{ "AUTH", 0, 0, check_any, do_auth },
 	{ "EXPN", 0, 0, check_any, do_nothing },
 	{ "ETRN", 0, 0, check_any, do_nothing },
@@ -414,6 +432,8 @@ absent(const struct smtp *s, const struct command *c)
 		return &say_refused;
 	if ((c->when & ONLY_SMTP && s->cf->lmtp) || (c->when & ONLY_LMTP && !s->cf->lmtp))
 		return &say_not_here;
+	if (c->effect == do_xclient && !s->xclient_ok)
+		return &say_no_xclient;
 	if (c->ext != 0 && (s->cf->ext & c->ext) == 0)
 		return &say_unimplemented;
 	return NULL;

@@ -69,6 +69,8 @@ list_extensions(const struct smtp *s, struct list *l)
 		list_add(l, "250-STARTTLS\r\n");
 	if ((ext & SMTP_EXT_REQUIRETLS) && s->tls)
 		list_add(l, "250-REQUIRETLS\r\n");
+	if (s->xclient_ok)
+		list_add(l, "250-XCLIENT " XCLIENT_WORDS "\r\n");
 	if (s->cf->rcpt_max > 0)
 		list_add(l, "250-LIMITS RCPTMAX=%" PRIu32 "\r\n", s->cf->rcpt_max);
 	list_add(l, "250-8BITMIME\r\n");

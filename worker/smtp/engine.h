@@ -45,12 +45,14 @@ struct smtp {
 	struct rcpt            *rcpt;    /* asked about; NULL at the end of an SMTP message */
 	const struct say       *verdict; /* kept until the chunk is read, or said to each LMTP recipient */
 	struct reply    *deferred;   /* a refusal of BDAT, kept until its chunk is read; in the transaction's arena */
+	struct xclient  *xclient;    /* asked about; in the transaction's arena, while there is no transaction */
 	struct helo_name name[2];    /* the accepted one and the one asked about */
 	unsigned         name_now;   /* which one is accepted */
 	bool             name_esmtp; /* the one asked about came with EHLO or LHLO */
 	bool             early;      /* input was there while SMTP_EV_CONNECT was open */
 	bool             esmtp;      /* EHLO or LHLO, not HELO, was the last one accepted */
 	bool             tls;
+	bool             xclient_ok;
 	bool             bare_ok;
 	bool             swallow;    /* inside a command line that is too long */
 	bool             ending;     /* the reply that is being made ends the transaction */

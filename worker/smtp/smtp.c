@@ -115,6 +115,8 @@ ask(struct smtp *s, const struct span *in, struct smtp_event *ev)
 		s->early = in->n > 0;
 	if (s->question == SMTP_EV_HELO)
 		ev->span = span_of(name->p, name->n);
+	if (s->question == SMTP_EV_XCLIENT)
+		ev->xclient = s->xclient;
 	if (s->question == SMTP_EV_RCPT || s->question == SMTP_EV_EOM)
 		ev->rcpt = s->rcpt;
 	return s->question;

@@ -15,6 +15,7 @@
 #include "common/buf.h"
 #include "common/reply.h"
 #include "worker/smtp/txn.h"
+#include "worker/smtp/xclient.h"
 
 enum {
 	/* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
@@ -55,6 +56,7 @@ enum smtp_ev {
 	SMTP_EV_BODY,     /* statement: ev->span is content as on the wire, dots unstuffed; good until the next call */
 	SMTP_EV_EOM,      /* question: take it?  LMTP: once a recipient, ev->rcpt; SMTP: once, ev->rcpt NULL */
 	SMTP_EV_STARTTLS, /* question: ready to start?  (220, then the caller does the handshake) */
+	SMTP_EV_XCLIENT,  /* question: ev->xclient is to be believed; may that client be greeted? */
 	SMTP_EV_RESET,    /* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what
 				   ended it, which was reported before: not to be counted again */
 	SMTP_EV_CLOSE     /* statement: send what is queued, then close.  Said again at each further call */
@@ -72,9 +74,10 @@ struct smtp_sent {
 };
 
 struct smtp_event {
-	struct span      span;
-	struct rcpt     *rcpt;
-	struct smtp_sent sent;
+	struct span           span;
+	struct rcpt          *rcpt;
+	struct smtp_sent      sent;
+	const struct xclient *xclient; /* of SMTP_EV_XCLIENT, good until it is answered */
 };
 
 /* What the caller's deadline should be. */
@@ -134,6 +137,15 @@ struct smtp_sent smtp_shutdown(struct smtp *s, const struct reply *r, struct buf
 
 /* Content of this session may hold bare CR and LF (PROTOCOL 50: bare_newline_from); by default 550 5.5.2 at its end. */
 void smtp_allow_bare_newline(struct smtp *s);
+
+/**
+ * smtp_allow_xclient(s):
+ * The client is one of xclient_from: EHLO lists XCLIENT and it is served, for
+ * the whole session.  From everybody else it is 550 5.7.0.  A yes to
+ * SMTP_EV_XCLIENT is the greeting again, and all that was learnt before is
+ * forgotten, what smtp_allow_bare_newline() said too (as soon as it is asked).
+ */
+void smtp_allow_xclient(struct smtp *s);
 
 /* The transaction, or NULL.  During SMTP_EV_MAIL it is the one that is asked about. */
 struct txn *smtp_txn(const struct smtp *s);

@@ -143,8 +143,8 @@ put_from(struct lines *l, const struct trace *tr, bool utf8)
 
 	put(l, SPAN("Received: from"));
 	put_word(l, false, none, clean_name(tr->helo, utf8, helo), none);
-	if (span_eq(remote, SPAN("unix"))) {
-		put_word(l, false, none, SPAN("(unix)"), none);
+	if (span_eq(remote, SPAN("unix")) || span_eq(remote, SPAN("unknown"))) {
+		put_word(l, false, SPAN("("), remote, SPAN(")"));
 		return;
 	}
 	/* An address literal is a name with brackets and colons to clean_name(); remote has none yet. */

@@ -19,7 +19,7 @@ enum {
 struct trace {
 	struct span helo;     /* as given, hostile */
 	const char *rdns;     /* verified client name, or NULL */
-	const char *remote;   /* "192.0.2.1", "IPv6:2001:db8::1" or "unix" */
+	const char *remote;   /* "192.0.2.1", "IPv6:2001:db8::1", "unix" or "unknown" */
 	const char *hostname; /* ours */
 	const char *with;     /* smtp_with() */
 	const char *tls;      /* "(version=TLSv1.3 cipher=...)" or NULL */
