@@ -1,0 +1,97 @@
+#!/usr/bin/env -S python3 -B
+# check: no
+"""postfix: Debian's Postfix relays to us, over SMTP, and over LMTP with one mailbox that fails."""
+import os
+import re
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import harness
+from harness import check, equal, main, need_root, test
+from postfix import Postfix
+from server import Server, wait_for
+
+ALICE, BOB, CAROL = ("%s@example.org" % x for x in ("alice", "bob", "carol"))
+TEXT = "Subject: x\r\n\r\n.dots\r\n..\r\nbody\r\n"
+
+
+def status(postfix, rcpt, n=1):
+    """What Postfix logged of its N-th try for a recipient: sent, deferred or bounced, and our reply."""
+    def found():
+        return re.findall(r"to=<%s>.*status=(\w+) \((.*)\)" % re.escape(rcpt), postfix.log())
+    wait_for(lambda: len(found()) >= n, 30, lambda: "no status of %s: %s" % (rcpt, postfix.log()[-1500:]))
+    return found()[n - 1]
+
+
+class Lmtp(Server):
+    def __init__(self):
+        super().__init__(start=False, count=False)
+        self.unix = self.path("lmtp", "socket")
+        os.makedirs(self.path("lmtp"))
+        if os.geteuid() == 0:
+            shutil.chown(self.path("lmtp"), "nobody", "nogroup")
+        os.chmod(self.path("lmtp"), 0o755)
+        os.chmod(self.root, 0o755)
+        self.listener = ('listener "lmtp" { address = {"127.0.0.1:%d", "unix:%s"} protocol = "lmtp" }'
+                         % (self.port, self.unix))
+        self.write_config()
+        self.start()
+
+
+def lmtp(transport):
+    need_root()
+    with Lmtp() as s, Postfix(harness.scratch("postfix."), transport(s)) as p:
+        p.send("a@b.example", [ALICE, CAROL, "nobody@example.org"], TEXT)
+        equal([status(p, x)[0] for x in (ALICE, CAROL, "nobody@example.org")], ["sent", "sent", "bounced"], "status")
+        equal([len(s.messages(x)) for x in (ALICE, CAROL)], [1, 1], "messages")
+        check("with LMTP" in s.messages(ALICE)[0]["Received"], "not by LMTP")
+        check(s.messages(ALICE)[0].content.endswith(b".dots\n..\nbody\n"), "content")
+        box = os.path.join(s.store_path, "example.org", "bob")
+        os.makedirs(os.path.join(box, "tmp"))
+        os.chmod(box, 0o500)        # root's, in a folder of the workers
+        p.send("a@b.example", [ALICE, BOB, CAROL], TEXT)
+        equal([status(p, ALICE, 2)[0], status(p, CAROL, 2)[0]], ["sent", "sent"], "status")
+        word, reply = status(p, BOB)
+        equal(word, "deferred", "status")
+        check("451 4.3.0" in reply, "reply %s" % reply)
+        shutil.rmtree(box)
+        p.command("flush")
+        equal(status(p, BOB, 2)[0], "sent", "status once the mailbox is mended")
+        equal([len(s.messages(x)) for x in (ALICE, BOB, CAROL)], [2, 1, 2], "messages")
+
+
+@test
+def lmtp_over_unix():
+    lmtp(lambda s: "lmtp:unix:" + s.unix)
+
+
+@test
+def lmtp_over_tcp():
+    lmtp(lambda s: "lmtp:inet:127.0.0.1:%d" % s.port)
+
+
+@test
+def smtp():
+    need_root()
+    with Server(count=False) as s, Postfix(harness.scratch("postfix."), "smtp:[127.0.0.1]:%d" % s.port) as p:
+        p.send("a@b.example", [ALICE, BOB, "old@example.org", "moving@example.org"], TEXT)
+        equal([status(p, "%s@example.org" % x)[0] for x in ("alice", "bob", "old", "moving")],
+              ["sent", "sent", "bounced", "deferred"], "status")
+        for box in ALICE, BOB:
+            check(s.messages(box)[0].content.endswith(b".dots\n..\nbody\n"), "content")
+        check("with ESMTP" in s.messages(ALICE)[0]["Received"], "not by ESMTP")
+
+
+@test
+def smtp_in_utf8():
+    need_root()
+    with Server("müller@bücher.example\n", count=False) as s, \
+            Postfix(harness.scratch("postfix."), "smtp:[127.0.0.1]:%d" % s.port, "smtputf8_enable = yes") as p:
+        for rcpt in "müller@bücher.example", "müller@xn--bcher-kva.example":
+            p.send("söder@b.example", [rcpt], "Subject: ü\r\n\r\nü\r\n".encode(), ["SMTPUTF8", "BODY=8BITMIME"])
+        wait_for(lambda: len(s.messages("müller@xn--bcher-kva.example")) == 2, 30, lambda: p.log()[-1500:])
+        check(all("with UTF8SMTP" in m["Received"] for m in s.messages("müller@xn--bcher-kva.example")), "not UTF8SMTP")
+
+
+main()
