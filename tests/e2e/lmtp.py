@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from client import LMTP
-from harness import check, equal, main, test
+from harness import equal, main, test
 from server import Server
 
 ALICE, BOB, CAROL, SALES = ("%s@example.org" % x for x in ("alice", "bob", "carol", "sales"))
