@@ -255,7 +255,7 @@ def behind_a_unix_socket():
         c.message(ALICE, TEXT).is_(250)
         c.quit()
         check("([IPv6:2001:db8::7])" in s.messages(ALICE)[0]["Received"], "the claimed address in Received")
-        check("proxy=unix" in s.log(), "proxy=unix in the log")
+        wait_for(lambda: "proxy=unix" in s.log(), why="no proxy=unix in the log")
 
 
 main()
