@@ -114,6 +114,8 @@ def one_that_closes_its_half_and_reads_slowly():
             k.sendall(b"NOOP\r\n" * n)
             k.shutdown(socket.SHUT_WR)
 
+        # Not before the greeting: that would be an early talker.
+        check(k.recv(512).startswith(b"220 "), "no greeting")
         asking = threading.Thread(target=ask)
         asking.start()
         time.sleep(0.5)

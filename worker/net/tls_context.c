@@ -158,6 +158,11 @@ tls_staple(SSL *s, void *arg)
 static int
 tls_policy(SSL_CTX *c)
 {
+	/* Not const: OpenSSL's macros cast that away, which clang minds. */
+	char groups[] = "X25519:P-256:P-384:P-521:X448";
+	char sigalgs[] = "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:"
+			 "rsa_pss_rsae_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512";
+
 	SSL_CTX_set_options(c,
 	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 		SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_QUERY_MTU);
@@ -173,10 +178,7 @@ tls_policy(SSL_CTX *c)
 		SSL_CTX_set_cipher_list(c, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
 		SSL_CTX_set_ciphersuites(
 		    c, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256") == 1 &&
-		SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384:P-521:X448") == 1 &&
-		SSL_CTX_set1_sigalgs_list(c,
-		    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:"
-		    "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512") == 1
+		SSL_CTX_set1_groups_list(c, groups) == 1 && SSL_CTX_set1_sigalgs_list(c, sigalgs) == 1
 	    ? 0
 	    : -1;
 }
