@@ -149,9 +149,8 @@ static void __attribute__((noreturn)) child(struct check *c, const struct passwd
 	c->report = write_report;
 	c->arg = to;
 	c->failed = false;
-	if (pw == NULL)
-		what(c);
-	else if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
+	if (pw != NULL &&
+	    (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0))
 		say(c, conf_line(c->cf, "", "user"), true, "cannot become %s: %s", c->who, strerror(errno));
 	else
 		what(c);

@@ -99,7 +99,10 @@ tickets_map(int fd)
 	t = mmap(NULL, sizeof *t, PROT_READ, MAP_SHARED, fd, 0);
 	if (t == MAP_FAILED)
 		return NULL;
-	return t->magic == MAGIC ? t : (errno = EBADMSG, NULL);
+	if (t->magic == MAGIC)
+		return t;
+	munmap((void *)(uintptr_t)t, sizeof *t);
+	return errno = EBADMSG, NULL;
 }
 
 uint64_t

@@ -8,11 +8,11 @@
 #include "common/sign.h"
 
 /**
- * key_load(certs, keys):
+ * key_load(certs, files):
  * Read the key of each tls section and see that it belongs to its certificate.
  * 0, or -1 after a logged line.
  */
-int	 key_load(const struct bundle *certs, const struct bundle *keys);
+int	 key_load(const struct bundle *certs, const struct bundle *files);
 
 /* How many there are. */
 size_t	 key_count(void);

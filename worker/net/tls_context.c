@@ -108,7 +108,8 @@ tls_add_name(const char *name, unsigned section)
 		free(copy);
 		return -1;
 	}
-	tls.name[tls.nname++] = (struct tls_name){ copy, section };
+	tls.name[tls.nname].name = copy;
+	tls.name[tls.nname++].section = section;
 	return 0;
 }
 
@@ -224,11 +225,16 @@ tls_port_new(const char *name, const struct tickets *tickets)
 	/* ctx[0] is the one that each connection begins with; it has its ticket keys whatever name is asked for. */
 	p->ctx[0] = tls_context(p, &tls.section[tls.main]);
 	if (p->ctx[0] == NULL)
-		return NULL;
+		goto fail;
 	for (size_t i = 0; i < tls.nsection; i++)
 		if ((p->ctx[1 + i] = tls_context(p, &tls.section[i])) == NULL)
-			return NULL;
+			goto fail;
 	return p;
+fail: /* the worker does not start */
+	for (size_t i = 0; i <= tls.nsection; i++)
+		SSL_CTX_free(p->ctx[i]);
+	free(p);
+	return NULL;
 }
 
 /* --- the start --- */
