@@ -33,7 +33,7 @@ LIBS_letterplate-stats := -ljansson -lbsd
 LIBS_all := -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -ljansson -lbsd -pthread
 
 SRC_common := $(wildcard common/*.c)
-SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c))
+SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))
 SRC_master := $(filter-out master/main.c,$(wildcard master/*.c))
 SRC_keys := $(filter-out keys/main.c,$(wildcard keys/*.c))
 SRC_mailboxes := $(filter-out tools/mailboxes/main.c,$(wildcard tools/mailboxes/*.c))
