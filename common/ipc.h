@@ -6,11 +6,12 @@
 #ifndef COMMON_IPC_H_
 #define COMMON_IPC_H_
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
  * Descriptors that a worker finds open when it starts; all others are closed.
- * argv: letterplate-worker CONFIGFILE SLOT GENERATION NLISTENERS
+ * argv: letterplate-worker LAYOUT CONFIGFILE SLOT GENERATION NLISTENERS; LAYOUT is IPC_LAYOUT.
  * The listeners stand in the order of the config: all addresses of the first
  * listener section, then of the next.
  */
@@ -27,7 +28,7 @@ enum {
 };
 
 /*
- * The same of the key process; argv: letterplate-keys CONFIGFILE GENERATION NCHANNELS
+ * The same of the key process; argv: letterplate-keys LAYOUT CONFIGFILE GENERATION NCHANNELS
  */
 enum {
 	IPC_KEYS_FD_CONF    = IPC_FD_CONF,
@@ -43,8 +44,24 @@ enum ipc_type {
 	IPC_FAILED,    /* worker: cannot start; arg is a sysexits code, the reason was logged */
 	IPC_DRAINED,   /* worker: no session is left, exit follows */
 	IPC_STOP,      /* master: no new sessions; idle ones get 421 4.3.2 now, the rest within timeouts.drain */
-	IPC_RETIRE /* master: no new sessions; a newer generation serves. Sessions end by themselves; after timeouts.drain as for IPC_STOP */
+	IPC_RETIRE, /* master: no new sessions; a newer generation serves. Sessions end by themselves; after timeouts.drain as for IPC_STOP */
+	IPC_LOGLEVEL, /* master: arg is an enum log_level, until the worker ends */
+	IPC_TRACE,    /* master: a descriptor to write to and a text, what is asked for; ipc_send_with() */
+	IPC_TYPES     /* how many there are, and one */
 };
+
+/*
+ * Changes whenever master and worker of different builds may not understand
+ * each other: a new descriptor or message does it by itself, all else by
+ * raising the first number.  It is the first argument of worker and key
+ * process: one that is of another layout ends with EX_PROTOCOL.
+ */
+#define IPC_LAYOUT ((uint32_t)1 << 24 | (uint32_t)IPC_FD_LISTEN << 16 | (uint32_t)IPC_KEYS_FD_CHANNEL << 8 | IPC_TYPES)
+
+/* Whether ${text} is IPC_LAYOUT in decimal. */
+bool ipc_layout_is_ours(const char *text);
+
+enum { IPC_TEXT_MAX = 1024 }; /* octets of a message's text, with its NUL */
 
 struct ipc_msg {
 	uint32_t type; /* enum ipc_type */
@@ -56,4 +73,16 @@ int ipc_send(int fd, enum ipc_type type, uint32_t arg);
 
 /* Receive: 1 with *m, 0 when nothing is there, -1 when the peer is gone (errno 0) or sent something malformed (EBADMSG). */
 int ipc_recv(int fd, struct ipc_msg *m);
+
+/* What comes with a message of type IPC_TRACE. */
+struct ipc_more {
+	int  fd; /* -1: none; owner: who received it */
+	char text[IPC_TEXT_MAX];
+};
+
+/* Send with a duplicate of ${passed} and a ${text} of less than IPC_TEXT_MAX octets.  0, or -1 with errno (EMSGSIZE, and as above). */
+int ipc_send_with(int fd, enum ipc_type type, uint32_t arg, int passed, const char *text);
+
+/* As ipc_recv(), and takes what comes with a message; only an IPC_TRACE may bring anything, and it must bring a descriptor. */
+int ipc_recv_with(int fd, struct ipc_msg *m, struct ipc_more *more);
 #endif

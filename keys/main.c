@@ -182,6 +182,8 @@ wait_end(unsigned n)
 		got = ipc_recv(p.fd, &m);
 		if (got > 0 && (m.type == IPC_STOP || m.type == IPC_RETIRE))
 			return;
+		if (got > 0 && m.type == IPC_LOGLEVEL && m.arg <= LOG_L_DEBUG)
+			log_set_level((enum log_level)m.arg);
 		if (got < 0)
 			break;
 	}
@@ -198,20 +200,24 @@ main(int argc, char **argv, char **envp)
 
 	setproctitle_init(argc, argv, envp);
 	log_init("keys", -1, false, LOG_L_INFO);
-	n = argc == 4 ? (unsigned)strtonum(argv[3], 1, CONF_WORKERS_MAX, &e[0]) : 0;
-	if (argc == 4)
-		(void)strtonum(argv[2], 0, INT64_MAX, &e[1]);
+	if (argc > 1 && !ipc_layout_is_ours(argv[1])) {
+		log_msg(LOG_L_ERROR, "start", "this letterplate-keys is of another build than the letterplate that runs");
+		return EX_PROTOCOL;
+	}
+	n = argc == 5 ? (unsigned)strtonum(argv[4], 1, CONF_WORKERS_MAX, &e[0]) : 0;
+	if (argc == 5)
+		(void)strtonum(argv[3], 0, INT64_MAX, &e[1]);
 	if (e[0] != NULL || e[1] != NULL) {
 		log_msg(LOG_L_ERROR, "start", "letterplate-keys is started by letterplate alone");
 		return EX_USAGE;
 	}
-	setproctitle("generation %s", argv[2]);
+	setproctitle("generation %s", argv[3]);
 	/* The master's death sends TERM; wait_end() knows better when to go. */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	read_conf(argv[1]);
+	read_conf(argv[2]);
 	read_keys();
 	sb.user = conf->user;
 	sb.nofile = n + FDS_FIXED;

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "master/keys.h"
 #include "master/notify.h"
+#include "master/process.h"
 #include "master/spawn.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -55,6 +56,10 @@ generation_free(struct generation *gen)
 {
 	if (gen->conf_fd >= 0)
 		close(gen->conf_fd);
+	if (gen->worker_exe >= 0)
+		close(gen->worker_exe);
+	if (gen->keys_exe >= 0)
+		close(gen->keys_exe);
 	keys_free(gen->keys);
 	conf_free(gen->conf);
 	free(gen);
@@ -72,6 +77,7 @@ generation_new(struct master *m, struct conf *conf, const char *text, size_t n)
 		free(gen);
 		return NULL;
 	}
+	gen->worker_exe = gen->keys_exe = -1;
 	gen->conf = conf;
 	gen->number = ++m->generations;
 	gen->state = GENERATION_STARTING;
@@ -85,6 +91,7 @@ int
 generation_prepare(struct master *m, struct conf *conf, const char *text, size_t n, int wait_ms, char *why)
 {
 	struct generation *gen;
+	char path[LISTEN_WHY_MAX / 2];
 	unsigned room = spawn_free_slots(m);
 	int code;
 
@@ -100,6 +107,13 @@ generation_prepare(struct master *m, struct conf *conf, const char *text, size_t
 		snprintf(why, LISTEN_WHY_MAX, "cannot start: %s", strerror(errno));
 		conf_free(conf);
 		return EX_OSERR;
+	}
+	gen->worker_exe = process_open_exe("letterplate-worker", path, sizeof path);
+	if (gen->worker_exe < 0) {
+		snprintf(why, LISTEN_WHY_MAX, "\"%s\" cannot be run: %s; it must stand beside letterplate", path,
+		    strerror(errno));
+		generation_free(gen);
+		return EX_OSFILE;
 	}
 	code = listen_bind(&m->listen, conf, wait_ms, gen->sock, why);
 	if (code != 0) {

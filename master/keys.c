@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@
 #include "common/log.h"
 #include "common/tickets.h"
 #include "master/generation.h"
-#include "master/spawn.h"
+#include "master/process.h"
 
 struct keys {
 	LIST_ENTRY(keys) entry;
@@ -79,12 +80,14 @@ int
 keys_prepare(struct master *m, struct generation *gen, char *why, size_t cap)
 {
 	const char *bad = NULL;
+	char path[PATH_MAX];
 	struct keys *k;
 
 	if (!conf_offers_tls(gen->conf))
 		return 0;
-	if (m->keys_exe < 0) {
-		snprintf(why, cap, "letterplate-keys cannot be run: it must stand beside letterplate");
+	gen->keys_exe = process_open_exe("letterplate-keys", path, sizeof path);
+	if (gen->keys_exe < 0) {
+		snprintf(why, cap, "\"%s\" cannot be run: %s; it must stand beside letterplate", path, strerror(errno));
 		return EX_OSFILE;
 	}
 	if (m->tickets_fd < 0)
@@ -137,41 +140,23 @@ keys_free(struct keys *k)
 
 /* --- the process --- */
 
-static void __attribute__((noreturn)) child(const struct master *m, const struct keys *k, int control)
-{
-	int fd[SPAWN_FDS_MAX] = { k->gen->conf_fd, control, k->certs_fd, k->keys_fd };
-	char number[2][24], name[] = "letterplate-keys", *argv[5] = { name };
-
-	for (unsigned i = 0; i < k->n; i++)
-		fd[IPC_KEYS_FD_CHANNEL - IPC_FD_CONF + i] = k->key_end[i];
-	snprintf(number[0], sizeof number[0], "%" PRIu64, k->gen->number);
-	snprintf(number[1], sizeof number[1], "%u", k->n);
-	argv[1] = strdup(m->file);
-	argv[2] = number[0];
-	argv[3] = number[1];
-	spawn_exec(m, m->keys_exe, argv, fd, IPC_KEYS_FD_CHANNEL - IPC_FD_CONF + k->n);
-}
-
 static int
 start(struct master *m, struct keys *k)
 {
-	int pair[2], err;
+	int fd[PROCESS_FDS_MAX] = { k->gen->conf_fd, -1, k->certs_fd, k->keys_fd };
+	char number[3][24], name[] = "letterplate-keys";
+	char *argv[] = { name, number[0], (char *)(uintptr_t)m->file, number[1], number[2], NULL };
 	pid_t pid;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+	for (unsigned i = 0; i < k->n; i++)
+		fd[IPC_KEYS_FD_CHANNEL - IPC_FD_CONF + i] = k->key_end[i];
+	snprintf(number[0], sizeof number[0], "%u", (unsigned)IPC_LAYOUT);
+	snprintf(number[1], sizeof number[1], "%" PRIu64, k->gen->number);
+	snprintf(number[2], sizeof number[2], "%u", k->n);
+	pid = process_start(k->gen->keys_exe, argv, fd, IPC_KEYS_FD_CHANNEL - IPC_FD_CONF + k->n, &k->control);
+	if (pid < 0)
 		return -1;
-	pid = fork();
-	if (pid == 0)
-		child(m, k, pair[1]);
-	err = errno;
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		errno = err;
-		return -1;
-	}
 	k->pid = pid;
-	k->control = pair[0];
 	k->ready = false;
 	k->began_ms = master_now_ms();
 	k->start_ms = 0;
@@ -265,15 +250,14 @@ died(struct master *m, struct keys *k, pid_t pid, int status)
 	struct log_line l;
 	char how[128];
 
-	spawn_words(status, how, sizeof how);
+	process_words(status, how, sizeof how);
 	stats_add(m->stats, STATS_KEYS_DIED, 1);
 	k->deaths = now - k->began_ms >= MASTER_LIVED_MS ? 1 : k->deaths + 1;
-	k->start_ms = now + spawn_backoff_ms(k->deaths);
+	k->start_ms = now + process_backoff_ms(k->deaths);
 	about(&l, LOG_L_ERROR, "keys-died", k, pid);
 	log_str(&l, "how", how);
 	log_end(&l);
-	generation_failed(
-	    m, k->gen, WIFEXITED(status) && WEXITSTATUS(status) >= EX__BASE ? WEXITSTATUS(status) : EX_SOFTWARE);
+	generation_failed(m, k->gen, process_code(status));
 }
 
 bool
@@ -314,7 +298,7 @@ keys_due(struct master *m)
 		if (start(m, k) != 0) {
 			log_msg(LOG_L_ERROR, "fork", "cannot start the key process: %s", strerror(errno));
 			k->deaths++;
-			k->start_ms = now + spawn_backoff_ms(k->deaths + 1);
+			k->start_ms = now + process_backoff_ms(k->deaths + 1);
 		}
 	}
 	if (m->tickets != NULL)

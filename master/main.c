@@ -176,18 +176,6 @@ make_shared(struct master *m, const char *dir)
 }
 
 static void
-open_worker(struct master *m)
-{
-	char path[PATH_MAX + 32];
-
-	/* Who offers no TLS needs no key process. */
-	m->keys_exe = spawn_open_exe("letterplate-keys", path, sizeof path);
-	m->worker_exe = spawn_open_exe("letterplate-worker", path, sizeof path);
-	if (m->worker_exe < 0)
-		fail(EX_OSFILE, "\"%s\" cannot be run: %s; it must stand beside letterplate", path, strerror(errno));
-}
-
-static void
 init(struct master *m, const char *file)
 {
 	m->file = file;
@@ -224,7 +212,6 @@ main(int argc, char **argv)
 	notify_init();
 	raise_nofile();
 	init(&m, a.file);
-	open_worker(&m);
 	code = generation_prepare(&m, cf, text, n, MASTER_BIND_MS, why);
 	if (code != 0)
 		fail(code, "%s", why);

@@ -40,10 +40,11 @@ struct generation {
 	struct listen_sock   *sock[CONF_ADDRESSES_MAX]; /* in the order of the config */
 	unsigned              nsock;
 	enum generation_state state;
-	unsigned              live;        /* slots that it holds */
-	int64_t               deadline_ms; /* STARTING: to be ready; RETIRING: to be gone */
-	int                   code;        /* sysexits, why it could not start */
-	struct keys          *keys;        /* NULL: no listener offers TLS */
+	int          worker_exe, keys_exe; /* held open, so that all its processes are of one build; -1: none */
+	unsigned     live;                 /* slots that it holds */
+	int64_t      deadline_ms;          /* STARTING: to be ready; RETIRING: to be gone */
+	int          code;                 /* sysexits, why it could not start */
+	struct keys *keys;                 /* NULL: no listener offers TLS */
 };
 
 enum worker_state {
@@ -69,8 +70,6 @@ struct slot {
 
 struct master {
 	const char     *file;       /* the config, as given by -c */
-	int             worker_exe; /* letterplate-worker, held open so that all workers are of one build */
-	int             keys_exe;   /* letterplate-keys, or -1 */
 	int             tickets_fd; /* -1: no listener has offered TLS yet */
 	struct tickets *tickets;
 	LIST_HEAD(, keys) keys; /* of all generations */

@@ -1,51 +1,21 @@
 /*
- * spawn: fork and exec of workers, and what becomes of them.
- * fork, so that the descriptors and signals of a worker are set by us; exec,
- * so that each has an address layout of its own.
+ * spawn: workers in their slots: started, heard, replaced, ended.
  */
 #include "master/spawn.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "common/conns.h"
 #include "common/log.h"
 #include "master/generation.h"
 #include "master/keys.h"
-
-int
-spawn_open_exe(const char *name, char *path, size_t cap)
-{
-	char self[PATH_MAX], *slash;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-
-	snprintf(path, cap, "%s", name);
-	if (n < 0)
-		return -1;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (slash == NULL) {
-		errno = ENOENT;
-		return -1;
-	}
-	*slash = '\0';
-	snprintf(path, cap, "%s/%s", self, name);
-	if (access(path, X_OK) != 0)
-		return -1;
-	return open(path, O_PATH | O_CLOEXEC);
-}
+#include "master/process.h"
 
 unsigned
 spawn_free_slots(const struct master *m)
@@ -57,121 +27,31 @@ spawn_free_slots(const struct master *m)
 	return n;
 }
 
-/* --- the child, between fork and exec --- */
-
-/* Signals as a fresh process has them. */
-static void
-reset_signals(void)
-{
-	sigset_t none;
-
-	for (int sig = 1; sig < NSIG; sig++)
-		(void)signal(sig, SIG_DFL);
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* Bring fd[i] to the number IPC_FD_CONF + i: first all of them out of the way, for any may stand on another's number. */
-static int
-place(const int *fd, unsigned n)
-{
-	int high[SPAWN_FDS_MAX];
-
-	for (unsigned i = 0; i < n; i++)
-		if ((high[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, IPC_FD_CONF + (int)n)) < 0)
-			return -1;
-	for (unsigned i = 0; i < n; i++)
-		if (dup2(high[i], IPC_FD_CONF + (int)i) < 0)
-			return -1;
-	/* Whatever may be open beyond, ours or inherited, ends with the exec. */
-	return close_range((unsigned)IPC_FD_CONF + n, UINT_MAX, CLOSE_RANGE_CLOEXEC);
-}
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SPAWN_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SPAWN_SANITIZED 1
-#endif
-#endif
-
-/* Empty; only a build with a sanitizer has options that its workers must know too. */
-static char **
-environment(void)
-{
-	static char *env[2];
-#ifdef SPAWN_SANITIZED
-	static char options[512];
-	const char *v = getenv("ASAN_OPTIONS");
-
-	if (v != NULL) {
-		snprintf(options, sizeof options, "ASAN_OPTIONS=%s", v);
-		env[0] = options;
-	}
-#endif
-	return env;
-}
-
-void
-spawn_exec(const struct master *m, int exe, char **argv, const int *fd, unsigned n)
-{
-	umask(077);
-	reset_signals();
-	/* No higher than it must be: RLIMIT_NOFILE may be as small as 64. */
-	exe = fcntl(exe, F_DUPFD_CLOEXEC, IPC_FD_CONF + (int)n);
-	if (argv[1] != NULL && exe >= 0 && dup2(m->null, STDIN_FILENO) >= 0 && dup2(m->null, STDOUT_FILENO) >= 0 &&
-	    place(fd, n) == 0)
-		execveat(exe, "", argv, environment(), AT_EMPTY_PATH);
-	log_msg(LOG_L_ERROR, "exec", "cannot run %s: %s", argv[0], strerror(errno));
-	_exit(EX_OSERR);
-}
-
-static void __attribute__((noreturn)) child(const struct master *m, unsigned slot, int control)
-{
-	const struct generation *gen = m->slot[slot].gen;
-	int fd[SPAWN_FDS_MAX] = { gen->conf_fd, control, m->stats_fd, m->conns_fd, m->null, m->null, m->null };
-	char number[3][24], name[] = "letterplate-worker", *argv[6] = { name };
-
-	if (gen->keys != NULL) {
-		fd[IPC_FD_SIGN - IPC_FD_CONF] = keys_channel(gen->keys, m->slot[slot].nth);
-		fd[IPC_FD_CERTS - IPC_FD_CONF] = keys_certs(gen->keys);
-		fd[IPC_FD_TICKETS - IPC_FD_CONF] = m->tickets_fd;
-	}
-	for (unsigned i = 0; i < gen->nsock; i++)
-		fd[IPC_FD_LISTEN - IPC_FD_CONF + i] = gen->sock[i]->fd;
-	snprintf(number[0], sizeof number[0], "%u", slot);
-	snprintf(number[1], sizeof number[1], "%" PRIu64, gen->number);
-	snprintf(number[2], sizeof number[2], "%u", gen->nsock);
-	argv[1] = strdup(m->file);
-	argv[2] = number[0];
-	argv[3] = number[1];
-	argv[4] = number[2];
-	spawn_exec(m, m->worker_exe, argv, fd, IPC_FD_LISTEN - IPC_FD_CONF + gen->nsock);
-}
-
-/* --- the parent --- */
-
 static int
 start(struct master *m, unsigned i)
 {
 	struct slot *s = &m->slot[i];
-	int pair[2], err;
-	pid_t pid;
+	const struct generation *gen = s->gen;
+	int fd[PROCESS_FDS_MAX] = { gen->conf_fd, -1, m->stats_fd, m->conns_fd, m->null, m->null, m->null };
+	char number[4][24], name[] = "letterplate-worker";
+	char *argv[] = { name, number[0], (char *)(uintptr_t)m->file, number[1], number[2], number[3], NULL };
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-		return -1;
-	pid = fork();
-	if (pid == 0)
-		child(m, i, pair[1]);
-	err = errno;
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		errno = err;
+	if (gen->keys != NULL) {
+		fd[IPC_FD_SIGN - IPC_FD_CONF] = keys_channel(gen->keys, s->nth);
+		fd[IPC_FD_CERTS - IPC_FD_CONF] = keys_certs(gen->keys);
+		fd[IPC_FD_TICKETS - IPC_FD_CONF] = m->tickets_fd;
+	}
+	for (unsigned k = 0; k < gen->nsock; k++)
+		fd[IPC_FD_LISTEN - IPC_FD_CONF + k] = gen->sock[k]->fd;
+	snprintf(number[0], sizeof number[0], "%u", (unsigned)IPC_LAYOUT);
+	snprintf(number[1], sizeof number[1], "%u", i);
+	snprintf(number[2], sizeof number[2], "%" PRIu64, gen->number);
+	snprintf(number[3], sizeof number[3], "%u", gen->nsock);
+	s->pid = process_start(gen->worker_exe, argv, fd, IPC_FD_LISTEN - IPC_FD_CONF + gen->nsock, &s->control);
+	if (s->pid < 0) {
+		s->pid = 0;
 		return -1;
 	}
-	s->pid = pid;
-	s->control = pair[0];
 	s->state = WORKER_STARTING;
 	s->drained = false;
 	s->began_ms = master_now_ms();
@@ -209,28 +89,6 @@ about(struct log_line *l, enum log_level level, const char *event, const struct 
 	log_u64(l, "generation", s->gen->number);
 }
 
-int64_t
-spawn_backoff_ms(unsigned deaths)
-{
-	int64_t ms = MASTER_BACKOFF_FIRST_MS;
-
-	if (deaths <= MASTER_DEATHS_FREE)
-		return 0;
-	for (unsigned i = MASTER_DEATHS_FREE + 1; i < deaths && ms < MASTER_BACKOFF_MAX_MS; i++)
-		ms *= 2;
-	return ms < MASTER_BACKOFF_MAX_MS ? ms : MASTER_BACKOFF_MAX_MS;
-}
-
-void
-spawn_words(int status, char *out, size_t cap)
-{
-	if (WIFSIGNALED(status))
-		snprintf(out, cap, "killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
-		    WTERMSIG(status) == SIGSYS ? ": a system call that its sandbox forbids" : "");
-	else
-		snprintf(out, cap, "ended with status %d", WEXITSTATUS(status));
-}
-
 static void
 free_slot(struct master *m, unsigned i)
 {
@@ -250,10 +108,10 @@ died(struct master *m, unsigned i, pid_t pid, int status)
 	char how[128];
 	struct log_line l;
 
-	spawn_words(status, how, sizeof how);
+	process_words(status, how, sizeof how);
 	stats_add(m->stats, STATS_WORKERS_DIED, 1);
 	s->deaths = now - s->began_ms >= MASTER_LIVED_MS ? 1 : s->deaths + 1;
-	s->start_ms = now + spawn_backoff_ms(s->deaths);
+	s->start_ms = now + process_backoff_ms(s->deaths);
 	about(&l, LOG_L_ERROR, "worker-died", s, i, pid);
 	log_str(&l, "how", how);
 	if (replace)
@@ -264,8 +122,7 @@ died(struct master *m, unsigned i, pid_t pid, int status)
 		return;
 	}
 	if (s->gen->state == GENERATION_STARTING)
-		generation_failed(m, s->gen,
-		    WIFEXITED(status) && WEXITSTATUS(status) >= EX__BASE ? WEXITSTATUS(status) : EX_SOFTWARE);
+		generation_failed(m, s->gen, process_code(status));
 	free_slot(m, i);
 }
 
@@ -355,6 +212,9 @@ heard(struct master *m, unsigned i, const struct ipc_msg *msg)
 		break;
 	case IPC_STOP:
 	case IPC_RETIRE:
+	case IPC_LOGLEVEL:
+	case IPC_TRACE:
+	case IPC_TYPES:
 		drop(s, i, "it sent what only the master may send");
 		break;
 	}
@@ -402,7 +262,7 @@ spawn_due(struct master *m)
 		} else if (start(m, i) != 0) {
 			log_msg(LOG_L_ERROR, "fork", "cannot start worker %u: %s", i, strerror(errno));
 			s->deaths++;
-			s->start_ms = now + spawn_backoff_ms(s->deaths + 1);
+			s->start_ms = now + process_backoff_ms(s->deaths + 1);
 		}
 	}
 }

@@ -10,20 +10,6 @@
 #include "common/ipc.h"
 #include "master/master.h"
 
-/* Hold program ${name} open, from the folder of our own executable.  The descriptor, or -1 with errno and its path in ${path}. */
-int spawn_open_exe(const char *name, char *path, size_t cap);
-
-/* In a child: become ${exe} with ${argv} and the ${n} descriptors of ${fd} from IPC_FD_CONF on, and nothing else of ours. */
-void spawn_exec(const struct master *m, int exe, char **argv, const int *fd, unsigned n) __attribute__((noreturn));
-
-enum { SPAWN_FDS_MAX = 16 + CONF_ADDRESSES_MAX };
-
-/* How a process ended, in words. */
-void spawn_words(int status, char *out, size_t cap);
-
-/* Milliseconds until the next try after ${deaths} quick deaths in a row. */
-int64_t spawn_backoff_ms(unsigned deaths);
-
 /* How many slots are free. */
 unsigned spawn_free_slots(const struct master *m);
 

@@ -111,13 +111,42 @@ drain_master_gone(void)
 }
 
 static void
+drain_hear(const struct ipc_msg *m, const struct ipc_more *more)
+{
+	switch ((enum ipc_type)m->type) {
+	case IPC_STOP:
+		drain_to(DRAIN_STOPPING);
+		break;
+	case IPC_RETIRE:
+		drain_to(DRAIN_RETIRING);
+		break;
+	case IPC_LOGLEVEL:
+		if (m->arg <= LOG_L_DEBUG)
+			log_set_level((enum log_level)m->arg);
+		break;
+	case IPC_TRACE:
+		if (drain.w->trace != NULL)
+			drain.w->trace(drain.w, more->fd, more->text);
+		else
+			close(more->fd);
+		break;
+	case IPC_READY:
+	case IPC_FAILED:
+	case IPC_DRAINED:
+	case IPC_TYPES:
+		break;
+	}
+}
+
+static void
 drain_control(struct loop_src *src, unsigned what)
 {
+	struct ipc_more more;
 	struct ipc_msg m;
 
 	(void)what;
 	for (;;) {
-		int got = ipc_recv(src->fd, &m);
+		int got = ipc_recv_with(src->fd, &m, &more);
 
 		if (got == 0)
 			return;
@@ -125,10 +154,7 @@ drain_control(struct loop_src *src, unsigned what)
 			drain_master_gone();
 			return;
 		}
-		if (m.type == IPC_STOP)
-			drain_to(DRAIN_STOPPING);
-		else if (m.type == IPC_RETIRE)
-			drain_to(DRAIN_RETIRING);
+		drain_hear(&m, &more);
 	}
 }
 

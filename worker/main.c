@@ -70,12 +70,12 @@ main_args(int argc, char **argv, struct main_args *a)
 {
 	const char *e[3] = { NULL, NULL, NULL };
 
-	if (argc != 5)
+	if (argc != 6)
 		return -1;
-	a->conf_file = argv[1];
-	a->slot = (unsigned)strtonum(argv[2], 1, STATS_SLOTS - 1, &e[0]);
-	a->generation = (uint64_t)strtonum(argv[3], 0, INT64_MAX, &e[1]);
-	a->nlisten = (unsigned)strtonum(argv[4], 1, CONF_ADDRESSES_MAX, &e[2]);
+	a->conf_file = argv[2];
+	a->slot = (unsigned)strtonum(argv[3], 1, STATS_SLOTS - 1, &e[0]);
+	a->generation = (uint64_t)strtonum(argv[4], 0, INT64_MAX, &e[1]);
+	a->nlisten = (unsigned)strtonum(argv[5], 1, CONF_ADDRESSES_MAX, &e[2]);
 	return e[0] == NULL && e[1] == NULL && e[2] == NULL ? 0 : -1;
 }
 
@@ -274,6 +274,11 @@ main(int argc, char **argv, char **envp)
 	/* Started by descriptor, it would be called by a number (execveat(2)). */
 	prctl(PR_SET_NAME, "letterplate-wor");
 	log_init("worker", -1, false, LOG_L_INFO);
+	if (argc > 1 && !ipc_layout_is_ours(argv[1])) {
+		log_msg(
+		    LOG_L_ERROR, "start", "this letterplate-worker is of another build than the letterplate that runs");
+		return EX_PROTOCOL;
+	}
 	if (main_args(argc, argv, &me.args) != 0) {
 		log_msg(LOG_L_ERROR, "start", "letterplate-worker is started by letterplate alone");
 		return EX_USAGE;

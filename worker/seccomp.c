@@ -53,7 +53,7 @@ static const struct row worker_table[] = {
 	/* Sessions: net/conn.c, and ipc.c's pair. */
 	ANY(accept4),			/* a client; needs a listener, which can't be made here */
 	ANY(recvfrom),			/* its octets */
-	ANY(recvmsg),			/* the master's word; ipc.c refuses descriptors */
+	ANY(recvmsg),			/* the master's word, and with it where traces go; ipc.c refuses other descriptors */
 	EQ(sendto, 4, 0),		/* replies; no address, so no datagram and no TCP fast open */
 	ANY(writev),			/* a message's pieces; abort's words */
 	ANY(shutdown),			/* says good-bye before close */

@@ -38,6 +38,8 @@ struct worker {
 	uint32_t nsessions, sessions_max;
 	bool     draining;                 /* an idle session is told 421 4.3.2 */
 	void (*emptied)(struct worker *w); /* the last session is gone */
+	/* Somebody wants to see sessions: ${fd}, which is the callee's now, takes them; ${filter} says which.  NULL: not to be had. */
+	void (*trace)(struct worker *w, int fd, const char *filter);
 };
 
 /* A listening socket of ours. */

@@ -199,12 +199,12 @@ misbehave(void)
 int
 main(int argc, char **argv)
 {
-	if (argc != 5)
+	if (argc != 6 || !ipc_layout_is_ours(argv[1]))
 		return 64;
-	arg.conf = argv[1];
-	arg.slot = argv[2];
-	arg.generation = argv[3];
-	arg.nlisten = (int)strtol(argv[4], NULL, 10);
+	arg.conf = argv[2];
+	arg.slot = argv[3];
+	arg.generation = argv[4];
+	arg.nlisten = (int)strtol(argv[5], NULL, 10);
 	write_down();
 	if (told("fail") >= 0) {
 		fprintf(stderr, "stub: cannot start\n");

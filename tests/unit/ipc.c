@@ -29,7 +29,7 @@ teardown(void)
 
 START_TEST(every_type_arrives)
 {
-	static const enum ipc_type types[] = { IPC_READY, IPC_FAILED, IPC_DRAINED, IPC_STOP, IPC_RETIRE };
+	static const enum ipc_type types[] = { IPC_READY, IPC_FAILED, IPC_DRAINED, IPC_STOP, IPC_RETIRE, IPC_LOGLEVEL };
 	struct ipc_msg m;
 
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -55,7 +55,8 @@ static const struct {
 	{ "nine", { IPC_READY, 0, 0 }, 9 },
 	{ "twelve", { IPC_READY, 0, 0 }, 12 },
 	{ "type 0", { 0, 0, 0 }, 8 },
-	{ "type 6", { IPC_RETIRE + 1, 0, 0 }, 8 },
+	{ "a trace of nothing", { IPC_TRACE, 0, 0 }, 8 },
+	{ "one type too many", { IPC_TYPES, 0, 0 }, 8 },
 	{ "type all ones", { UINT32_MAX, 0, 0 }, 8 },
 };
 
@@ -95,6 +96,80 @@ START_TEST(attached_descriptor_is_not_taken)
 	/* The lowest free descriptor is still free. */
 	ck_assert_int_eq(next = dup(b), b + 1);
 	close(next);
+}
+END_TEST
+
+/* Whether no descriptor was left open: the lowest free one is still the one after b. */
+static void
+nothing_leaked(void)
+{
+	int next;
+
+	ck_assert_int_eq(next = dup(b), b + 1);
+	close(next);
+}
+
+START_TEST(descriptor_and_text_arrive)
+{
+	char most[IPC_TEXT_MAX], octet = 0;
+	struct ipc_more more;
+	struct ipc_msg m;
+	int pipes[2];
+
+	memset(most, 'x', sizeof most);
+	most[sizeof most - 1] = '\0';
+	ck_assert_int_eq(pipe(pipes), 0);
+	ck_assert_int_eq(ipc_send_with(a, IPC_TRACE, 9, pipes[1], most), 0);
+	ck_assert_int_eq(ipc_send_with(a, IPC_TRACE, 9, pipes[1], ""), 0);
+	ck_assert_int_eq(ipc_send(a, IPC_RETIRE, 3), 0);
+	ck_assert_int_eq(ipc_recv_with(b, &m, &more), 1);
+	ck_assert_uint_eq(m.type, IPC_TRACE);
+	ck_assert_uint_eq(m.arg, 9);
+	ck_assert_str_eq(more.text, most);
+	ck_assert_int_eq(write(more.fd, "!", 1), 1);
+	ck_assert_int_eq(read(pipes[0], &octet, 1), 1);
+	ck_assert_int_eq(fcntl(more.fd, F_GETFD), FD_CLOEXEC);
+	close(more.fd);
+	ck_assert_int_eq(ipc_recv_with(b, &m, &more), 1);
+	ck_assert_str_eq(more.text, "");
+	close(more.fd);
+	ck_assert_int_eq(ipc_recv_with(b, &m, &more), 1);
+	ck_assert_uint_eq(m.type, IPC_RETIRE);
+	ck_assert_int_eq(more.fd, -1);
+	ck_assert_int_eq(ipc_recv_with(b, &m, &more), 0);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+END_TEST
+
+START_TEST(descriptor_where_none_belongs)
+{
+	struct ipc_more more;
+	struct ipc_msg m;
+
+	ck_assert_int_eq(ipc_send_with(a, IPC_STOP, 0, a, ""), 0);
+	ck_assert_int_eq(ipc_recv_with(b, &m, &more), -1);
+	ck_assert_int_eq(errno, EBADMSG);
+	ck_assert_int_eq(more.fd, -1);
+	nothing_leaked();
+	ck_assert_int_eq(ipc_send_with(a, IPC_TRACE, 0, a, "all"), 0);
+	ck_assert_int_eq(ipc_recv(b, &m), -1);
+	ck_assert_int_eq(errno, EBADMSG);
+	nothing_leaked();
+	ck_assert_int_eq(ipc_send(a, IPC_TRACE, 0), 0);
+	ck_assert_int_eq(ipc_recv_with(b, &m, &more), -1);
+	ck_assert_int_eq(errno, EBADMSG);
+}
+END_TEST
+
+START_TEST(text_that_is_too_long)
+{
+	char more_than_most[IPC_TEXT_MAX + 1];
+
+	memset(more_than_most, 'x', sizeof more_than_most);
+	more_than_most[IPC_TEXT_MAX] = '\0';
+	ck_assert_int_eq(ipc_send_with(a, IPC_TRACE, 0, a, more_than_most), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
 }
 END_TEST
 
@@ -148,6 +223,9 @@ main(void)
 	tcase_add_test(t, every_type_arrives);
 	tcase_add_loop_test(t, malformed_is_told, 0, (int)(sizeof malformed / sizeof *malformed));
 	tcase_add_test(t, attached_descriptor_is_not_taken);
+	tcase_add_test(t, descriptor_and_text_arrive);
+	tcase_add_test(t, descriptor_where_none_belongs);
+	tcase_add_test(t, text_that_is_too_long);
 	tcase_add_test(t, gone_peer);
 	tcase_add_test(t, peer_that_died_with_unread_messages);
 	tcase_add_test(t, full_pair_is_eagain);

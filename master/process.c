@@ -1,0 +1,178 @@
+/*
+ * process: fork and exec of workers and key processes.
+ * fork, so that the descriptors and signals of a child are set by us; exec,
+ * so that each has an address layout of its own.
+ */
+#include "master/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/ipc.h"
+#include "common/log.h"
+#include "master/master.h"
+
+const char *
+process_self(void)
+{
+	static char self[PATH_MAX];
+	ssize_t n;
+
+	if (self[0] == '\0' && (n = readlink("/proc/self/exe", self, sizeof self - 1)) > 0)
+		self[n] = '\0';
+	return self;
+}
+
+int
+process_open_exe(const char *name, char *path, size_t cap)
+{
+	const char *self = process_self(), *slash = strrchr(self, '/');
+
+	snprintf(path, cap, "%s", name);
+	if (slash == NULL) {
+		errno = ENOENT;
+		return -1;
+	}
+	snprintf(path, cap, "%.*s/%s", (int)(slash - self), self, name);
+	if (access(path, X_OK) != 0)
+		return -1;
+	return open(path, O_PATH | O_CLOEXEC);
+}
+
+/* --- the child, between fork and exec --- */
+
+/* Signals as a fresh process has them. */
+static void
+reset_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		(void)signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Bring fd[i] to the number IPC_FD_CONF + i: first all of them out of the way, for any may stand on another's number. */
+static int
+place(const int *fd, unsigned n)
+{
+	int high[PROCESS_FDS_MAX];
+
+	for (unsigned i = 0; i < n; i++)
+		if ((high[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, IPC_FD_CONF + (int)n)) < 0)
+			return -1;
+	for (unsigned i = 0; i < n; i++)
+		if (dup2(high[i], IPC_FD_CONF + (int)i) < 0)
+			return -1;
+	/* Whatever may be open beyond, ours or inherited, ends with the exec. */
+	return close_range((unsigned)IPC_FD_CONF + n, UINT_MAX, CLOSE_RANGE_CLOEXEC);
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+#define PROCESS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PROCESS_SANITIZED 1
+#endif
+#endif
+
+/* Empty; only a build with a sanitizer has options that its workers must know too. */
+static char **
+environment(void)
+{
+	static char *env[2];
+#ifdef PROCESS_SANITIZED
+	static char options[512];
+	const char *v = getenv("ASAN_OPTIONS");
+
+	if (v != NULL) {
+		snprintf(options, sizeof options, "ASAN_OPTIONS=%s", v);
+		env[0] = options;
+	}
+#endif
+	return env;
+}
+
+static _Noreturn void
+child(int exe, char *const *argv, const int *fd, unsigned n)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	umask(077);
+	reset_signals();
+	/* No higher than it must be: RLIMIT_NOFILE may be as small as 64. */
+	exe = fcntl(exe, F_DUPFD_CLOEXEC, IPC_FD_CONF + (int)n);
+	if (null >= 0 && exe >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
+	    place(fd, n) == 0)
+		execveat(exe, "", argv, environment(), AT_EMPTY_PATH);
+	log_msg(LOG_L_ERROR, "exec", "cannot run %s: %s", argv[0], strerror(errno));
+	_exit(EX_OSERR);
+}
+
+/* --- the parent --- */
+
+pid_t
+process_start(int exe, char *const *argv, const int *fd, unsigned n, int *control)
+{
+	int pair[2], given[PROCESS_FDS_MAX], err;
+	pid_t pid;
+
+	if (n > PROCESS_FDS_MAX)
+		return errno = E2BIG, -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+		return -1;
+	memcpy(given, fd, n * sizeof *fd);
+	given[IPC_FD_CONTROL - IPC_FD_CONF] = pair[1];
+	pid = fork();
+	if (pid == 0)
+		child(exe, argv, given, n);
+	err = errno;
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		errno = err;
+		return -1;
+	}
+	*control = pair[0];
+	return pid;
+}
+
+void
+process_words(int status, char *out, size_t cap)
+{
+	if (WIFSIGNALED(status))
+		snprintf(out, cap, "killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
+		    WTERMSIG(status) == SIGSYS ? ": a system call that its sandbox forbids" : "");
+	else
+		snprintf(out, cap, "ended with status %d", WEXITSTATUS(status));
+}
+
+int
+process_code(int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) >= EX__BASE ? WEXITSTATUS(status) : EX_SOFTWARE;
+}
+
+int64_t
+process_backoff_ms(unsigned deaths)
+{
+	int64_t ms = MASTER_BACKOFF_FIRST_MS;
+
+	if (deaths <= MASTER_DEATHS_FREE)
+		return 0;
+	for (unsigned i = MASTER_DEATHS_FREE + 1; i < deaths && ms < MASTER_BACKOFF_MAX_MS; i++)
+		ms *= 2;
+	return ms < MASTER_BACKOFF_MAX_MS ? ms : MASTER_BACKOFF_MAX_MS;
+}
