@@ -21,7 +21,8 @@ library=$(printf '%s' "$library" | tr '\n' '|')
 memory='malloc|calloc|realloc|free'
 
 pure="common/span common/buf common/arena common/addr common/reply common/xtext $(
-	find worker/smtp worker/handlers/policy/request.c worker/handlers/policy/answer.c -name "*.c" | sed 's/\.c$//' | sort
+	find worker/smtp worker/milter/packet.c worker/handlers/policy/request.c worker/handlers/policy/answer.c \
+		-name '*.c' | sed 's/\.c$//' | sort
 )"
 list=''
 for o in $pure; do

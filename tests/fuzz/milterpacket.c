@@ -1,0 +1,109 @@
+/*
+ * fuzz milterpacket: whatever a milter says, nothing is read beyond it, and
+ * what is let through has no line break that could become a field or a reply.
+ */
+#include "worker/milter/packet.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+must(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static void
+inside(struct span part, struct span all)
+{
+	must(part.n == 0 || (part.p >= all.p && part.n <= all.n && part.p + part.n <= all.p + all.n));
+}
+
+static void
+header(struct span name, struct span value)
+{
+	must(name.n > 0 && name.n <= MILTER_NAME_MAX);
+	must(memchr(name.p, '\n', name.n) == NULL && memchr(name.p, '\r', name.n) == NULL &&
+	    memchr(name.p, ':', name.n) == NULL);
+	for (size_t i = 0; i < value.n; i++) {
+		must(value.p[i] != 0);
+		if (value.p[i] == '\n')
+			must(i + 1 < value.n && (value.p[i + 1] == ' ' || value.p[i + 1] == '\t'));
+		if (value.p[i] == '\r')
+			must(i + 1 < value.n && value.p[i + 1] == '\n');
+	}
+}
+
+static void
+reply(struct span value)
+{
+	struct reply r;
+	const char *why = NULL;
+
+	if (milter_code_parse(value, &r, &why) != 0) {
+		must(why != NULL);
+		return;
+	}
+	must(r.code >= 400 && r.code <= 599 && ENH_CLASS(r.enh) == r.code / 100u && r.n <= REPLY_TEXT_MAX);
+	for (size_t i = 0; i < r.n; i++)
+		must(r.text[i] >= 0x20 && r.text[i] <= 0x7e);
+}
+
+static void
+one(uint8_t cmd, struct span data)
+{
+	struct milter_options o;
+	struct milter_reply r;
+	const char *why = NULL;
+
+	if (cmd == MILTER_R_OPTNEG) {
+		if (milter_options_parse(data, &o, &why) != 0) {
+			must(why != NULL);
+			return;
+		}
+		for (size_t i = 0; i < MILTER_M_N; i++)
+			inside(o.symbols[i], data);
+		return;
+	}
+	if (milter_reply_parse(cmd, data, &r, &why) != 0) {
+		must(why != NULL);
+		return;
+	}
+	inside(r.name, data);
+	inside(r.value, data);
+	must(r.index <= MILTER_HEADERS_MAX);
+	if (r.what == MILTER_R_ADDHEADER || r.what == MILTER_R_INSHEADER || r.what == MILTER_R_CHGHEADER)
+		header(r.name, r.value);
+	if (r.what == MILTER_R_REPLYCODE)
+		reply(r.value);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct span in = span_of(data, size);
+
+	/* As packets, each in memory of its own. */
+	while (in.n > 0) {
+		struct span body;
+		uint8_t cmd = 0, *copy;
+		ssize_t n = milter_frame(in, MILTER_CHUNK, &cmd, &body);
+
+		must(n == MILTER_FRAME_BAD || n == MILTER_FRAME_MORE || (n >= MILTER_HEAD && (size_t)n <= in.n));
+		if (n < 0)
+			break;
+		copy = malloc(body.n + 1);
+		must(copy != NULL);
+		if (body.n > 0)
+			memcpy(copy, body.p, body.n);
+		one(cmd, span_of(copy, body.n));
+		free(copy);
+		in = span_skip(in, (size_t)n);
+	}
+	/* And as one packet's data, so that the fuzzer need not find lengths. */
+	if (size > 0)
+		one(data[0], span_of(data + 1, size - 1));
+	return 0;
+}
