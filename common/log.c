@@ -54,14 +54,12 @@ log_enabled(enum log_level level)
 }
 
 /*
- * How many octets make up the first character of ${s} if it may stand as it
- * is: printable ASCII, or well-formed UTF-8 (RFC 3629 4) that no terminal or
+ * Printable ASCII, or well-formed UTF-8 (RFC 3629 4) that no terminal or
  * viewer acts on.  Not so C1 controls (U+009B begins a terminal's sequence),
  * U+2028/9 line ends, and the marks that turn the reading direction (CVE-2021-42574).
- * 0: it has to be escaped.
  */
-static size_t
-plain_len(struct span s)
+size_t
+log_plain(struct span s)
 {
 	uint8_t c = s.p[0];
 	size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
@@ -94,7 +92,7 @@ static size_t
 escape_one(struct span s, char *out, size_t *used)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t n = plain_len(s), o = 0;
+	size_t n = log_plain(s), o = 0;
 	uint8_t c = s.p[0];
 
 	*used = 1;

@@ -61,6 +61,9 @@ void log_i64(struct log_line *l, const char *key, int64_t v);
 void log_ms(
     struct log_line *l, const char *key, uint64_t us); /* microseconds, written as milliseconds with three decimals */
 
+/* How many octets make up the first character of ${s}, which is not empty, if it may stand as it is in a log or on a terminal; 0: it has to be escaped. */
+size_t log_plain(struct span s);
+
 /* Write it. */
 void log_end(struct log_line *l);
 

@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from harness import BIN, check, equal, main, test
+from logschema import check_line, events
 from server import Server, wait_for
 
 ALICE = "alice@example.org"
@@ -132,6 +133,35 @@ def answering(s):
         return [w for w in s.stats()["workers"] if w["alive"]]
     except AssertionError:
         return []
+
+
+def of_the_schema(fmt):
+    """Every line of a life with all that is easily had is as letterplate-log(5) says."""
+    with Server(log='format = "%s" level = "debug"' % fmt, workers=1) as s:
+        s.may_die = True
+        talk(s)
+        s.client().vanish()
+        os.kill(s.workers()[0], signal.SIGKILL)
+        wait_for(lambda: s.counter("workers_started") == 2, 10, "the dead worker is not replaced")
+        s.reload()
+        s.count = False
+        s.stop()
+        found = lines(s, fmt)
+        for f in found:
+            check_line(f, fmt == "json")
+        seen = {f["event"] for f in found} & set(events())
+        want = {"session", "transaction", "refusal", "worker-ready", "worker-died", "worker-ended", "ready", "reloaded"}
+        equal(want - seen, set(), "events that were to be seen")
+
+
+@test
+def logfmt_lines_are_of_the_schema():
+    of_the_schema("logfmt")
+
+
+@test
+def json_lines_are_of_the_schema():
+    of_the_schema("json")
 
 
 main()
