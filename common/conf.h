@@ -88,7 +88,11 @@ struct conf {
 	} timeouts;
 	struct {
 		uint32_t connections, connections_per_ip, errors;
-	} limits; /* 0: no limit */
+		uint32_t rate_per_ip;    /* connections a minute */
+		uint32_t error_pause_ms; /* before what follows an error, from half of errors on */
+		uint32_t session_ms;
+		uint64_t data_rate; /* octets a second */
+	} limits;                   /* 0: no limit */
 	struct conf_store store;
 	struct {
 		enum conf_log_format format;

@@ -2,8 +2,9 @@
  * conns: connections an address, counted in shared memory.
  *
  * The memfd: a page with the secret, a page a slot with its number of
- * connections, then a table a slot.  A row is one 64-bit word, tag and count,
- * so it changes at once for whoever reads.  An address has its rows within a
+ * connections, a table a slot, and another of those begun in a minute.  A row
+ * is one 64-bit word, tag and count (or tag, minute and count), so it changes
+ * at once for whoever reads.  An address has its rows within a
  * window of CONNS_PROBE; a search looks at all of them, so a row that falls
  * empty is simply free: nothing is shifted under a reader and no tombstone
  * remains.  The hash is keyed, since a client picks its own IPv6 /64s.
@@ -30,12 +31,15 @@ enum {
 	PAGE = 4096,
 	TABLE = CONNS_ROWS * 8, /* octets of a table */
 	COUNT_BITS = 20,
-	COUNT_MAX = (1 << COUNT_BITS) - 1
+	COUNT_MAX = (1 << COUNT_BITS) - 1,
+	RATE_BITS = 12,  /* of a row of a rate table: its count */
+	MINUTE_BITS = 16 /* and the minute that it is about; 45 days on it could be taken for another one */
 };
 
 #define NUMBERS_AT ((off_t)PAGE)
 #define TABLES_AT  (NUMBERS_AT + (off_t)CONNS_SLOTS * PAGE)
-#define WHOLE      (TABLES_AT + (off_t)CONNS_SLOTS * TABLE)
+#define RATES_AT   (TABLES_AT + (off_t)CONNS_SLOTS * TABLE)
+#define WHOLE      (RATES_AT + (off_t)CONNS_SLOTS * TABLE)
 #define RELAXED    memory_order_relaxed
 
 struct head {
@@ -47,6 +51,7 @@ struct conns {
 	const uint8_t *whole;     /* read-only */
 	_Atomic uint64_t *number; /* ours, read-write */
 	_Atomic uint64_t *row;
+	_Atomic uint64_t *rate;
 	unsigned slot;
 	uint8_t secret[16];
 };
@@ -131,7 +136,7 @@ conns_map(int fd, unsigned slot)
 {
 	struct conns *c;
 	struct head h;
-	void *whole, *number, *row;
+	void *whole, *number, *row, *rate;
 	int err;
 
 	if (check(fd, slot, &h) != 0)
@@ -144,6 +149,9 @@ conns_map(int fd, unsigned slot)
 		goto err2;
 	if ((row = map_own(fd, TABLES_AT + (off_t)slot * TABLE, TABLE)) == MAP_FAILED)
 		goto err3;
+	if ((rate = map_own(fd, RATES_AT + (off_t)slot * TABLE, TABLE)) == MAP_FAILED)
+		goto err4;
+	c->rate = rate;
 	c->whole = whole;
 	c->number = number;
 	c->row = row;
@@ -151,6 +159,10 @@ conns_map(int fd, unsigned slot)
 	memcpy(c->secret, h.secret, sizeof(c->secret));
 	return c;
 
+err4:
+	err = errno;
+	munmap(row, TABLE);
+	errno = err;
 err3:
 	err = errno;
 	munmap(number, PAGE);
@@ -173,6 +185,7 @@ conns_unmap(struct conns *c)
 	munmap((void *)(uintptr_t)c->whole, (size_t)WHOLE);
 	munmap(c->number, PAGE);
 	munmap(c->row, TABLE);
+	munmap(c->rate, TABLE);
 	free(c);
 }
 
@@ -180,9 +193,12 @@ int
 conns_clear(int fd, unsigned slot)
 {
 	static const int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	static const uint64_t none = 0;
 	struct head h;
 
-	if (check(fd, slot, &h) != 0 || fallocate(fd, hole, NUMBERS_AT + (off_t)slot * PAGE, PAGE) != 0)
+	/* What it counted in this minute stays, and so does the mark next to its number. */
+	if (check(fd, slot, &h) != 0 ||
+	    pwrite(fd, &none, sizeof(none), NUMBERS_AT + (off_t)slot * PAGE) != (ssize_t)sizeof(none))
 		return -1;
 	return fallocate(fd, hole, TABLES_AT + (off_t)slot * TABLE, TABLE);
 }
@@ -285,6 +301,55 @@ conns_total(const struct conns *c)
 		uint64_t one = atomic_load_explicit(number_of(c, s), RELAXED);
 
 		n += one < COUNT_MAX ? one : COUNT_MAX;
+	}
+	return (uint32_t)n;
+}
+
+/* The row of an address in a minute, in one rate table's window, or -1. */
+static ssize_t
+rate_row(const _Atomic uint64_t *rate, struct place at, uint64_t key)
+{
+	for (size_t i = at.first; i < at.first + CONNS_PROBE; i++)
+		if (atomic_load_explicit(&rate[i], RELAXED) >> RATE_BITS == key)
+			return (ssize_t)i;
+	return -1;
+}
+
+/* A row of our table for an address that has none: one that is about another minute is free.  -1 in a crowd. */
+static ssize_t
+rate_new(struct conns *c, struct place at, uint64_t minute)
+{
+	for (size_t i = at.first; i < at.first + CONNS_PROBE; i++)
+		if ((atomic_load_explicit(&c->rate[i], RELAXED) >> RATE_BITS & ((1U << MINUTE_BITS) - 1)) != minute)
+			return (ssize_t)i;
+	return -1;
+}
+
+uint32_t
+conns_rate(struct conns *c, const uint8_t addr[16], uint64_t minute)
+{
+	struct place at = find(c, addr);
+	uint64_t now = minute % ((1U << MINUTE_BITS) - 1) + 1; /* never 0, which a fresh row has */
+	uint64_t key = at.tag >> (RATE_BITS + MINUTE_BITS) << MINUTE_BITS | now, n = 1;
+	ssize_t i = rate_row(c->rate, at, key);
+
+	if (i != -1) {
+		n = atomic_load_explicit(&c->rate[i], RELAXED) & CONNS_RATE_MAX;
+		n += n < CONNS_RATE_MAX;
+	} else {
+		i = rate_new(c, at, now);
+	}
+	if (i != -1)
+		atomic_store_explicit(&c->rate[i], key << RATE_BITS | n, RELAXED);
+	/* Next to a worker's number stands the last minute in which it counted, so that no idle table is touched. */
+	atomic_store_explicit(c->number + 1, minute + 1, RELAXED);
+	for (unsigned s = 0; s < CONNS_SLOTS; s++) {
+		const _Atomic uint64_t *rate = (const void *)(c->whole + RATES_AT + (off_t)s * TABLE);
+
+		if (s == c->slot || atomic_load_explicit(number_of(c, s) + 1, RELAXED) != minute + 1)
+			continue;
+		if ((i = rate_row(rate, at, key)) != -1)
+			n += atomic_load_explicit(&rate[i], RELAXED) & CONNS_RATE_MAX;
 	}
 	return (uint32_t)n;
 }

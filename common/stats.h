@@ -39,6 +39,10 @@ enum {
 	X(SESSIONS_REFUSED, "sessions_refused", "connections answered with 421 at the door") \
 	X(TIMEOUTS, "timeouts", "sessions ended by a deadline") \
 	X(EARLY_TALKERS, "early_talkers", "clients that spoke before the greeting") \
+	X(HTTP_VERBS, "http_verbs", "clients that spoke HTTP") \
+	X(SLOW_CLIENTS, "slow_clients", "sessions ended because content came too slowly") \
+	X(LONG_SESSIONS, "long_sessions", "sessions ended because they had lasted too long") \
+	X(ERROR_PAUSES, "error_pauses", "pauses after an error in sessions with many") \
 	X(PROXY_HEADERS, "proxy_headers", "sessions begun by a PROXY header") \
 	X(PROXY_FAILED, "proxy_failed", "connections closed for want of a valid PROXY header") \
 	X(BARE_NEWLINES, "bare_newlines", "messages with a CR or LF that stands alone") \

@@ -21,6 +21,10 @@ account_reply(struct session *s, struct smtp_sent sent)
 		s->refusals++;
 	if (sent.reason[0] == 'e' && strcmp(sent.reason, "early-talker") == 0)
 		stats_add(s->w->stats, STATS_EARLY_TALKERS, 1);
+	if (sent.reason[0] == 'h' && strcmp(sent.reason, "http-verb") == 0) {
+		stats_add(s->w->stats, STATS_HTTP_VERBS, 1);
+		s->end = "http-verb";
+	}
 }
 
 static void

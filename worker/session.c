@@ -56,31 +56,54 @@ session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply 
 	return v;
 }
 
+/*
+ * ${octets} of content came; 0: it begins.  A client has timeouts.data in hand;
+ * each octet gives it the time that it may take at limits.data_rate, up to as
+ * much again: an octet now and then does not hold a session (TRUST A1).  What
+ * is thrown away counts too: who sends a message over the limit is to hear 552
+ * at its end, not 421 on the way.
+ */
+static void
+session_came(struct session *s, uint64_t octets)
+{
+	const struct conf *cf = s->w->conf;
+	uint64_t most = loop_now_us(s->w->loop) + 1000 * (uint64_t)cf->timeouts.data_ms, us;
+
+	s->progress = true;
+	s->trickles = false;
+	if (s->data_due_us == 0 || cf->limits.data_rate == 0 || __builtin_mul_overflow(octets, (uint64_t)1000000, &us) ||
+	    __builtin_add_overflow(s->data_due_us, us / cf->limits.data_rate, &us) || us >= most) {
+		s->data_due_us = most;
+	} else {
+		s->data_due_us = us;
+		s->trickles = true;
+	}
+}
+
+/* When the whole session has to be over, in milliseconds from now. */
+static uint64_t
+session_left_ms(const struct session *s)
+{
+	uint64_t most = s->w->conf->limits.session_ms, age = (loop_now_us(s->w->loop) - s->opened_us) / 1000;
+
+	return most == 0 ? UINT32_MAX : age < most ? most - age : 0;
+}
+
 /* The deadline of whoever waits for the client. */
 static void
 session_rearm(struct session *s)
 {
-	const struct conf *cf = s->w->conf;
+	uint64_t now = loop_now_us(s->w->loop), left = session_left_ms(s), ms = s->w->conf->timeouts.command_ms;
 
-	conn_deadline(
-	    &s->conn, smtp_phase(s->smtp) == SMTP_PHASE_DATA ? cf->timeouts.data_ms : cf->timeouts.command_ms);
+	if (smtp_phase(s->smtp) == SMTP_PHASE_DATA) {
+		if (s->data_due_us == 0)
+			session_came(s, 0);
+		ms = s->data_due_us > now ? (s->data_due_us - now) / 1000 : 0;
+	} else {
+		s->data_due_us = 0;
+	}
+	conn_deadline(&s->conn, ms < left ? ms : left);
 	s->progress = false;
-	s->came = 0;
-}
-
-/*
- * Content keeps a session only while it comes fast enough: an octet now and
- * then would keep it for ever.  What is thrown away counts too: who sends a
- * message over the limit is to hear 552 at its end, not 421 on the way.
- */
-static void
-session_came(struct session *s, size_t n)
-{
-	if (smtp_phase(s->smtp) != SMTP_PHASE_DATA)
-		return;
-	s->came += n;
-	if (s->came >= s->w->conf->timeouts.data_ms * SESSION_DATA_RATE / 1000)
-		s->progress = true;
 }
 
 static void
@@ -146,6 +169,7 @@ session_data(struct session *s)
 {
 	struct reply r;
 
+	s->data_due_us = 0;
 	if (message_begin(s, &r)) {
 		session_answer(s, NULL);
 	} else {
@@ -352,6 +376,38 @@ session_header(struct session *s, struct span *in)
 	return say;
 }
 
+/* Whether the client has just made an error, and many before. */
+static bool
+session_tires(const struct session *s)
+{
+	const struct conf *cf = s->w->conf;
+
+	return cf->limits.error_pause_ms != 0 && cf->limits.errors != 0 && s->last_code >= 500 &&
+	    smtp_errors(s->smtp) >= cf->limits.errors / 2 + cf->limits.errors % 2;
+}
+
+static enum conn_say
+session_pause(struct session *s)
+{
+	stats_add(s->w->stats, STATS_ERROR_PAUSES, 1);
+	s->wait = SESSION_PAUSE;
+	conn_deadline(&s->conn, s->w->conf->limits.error_pause_ms);
+	return CONN_WAIT;
+}
+
+/* Whether the greeting is put off.  Who speaks meanwhile is an early talker, and is told so at once. */
+static bool
+session_holds(struct session *s, struct span in)
+{
+	if (s->w->conf->greeting_delay_ms == 0 || in.n > 0)
+		s->hold = SESSION_HOLD_OVER;
+	if (s->hold == SESSION_HOLD_DUE) {
+		s->hold = SESSION_HOLDING;
+		conn_deadline(&s->conn, s->w->conf->greeting_delay_ms);
+	}
+	return s->hold == SESSION_HOLDING;
+}
+
 static enum conn_say
 session_feed(struct conn *c, struct span *in)
 {
@@ -360,16 +416,20 @@ session_feed(struct conn *c, struct span *in)
 
 	if (s->proxy_due)
 		return session_header(s, in);
+	if (s->hold != SESSION_HOLD_OVER && session_holds(s, *in))
+		return CONN_MORE;
 	if (s->wait != SESSION_AWAKE)
 		return CONN_WAIT;
 	for (;;) {
+		uint32_t refusals = s->refusals;
 		enum smtp_ev ev;
 		size_t had = in->n;
 
 		if (buf_left(&c->out) < SMTP_OUT_MIN)
 			return CONN_FULL;
 		ev = smtp_next(s->smtp, in, &c->out, &e);
-		session_came(s, had - in->n);
+		if (smtp_phase(s->smtp) == SMTP_PHASE_DATA && in->n < had)
+			session_came(s, had - in->n);
 		if (ev == SMTP_EV_CLOSE)
 			return session_closing(s);
 		if (ev == SMTP_EV_MORE && s->w->draining && session_idle(s) && s->end == NULL) {
@@ -388,6 +448,8 @@ session_feed(struct conn *c, struct span *in)
 		}
 		if (!session_event(s, ev, &e))
 			return CONN_WAIT;
+		if (s->refusals != refusals && session_tires(s))
+			return session_pause(s);
 	}
 }
 
@@ -434,6 +496,9 @@ session_closed(struct conn *c, bool lost)
 void
 session_wake(struct session *s)
 {
+	/* The time that it was made to wait is not its own. */
+	if (s->wait != SESSION_PAUSE)
+		s->data_due_us = 0;
 	s->wait = SESSION_AWAKE;
 	s->progress = true;
 	if (!s->gone) {
@@ -464,6 +529,22 @@ session_told(void *who, enum verdict v, const struct reply *r)
 	session_wake(s);
 }
 
+/* The client's time is over; which one? */
+static void
+session_deadline(struct session *s)
+{
+	stats_add(s->w->stats, STATS_TIMEOUTS, 1);
+	if (session_left_ms(s) <= LOOP_TICK_MS) {
+		stats_add(s->w->stats, STATS_LONG_SESSIONS, 1);
+		session_last_word(s, "session-too-long", ENH(4, 7, 0), "has served you long enough, come again");
+	} else if (s->data_due_us != 0 && s->trickles) {
+		stats_add(s->w->stats, STATS_SLOW_CLIENTS, 1);
+		session_last_word(s, "too-slow", ENH(4, 4, 2), "gets your message too slowly, closing");
+	} else {
+		session_last_word(s, "timeout", ENH(4, 4, 2), "waited too long for you, closing");
+	}
+}
+
 static void
 session_late(struct conn *c)
 {
@@ -482,6 +563,9 @@ session_late(struct conn *c)
 		reply_set(&r, 451, ENH(4, 3, 0), "handler-timeout", "a check did not answer in time, try again later");
 		session_told(s, V_REPLY, &r);
 		return;
+	case SESSION_PAUSE:
+		session_wake(s);
+		return;
 	case SESSION_AWAKE:
 		break;
 	}
@@ -490,14 +574,20 @@ session_late(struct conn *c)
 		conn_abort(c);
 		return;
 	}
-	stats_add(s->w->stats, STATS_TIMEOUTS, 1);
 	if (conn_shaking(c)) {
+		stats_add(s->w->stats, STATS_TIMEOUTS, 1);
 		s->end = "tls-timeout";
 		account_tls(s, "timeout", false);
 		conn_abort(c);
 		return;
 	}
-	session_last_word(s, "timeout", ENH(4, 4, 2), "waited too long for you, closing");
+	if (s->hold == SESSION_HOLDING) {
+		s->hold = SESSION_HOLD_OVER;
+		conn_deadline(c, s->w->conf->timeouts.command_ms);
+		conn_nudge(c);
+		return;
+	}
+	session_deadline(s);
 	conn_finish(c);
 }
 

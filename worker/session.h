@@ -13,7 +13,6 @@ enum {
 	SESSION_ARENA_FIRST = 512,    /* octets of a session's first chunk */
 	SESSION_PROXY_MS    = 5000,   /* how long a PROXY header may take; its text asks for 3 s at least */
 	SESSION_SNI_MAX     = 255,    /* octets of a server name that are kept: those of a domain */
-	SESSION_DATA_RATE   = 100,    /* octets a second of content at the least, else its deadline is not put off */
 	SESSION_ARENA_MAX   = 8 << 10 /* octets a session keeps beside its transaction */
 };
 
@@ -21,9 +20,13 @@ enum {
 enum session_wait {
 	SESSION_AWAKE,
 	SESSION_HANDLER, /* a handler said later; has a deadline */
+	SESSION_PAUSE,   /* nobody: it made too many errors and goes on when its deadline comes */
 	SESSION_ROOM,    /* the store's buffers are full */
 	SESSION_COMMIT   /* the store makes it durable; the session outlives its client until it has */
 };
+
+/* Whether the greeting waits for greeting_delay. */
+enum session_hold { SESSION_HOLD_DUE, SESSION_HOLDING, SESSION_HOLD_OVER };
 
 struct message; /* message.h */
 struct peer_claims;
@@ -44,6 +47,7 @@ struct session {
 	struct message        *msg; /* from DATA to the transaction's end; lives in tarena */
 	struct chain_run       run;
 	enum session_wait      wait;
+	enum session_hold      hold;
 	struct rcpt           *asked;          /* whom the open question is about, or NULL */
 	const char            *remote, *local; /* in arena */
 	const char *proxy;       /* who really sits at the other end, when remote is only claimed; in arena, or NULL */
@@ -52,7 +56,7 @@ struct session {
 	const char         *end;    /* why it ended, a static word */
 	struct session_tls *tls;    /* in arena; NULL: in clear */
 	uint64_t            opened_us;
-	uint64_t            came;              /* octets of content since the deadline was last moved */
+	uint64_t            data_due_us;       /* when more content must have come: session_came(); 0: none is coming */
 	uint64_t            octets;            /* accepted */
 	uint32_t            messages;          /* the same */
 	uint32_t            replies, refusals; /* sent; of them 4xx and 5xx */
@@ -65,6 +69,7 @@ struct session {
 	bool                gone;      /* the socket is closed; a commit is awaited */
 	bool                accounted; /* the transaction that smtp_txn() still shows was counted and logged */
 	bool                progress;  /* since the deadline was last moved */
+	bool                trickles;  /* content came last, and slower than it may on the whole */
 };
 
 /* Take over a connection.  On failure it is closed and counted; there is nothing for the caller to do. */

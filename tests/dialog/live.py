@@ -175,7 +175,7 @@ class DialogServer(Server):
             mailboxes = f.read()
         super().__init__(mailboxes, start=False, workers=1, hostname="mx.example.org", postmaster="alice@example.org",
                          message_size_limit=config["size"] + "B",
-                         recipient_limit=int(config["rcpt"]), limits="connections_per_ip = 0 errors = " + config["errors"])
+                         recipient_limit=int(config["rcpt"]), limits='connections_per_ip = 0 error_pause = "0s" errors = ' + config["errors"])
         more = 'bare_newline_from = {"127.0.0.0/8"}' if config["bare-newline"] else ""
         more += ' xclient_from = {"127.0.0.0/8"}' if config["xclient"] else ""
         self.address = ("127.0.0.1", self.port)

@@ -7,7 +7,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from client import Closed
 from harness import check, equal, main, test
-from server import Server, wait_for
+import tls
+from server import Server, free_port, wait_for
 
 ALICE = "alice@example.org"
 TEXT = b"Subject: x\r\n\r\nbody\r\n"
@@ -121,7 +122,7 @@ def connections_in_all():
 
 @test
 def too_many_errors():
-    with Server(limits="connections_per_ip = 0 errors = 20") as s:
+    with Server(limits='connections_per_ip = 0 errors = 20 error_pause = "0s"') as s:
         c = s.client()
         c.hello()
         c.send(b"BOGUS\r\n" * 200)
@@ -143,7 +144,7 @@ def too_many_errors():
 
 @test
 def accepted_mail_forgives_errors():
-    with Server(limits="connections_per_ip = 0 errors = 5") as s:
+    with Server(limits='connections_per_ip = 0 errors = 5 error_pause = "0s"') as s:
         c = s.client()
         c.hello()
         for _ in range(4):
@@ -161,6 +162,190 @@ def without_an_error_limit_there_is_none():
         c.send(b"BOGUS\r\n" * 1000)
         for _ in range(1000):
             c.reply().is_(500, "5.5.2")
+        c.quit()
+
+
+@test
+def half_of_the_errors_make_it_slow():
+    with Server(limits='connections_per_ip = 0 errors = 6 error_pause = "500ms"') as s:
+        c = s.client()
+        c.hello()
+        c.send(b"BOGUS\r\n" * 10)
+        times = []
+        for _ in range(7):
+            c.reply()
+            times.append(time.monotonic())
+        gaps = [b - a for a, b in zip(times, times[1:])]
+        check(all(g < 0.3 for g in gaps[:2]) and all(0.45 < g < 1.5 for g in gaps[2:]), "gaps %s" % gaps)
+        c.ended()
+        c.close()
+        equal(s.counter("error_pauses"), 4, "pauses counted")
+        other = s.client()          # its pauses are its own
+        other.hello()
+        began = time.monotonic()
+        for _ in range(2):
+            other.cmd("BOGUS").is_(500)
+        check(time.monotonic() - began < 0.3, "another session waits")
+        other.cmd("BOGUS").is_(500)
+        other.close()               # goes in its pause
+        wait_for(lambda: s.sessions_open() == 0, why="a session stays open")
+
+
+@test
+def http_is_told_from_mail():
+    with Server() as s:
+        c = s.client()
+        c.send(b"GET / HTTP/1.1\r\nHost: mx\r\n\r\nEHLO a\r\n")
+        c.reply().is_(554, "5.5.0")
+        c.ended()
+        c.close()
+        wait_for(lambda: "end=http-verb" in s.log(), why="no end=http-verb in the log")
+        equal(s.counter("http_verbs"), 1, "counted")
+
+
+@test
+def a_session_does_not_last_for_ever():
+    with Server(limits='connections_per_ip = 0 session = "2s"') as s:
+        began = time.monotonic()
+        idle, busy = s.client(), s.client()
+        in_data = s.client()
+        in_data.hello()
+        in_data.envelope(ALICE)
+        in_data.cmd("DATA").is_(354)
+        busy.hello()
+        while True:
+            in_data.send(b"line\r\n")
+            r = busy.cmd("NOOP")
+            if r.code != 250:
+                break
+            check(time.monotonic() - began < 5, "still served")
+            time.sleep(0.05)
+        r.is_(421, "4.7.0")
+        check(1.9 < time.monotonic() - began < 4, "after %.1f s" % (time.monotonic() - began))
+        for c in idle, in_data:
+            c.reply().is_(421, "4.7.0")
+        equal(s.counter("long_sessions"), 3, "counted")
+        wait_for(lambda: s.log().count("end=session-too-long") == 3, why="not in the log")
+        equal(s.messages(ALICE), [], "messages")
+
+
+@test
+def content_has_to_come_at_some_rate():
+    with Server(timeouts='data = "2s"', limits='connections_per_ip = 0 data_rate = "1KiB"') as s:
+        slow, fair = s.client(), s.client()
+        for c in slow, fair:
+            c.hello()
+            c.envelope(ALICE)
+            c.cmd("DATA").is_(354)
+            c.send(b"Subject: x\r\n\r\n")
+        began = time.monotonic()
+        slow.sock.settimeout(0.1)
+        said = None
+        while said is None and time.monotonic() - began < 8:
+            fair.send(b"x" * 510 + b"\r\n")         # 5 KiB/s and more
+            slow.send(b"x")                         # far below
+            try:
+                said = slow.reply().is_(421, "4.4.2")
+            except TimeoutError:
+                pass
+        check(said is not None, "an octet now and then is enough")
+        check(1.9 < time.monotonic() - began < 4, "after %.1f s" % (time.monotonic() - began))
+        while time.monotonic() - began < 5:
+            fair.send(b"x" * 510 + b"\r\n")
+            time.sleep(0.1)
+        fair.send(b".\r\n")
+        fair.reply().is_(250)
+        equal(s.counter("slow_clients"), 1, "counted")
+        wait_for(lambda: "end=too-slow" in s.log(), why="not in the log")
+
+
+@test
+def content_by_bdat_has_to_come_at_some_rate():
+    with Server(timeouts='data = "1s"', limits='connections_per_ip = 0 data_rate = "1KiB"') as s:
+        c = s.client(timeout=0.1)
+        c.hello()
+        c.envelope(ALICE)
+        c.send(b"BDAT 100000\r\n")
+        for _ in range(60):
+            c.send(b"x")
+            try:
+                c.reply().is_(421, "4.4.2")
+                return
+            except TimeoutError:
+                pass
+        raise AssertionError("an octet now and then is enough")
+
+
+@test
+def connections_an_address_begins_in_a_minute():
+    with Server(limits="connections_per_ip = 0 rate_per_ip = 5", workers=3) as s:
+        if time.monotonic() % 60 > 55:      # the minute is the clock's
+            time.sleep(61 - time.monotonic() % 60)
+        for _ in range(5):
+            s.client().quit()
+        sixth = s.client()
+        sixth.greeting.is_(421, "4.7.0")
+        sixth.ended()
+        sixth.close()
+        s.client(source="127.0.0.2").quit()
+        check(any(r["reason"] == "too-fast-from-address" and r["count"] == 1 for r in s.stats()["reasons"]), "counted")
+
+
+@test
+def the_rate_is_one_over_all_workers_and_a_reload():
+    """TRUST A3: exact to one."""
+    with Server(limits="connections_per_ip = 0 rate_per_ip = 60", workers=3) as s:
+        if time.monotonic() % 60 > 50:
+            time.sleep(61 - time.monotonic() % 60)
+        greeted = 0
+        for n in range(4):
+            cs = [s.client(greet=False) for _ in range(25)]     # all at once, so that all workers have some
+            codes = [c.reply().code for c in cs]
+            check(set(codes) <= {220, 421}, "codes %s" % codes)
+            greeted += codes.count(220)
+            for c in cs:
+                c.close()
+            if n == 0:
+                s.reload()
+        check(59 <= greeted <= 61, "%d greeted" % greeted)
+
+
+@test
+def the_greeting_may_be_put_off():
+    with Server(greeting_delay="1s") as s:
+        began = time.monotonic()
+        c = s.client()
+        c.greeting.is_(220)
+        check(0.9 < time.monotonic() - began < 2.5, "greeted after %.1f s" % (time.monotonic() - began))
+        c.hello()
+        c.message(ALICE, TEXT).is_(250)
+        c.quit()
+        began = time.monotonic()
+        early = s.client(greet=False)
+        time.sleep(0.3)
+        early.send(b"EHLO early.example\r\n")
+        early.reply().is_(554, "5.5.0")
+        check(time.monotonic() - began < 0.8, "told after %.1f s" % (time.monotonic() - began))
+        early.ended()
+        early.close()
+        equal(s.counter("early_talkers"), 1, "counted")
+        s.client(greet=False).vanish()
+
+
+@test
+def the_greeting_is_put_off_behind_proxy_and_inside_tls():
+    port = free_port()
+    with Server(greeting_delay="1s", extra=tls.section(tls.certificate("mx.test.example")),
+                listener='listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" proxy_from = {"127.0.0.1"} }'
+                % port) as s:
+        c = tls.TlsClient(("127.0.0.1", port), s.seen, greet=False)
+        c.send(b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 25\r\n")
+        c.wrap(tls.context())
+        began = time.monotonic()
+        c.reply().is_(220)
+        check(0.9 < time.monotonic() - began < 2.5, "greeted after %.1f s" % (time.monotonic() - began))
+        c.hello()
+        check(c.message(ALICE, TEXT).queued, "not taken")
         c.quit()
 
 

@@ -100,6 +100,10 @@ START_TEST(defaults)
 	ck_assert_uint_eq(cf->limits.connections, 0);
 	ck_assert_uint_eq(cf->limits.connections_per_ip, 50);
 	ck_assert_uint_eq(cf->limits.errors, 20);
+	ck_assert_uint_eq(cf->limits.error_pause_ms, 1000);
+	ck_assert_uint_eq(cf->limits.rate_per_ip, 0);
+	ck_assert_uint_eq(cf->limits.session_ms, 3600000);
+	ck_assert_uint_eq(cf->limits.data_rate, 100);
 	ck_assert_str_eq(cf->store.kind, "maildir");
 	ck_assert_str_eq(cf->store.path, "/var/mail/letterplate");
 	ck_assert(cf->store.delivered_to);
@@ -151,7 +155,8 @@ START_TEST(every_key)
 	    " proxy_from = {} xclient_from = {} bare_newline_from = {\"10.0.0.0/8\", \"2001:db8::/32\", \"::1\"}\n}\n"
 	    "listener two { address = \"unix:/run/x\" protocol = lmtp }\n"
 	    "timeouts { command = \"1s\" data = \"2m\" handshake = \"250ms\" drain = \"1h\" }\n"
-	    "limits { connections = 10000 connections_per_ip = 0 errors = 1 }\n"
+	    "limits { connections = 10000 connections_per_ip = 0 errors = 1 error_pause = \"0s\" rate_per_ip = 60 "
+	    "session = \"0s\" data_rate = \"1KiB\" }\n"
 	    "store \"maildir\" { path = \"/tmp/m\" delivered_to = no }\n"
 	    "log { format = \"json\" level = \"debug\" }");
 	const struct conf_listener *l = cf->listener;
@@ -184,6 +189,10 @@ START_TEST(every_key)
 	ck_assert_uint_eq(cf->limits.connections, 10000);
 	ck_assert_uint_eq(cf->limits.connections_per_ip, 0);
 	ck_assert_uint_eq(cf->limits.errors, 1);
+	ck_assert_uint_eq(cf->limits.error_pause_ms, 0);
+	ck_assert_uint_eq(cf->limits.rate_per_ip, 60);
+	ck_assert_uint_eq(cf->limits.session_ms, 0);
+	ck_assert_uint_eq(cf->limits.data_rate, 1024);
 	ck_assert_str_eq(cf->store.path, "/tmp/m");
 	ck_assert(!cf->store.delivered_to);
 	ck_assert_int_eq(cf->log.format, CONF_LOG_JSON);

@@ -293,8 +293,59 @@ START_TEST(the_other_tables_cannot_be_written)
 		ck_assert_int_eq(errno, EACCES);
 		ck_assert(dies_writing(map[i].from));
 	}
-	ck_assert_int_eq(writable, 2);
+	ck_assert_int_eq(writable, 3);
 	conns_unmap(c);
+}
+END_TEST
+
+START_TEST(rates_over_slots)
+{
+	int fd = conns_create();
+	struct conns *a = conns_map(fd, 1), *b = conns_map(fd, CONNS_SLOTS - 1);
+	uint8_t x[16], y[16], v6[16] = { 0x20, 0x01, 0x0d, 0xb8 }, same64[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 9 };
+
+	ck_assert(a != NULL && b != NULL);
+	ipv4(0x7f000001, x);
+	ipv4(0x7f000002, y);
+	for (uint64_t minute = 65533; minute < 65540; minute++) { /* across the end of what a row can hold */
+		ck_assert_uint_eq(conns_rate(a, x, minute), 1);
+		ck_assert_uint_eq(conns_rate(b, x, minute), 2);
+		ck_assert_uint_eq(conns_rate(a, x, minute), 3);
+		ck_assert_uint_eq(conns_rate(b, y, minute), 1);
+		ck_assert_uint_eq(conns_rate(a, v6, minute), 1);
+		ck_assert_uint_eq(conns_rate(b, same64, minute), 2);
+	}
+	ck_assert_uint_eq(conns_rate(a, y, 65550), 1);
+	ck_assert_uint_eq(conns_rate(b, x, 65550), 1);
+	ck_assert_uint_eq(conns_total(a), 0);
+	for (unsigned i = 0; i < CONNS_RATE_MAX + 10; i++)
+		conns_rate(a, x, 70000);
+	ck_assert_uint_eq(conns_rate(a, x, 70000), CONNS_RATE_MAX);
+	ck_assert_uint_eq(conns_rate(b, x, 70000), CONNS_RATE_MAX + 1);
+	conns_unmap(a);
+	conns_unmap(b);
+	close(fd);
+}
+END_TEST
+
+/* More addresses in a minute than a table has rows: none is counted higher than it is; the next minute is not spoilt. */
+START_TEST(rates_in_a_crowd)
+{
+	int fd = conns_create();
+	struct conns *c = conns_map(fd, 1);
+	uint8_t x[16];
+
+	for (uint32_t i = 0; i < 2 * CONNS_ROWS; i++) {
+		ipv4(0x0a000000 + i, x);
+		ck_assert_uint_eq(conns_rate(c, x, 7), 1);
+	}
+	for (uint32_t i = 0; i < 100; i++) {
+		ipv4(0x0b000000 + i, x);
+		ck_assert_uint_eq(conns_rate(c, x, 8), 1);
+		ck_assert_uint_eq(conns_rate(c, x, 8), 2);
+	}
+	conns_unmap(c);
+	close(fd);
 }
 END_TEST
 
@@ -331,6 +382,8 @@ suite(void)
 	tcase_add_test(t, a_crowd);
 	tcase_add_test(t, exact_over_processes);
 	tcase_add_test(t, the_other_tables_cannot_be_written);
+	tcase_add_test(t, rates_over_slots);
+	tcase_add_test(t, rates_in_a_crowd);
 	tcase_add_test(t, refuses_what_is_not_its_own);
 	suite_add_tcase(s, t);
 	return s;

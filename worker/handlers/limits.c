@@ -4,7 +4,21 @@
  */
 #include "worker/handlers/limits.h"
 
+#include <time.h>
+
 static const uint8_t limits_unix[16];
+
+/* Whether the address has begun more connections in this minute than it may. */
+static bool
+limits_too_fast(const struct limits *l, const uint8_t addr[16])
+{
+	struct timespec now;
+
+	if (l->conf->limits.rate_per_ip == 0)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now); /* one for all processes of a host */
+	return conns_rate(l->conns, addr, (uint64_t)now.tv_sec / 60) > l->conf->limits.rate_per_ip;
+}
 
 static enum verdict
 limits_on_connect(void *ctx, const struct session_view *s, struct ask a, struct reply *r)
@@ -24,6 +38,12 @@ limits_on_connect(void *ctx, const struct session_view *s, struct ask a, struct 
 	    memcmp(s->remote_addr, limits_unix, sizeof(limits_unix)) != 0) {
 		reply_set(r, 421, ENH(4, 7, 0), "too-many-connections-from-address",
 		    "%s has too many connections from your address", l->conf->hostname);
+		r->close = true;
+		return V_REPLY;
+	}
+	if (memcmp(s->remote_addr, limits_unix, sizeof(limits_unix)) != 0 && limits_too_fast(l, s->remote_addr)) {
+		reply_set(r, 421, ENH(4, 7, 0), "too-fast-from-address",
+		    "%s has had too many connections from your address in this minute", l->conf->hostname);
 		r->close = true;
 		return V_REPLY;
 	}

@@ -389,6 +389,13 @@ conn_resume(struct conn *c)
 }
 
 void
+conn_nudge(struct conn *c)
+{
+	c->can_read = true;
+	conn_pump(c);
+}
+
+void
 conn_deadline(struct conn *c, uint64_t ms)
 {
 	c->due_ms = loop_now_ms(c->loop) + ms;

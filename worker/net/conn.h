@@ -89,6 +89,9 @@ struct tls_facts conn_tls_facts(const struct conn *c);
 /* The owner waits no more (CONN_WAIT): feed it what is there.  Not from within feed(). */
 void conn_resume(struct conn *c);
 
+/* Feed an owner that asked for more (CONN_MORE) even if nothing came.  Not from within feed(). */
+void conn_nudge(struct conn *c);
+
 /* Call late() ${ms} from now unless moved again.  Cheap: a later deadline only notes a number. */
 void conn_deadline(struct conn *c, uint64_t ms);
 

@@ -271,6 +271,12 @@ smtp_with(const struct smtp *s)
 	return words[s->cf->lmtp][s->t != NULL && s->t->smtputf8][s->tls];
 }
 
+uint32_t
+smtp_errors(const struct smtp *s)
+{
+	return s->errors;
+}
+
 enum smtp_phase
 smtp_phase(const struct smtp *s)
 {

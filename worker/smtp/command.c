@@ -68,6 +68,13 @@ static const struct say say_count = { /* what follows can't be told from command
 	.text = "not a count; closing"
 };
 
+/* A browser or a proxy that is made to talk to us: what comes next is of its own making, and may look like commands. */
+static const struct say say_http = {
+	.code = 554, .close = true, .enh = ENH(5, 5, 0), .reason = "http-verb", .text = "this is no HTTP server"
+};
+static const char *const http_verbs[] = { "GET", "POST", "HEAD", "PUT", "CONNECT", "OPTIONS", "DELETE", "PATCH",
+	"TRACE", "PRI" };
+
 static struct span
 skip_spaces(struct span s)
 {
@@ -424,6 +431,15 @@ find(struct span verb)
 	return NULL;
 }
 
+static const struct say *
+unknown(struct span verb)
+{
+	for (size_t i = 0; i < sizeof(http_verbs) / sizeof(http_verbs[0]); i++)
+		if (span_caseeq(verb, span_str(http_verbs[i])))
+			return &say_http;
+	return &say_unknown;
+}
+
 /* Why ${c} may not come at all in this session; syntax comes after it. */
 static const struct say *
 absent(const struct smtp *s, const struct command *c)
@@ -509,7 +525,7 @@ command_run(struct smtp *s, struct span line)
 		verb.n++;
 	c = find(verb);
 	if (c == NULL)
-		return &say_unknown;
+		return unknown(verb);
 	say = absent(s, c);
 	if (say == NULL && !ascii && c->effect != do_mail && c->effect != do_rcpt && c->effect != do_vrfy)
 		say = &say_8bit;

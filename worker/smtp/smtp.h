@@ -156,6 +156,9 @@ struct span smtp_helo(const struct smtp *s);
 /* RFC 3848 and RFC 6531 keyword for Received: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP"... static. */
 const char *smtp_with(const struct smtp *s);
 
+/* 5xx replies since the last accepted message, what errors_max is compared with. */
+uint32_t smtp_errors(const struct smtp *s);
+
 enum smtp_phase smtp_phase(const struct smtp *s);
 
 /* Whether content octets may still be coming or a question is open: not the moment for an idle session's 421. */
