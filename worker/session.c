@@ -71,7 +71,8 @@ session_came(struct session *s, uint64_t octets)
 
 	s->progress = true;
 	s->trickles = false;
-	if (s->data_due_us == 0 || cf->limits.data_rate == 0 || __builtin_mul_overflow(octets, (uint64_t)1000000, &us) ||
+	if (s->data_due_us == 0 || cf->limits.data_rate == 0 ||
+	    __builtin_mul_overflow(octets, (uint64_t)1000000, &us) ||
 	    __builtin_add_overflow(s->data_due_us, us / cf->limits.data_rate, &us) || us >= most) {
 		s->data_due_us = most;
 	} else {

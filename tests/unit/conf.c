@@ -1,15 +1,12 @@
 /*
- * conf: values, defaults, every mistake with its line.
+ * conf: values, defaults, every mistake with its line; unit/confcheck.c has what is looked up outside.
  * The broken configs stand in tests/conf/bad, what is said of each in
  * tests/conf/expected.txt, to the letter.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netinet/in.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -536,206 +533,6 @@ START_TEST(blanked)
 }
 END_TEST
 
-/* --- conf_check --- */
-
-static char dir[128];
-
-static void
-make_dir(void)
-{
-	static const char *const sub[] = { "state", "directory", "mail" };
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(dir, sizeof dir, "%s/conf-XXXXXX", tmp != NULL && strlen(tmp) < 100 ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_assert_int_eq(chmod(dir, 0755), 0);
-	for (size_t i = 0; i < 3; i++) {
-		char path[256];
-
-		snprintf(path, sizeof path, "%s/%s", dir, sub[i]);
-		ck_assert_int_eq(mkdir(path, 0755), 0);
-		if (geteuid() == 0)
-			ck_assert_int_eq(chown(path, getpwnam("nobody")->pw_uid, (gid_t)-1), 0);
-	}
-}
-
-/* All that a test may have made in it. */
-static void
-remove_dir(void)
-{
-	static const char *const made[] = { "directory/mailboxes.mdb", "big", "state", "directory", "mail", "" };
-
-	for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
-		char path[256];
-
-		snprintf(path, sizeof path, "%s/%s", dir, made[i]);
-		(void)remove(path);
-	}
-	ck_assert_int_ne(access(dir, F_OK), 0);
-}
-
-static const char *
-in_dir(const char *name)
-{
-	static char path[256];
-
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	return path;
-}
-
-/* A config that names ${dir}, with ${more} behind; what conf_check() answers stands in told. */
-static int
-check_conf(const char *more)
-{
-	char text[2048];
-	struct conf *cf;
-	int rc;
-
-	snprintf(text, sizeof text,
-	    HOST MX "user = nobody\nstate_dir = \"%s/state\"\ndirectory = \"%s/directory\"\n"
-		    "%s%s",
-	    dir, dir, strstr(more, "store") != NULL ? "" : "store \"maildir\" { path = \"/tmp\" }\n", more);
-	cf = good(text);
-	rc = conf_check(cf, take, &told);
-	conf_free(cf);
-	return rc;
-}
-
-static void
-touch(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-
-	ck_assert_int_ge(fd, 0);
-	close(fd);
-}
-
-START_TEST(check_good)
-{
-	touch(in_dir("directory/mailboxes.mdb"));
-	ck_assert_msg(check_conf("") == 0, "%s", told.text);
-	ck_assert_str_eq(told.text, "");
-}
-END_TEST
-
-START_TEST(check_no_snapshot_is_a_warning)
-{
-	ck_assert_msg(check_conf("") == 0, "%s", told.text);
-	ck_assert_msg(strncmp(told.text, "x.conf:5: warning: there is no \"", 32) == 0, "%s", told.text);
-}
-END_TEST
-
-START_TEST(check_missing_folders)
-{
-	char want[512], store[512];
-
-	ck_assert_int_eq(rmdir(in_dir("state")), 0);
-	ck_assert_int_eq(rmdir(in_dir("directory")), 0);
-	snprintf(store, sizeof store, "store \"maildir\" {\n path = \"%s/none\" }\n", dir);
-	ck_assert_int_eq(check_conf(store), -1);
-	ck_assert_uint_eq(told.lines, 3);
-	snprintf(want, sizeof want, "x.conf:4: state_dir \"%s/state\" does not exist", dir);
-	ck_assert_msg(strstr(told.text, want) != NULL, "%s", told.text);
-	snprintf(want, sizeof want, "x.conf:5: directory \"%s/directory\" does not exist", dir);
-	ck_assert_msg(strstr(told.text, want) != NULL, "%s", told.text);
-	snprintf(want, sizeof want, "x.conf:7: store path \"%s/none\" does not exist", dir);
-	ck_assert_msg(strstr(told.text, want) != NULL, "%s", told.text);
-}
-END_TEST
-
-START_TEST(check_file_as_folder)
-{
-	char store[512];
-
-	touch(in_dir("directory/mailboxes.mdb"));
-	snprintf(store, sizeof store, "store \"maildir\" { path = \"%s/directory/mailboxes.mdb\" }\n", dir);
-	ck_assert_int_eq(check_conf(store), -1);
-	ck_assert_msg(strstr(told.text, "is not a folder") != NULL && told.lines == 1, "%s", told.text);
-}
-END_TEST
-
-START_TEST(check_not_writable)
-{
-	char store[512];
-
-	touch(in_dir("directory/mailboxes.mdb"));
-	ck_assert_int_eq(chmod(in_dir("mail"), 0500), 0);
-	snprintf(store, sizeof store, "store \"maildir\" { path = \"%s/mail\" }\n", dir);
-	ck_assert_int_eq(check_conf(store), -1);
-	ck_assert_msg(
-	    strstr(told.text, "may not write in it: Permission denied") != NULL && told.lines == 1, "%s", told.text);
-	ck_assert_int_eq(chmod(in_dir("mail"), 0700), 0);
-	ck_assert_msg(check_conf(store) == 0, "%s", told.text);
-}
-END_TEST
-
-START_TEST(check_snapshot_not_readable)
-{
-	touch(in_dir("directory/mailboxes.mdb"));
-	ck_assert_int_eq(chmod(in_dir("directory/mailboxes.mdb"), 0), 0);
-	ck_assert_int_eq(check_conf(""), -1);
-	ck_assert_msg(strstr(told.text, "may not read it: Permission denied") != NULL, "%s", told.text);
-}
-END_TEST
-
-START_TEST(check_unix_socket_folder)
-{
-	touch(in_dir("directory/mailboxes.mdb"));
-	ck_assert_int_eq(check_conf("listener \"l\" {\n address = \"unix:/nonexistent/x\" }\n"), -1);
-	ck_assert_str_eq(told.text,
-	    "x.conf:8: the folder of a unix socket \"/nonexistent\" does not exist; create it "
-	    "and give it to this user\n");
-}
-END_TEST
-
-START_TEST(check_user)
-{
-	touch(in_dir("directory/mailboxes.mdb"));
-	if (geteuid() != 0) {
-		/* Then the user is of no interest. */
-		struct conf *cf = good(HOST MX "user = nosuchuser state_dir = \"/tmp\" directory = \"/tmp\"\n"
-					       "store \"maildir\" { path = \"/tmp\" }");
-
-		ck_assert_msg(conf_check(cf, take, &told) == 0, "%s", told.text);
-		conf_free(cf);
-		return;
-	}
-	for (int i = 0; i < 2; i++) {
-		struct conf *cf = good(i == 0 ? HOST MX "user = nosuchuser\nstate_dir = \"/tmp\"\n"
-					      : HOST MX "user = root\nstate_dir = \"/tmp\"\n");
-
-		ck_assert_int_eq(conf_check(cf, take, &told), -1);
-		ck_assert_str_eq(told.text,
-		    i == 0 ? "x.conf:3: user \"nosuchuser\" does not exist; create it or set another\n"
-			   : "x.conf:3: user \"root\" is root; workers must not be: set another\n");
-		conf_free(cf);
-	}
-}
-END_TEST
-
-START_TEST(read_errors)
-{
-	char *text;
-	size_t n;
-	int fd;
-
-	ck_assert_int_eq(conf_read("/nonexistent", &text, &n), -1);
-	ck_assert_int_eq(errno, ENOENT);
-	ck_assert_int_eq(conf_read(dir, &text, &n), -1);
-	ck_assert_int_eq(errno, EISDIR);
-	fd = open(in_dir("big"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ftruncate(fd, CONF_TEXT_MAX), 0);
-	ck_assert_int_eq(conf_read(in_dir("big"), &text, &n), 0);
-	ck_assert_uint_eq(n, CONF_TEXT_MAX);
-	free(text);
-	ck_assert_int_eq(ftruncate(fd, CONF_TEXT_MAX + 1), 0);
-	ck_assert_int_eq(conf_read(in_dir("big"), &text, &n), -1);
-	ck_assert_int_eq(errno, EFBIG);
-	close(fd);
-}
-END_TEST
-
 /* Whether the manual's entry at ${at} says that ${k} has the default that it has. */
 static bool
 entry_right(const char *at, const struct conf_key *k)
@@ -776,7 +573,7 @@ int
 main(void)
 {
 	Suite *s = suite_create("conf");
-	TCase *t = tcase_create("parse"), *check = tcase_create("check");
+	TCase *t = tcase_create("parse");
 
 	nbad = scandir(BAD, &bad, is_conf, alphasort);
 	tcase_add_test(t, defaults);
@@ -794,16 +591,5 @@ main(void)
 	LOOP(t, blanked, blanks);
 	tcase_add_test(t, manual);
 	suite_add_tcase(s, t);
-	tcase_add_checked_fixture(check, make_dir, remove_dir);
-	tcase_add_test(check, check_good);
-	tcase_add_test(check, check_no_snapshot_is_a_warning);
-	tcase_add_test(check, check_missing_folders);
-	tcase_add_test(check, check_file_as_folder);
-	tcase_add_test(check, check_not_writable);
-	tcase_add_test(check, check_snapshot_not_readable);
-	tcase_add_test(check, check_unix_socket_folder);
-	tcase_add_test(check, check_user);
-	tcase_add_test(check, read_errors);
-	suite_add_tcase(s, check);
 	return suite_run(s);
 }

@@ -247,9 +247,8 @@ emptied(struct worker *wp)
 static void
 setup(void)
 {
-	static const char text[] =
-	    "hostname = \"mx.example.org\"\nlistener \"mx\" { address = {\"127.0.0.1:2525\"} }\n"
-	    "limits { error_pause = \"0s\" }\n";
+	static const char text[] = "hostname = \"mx.example.org\"\nlistener \"mx\" { address = {\"127.0.0.1:2525\"} }\n"
+				   "limits { error_pause = \"0s\" }\n";
 	char dir[] = "/tmp/lp-session-XXXXXX", path[64];
 	int fd;
 
