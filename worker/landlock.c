@@ -1,7 +1,8 @@
 /*
  * landlock: which files, ports and signals a worker can still name.
  * Every right that the running kernel knows is handled, that is: refused
- * unless a rule grants it; the rules are two.  What a kernel does not know yet
+ * unless a rule grants it; the rules are two, and one for each TCP port of a
+ * configured filter.  What a kernel does not know yet
  * is left to uid, rlimits and seccomp.
  */
 #include "worker/landlock.h"
@@ -28,12 +29,18 @@
 #define FS_IOCTL_DEV        (1ULL << 15) /* ABI 5, Linux 6.10 */
 #define NET_BIND_TCP        (1ULL << 0)  /* ABI 4, Linux 6.7 */
 #define NET_CONNECT_TCP     (1ULL << 1)  /* ABI 4 */
+#define RULE_NET_PORT       2            /* ABI 4 */
 #define SCOPE_ABSTRACT_UNIX (1ULL << 0)  /* ABI 6, Linux 6.12 */
 #define SCOPE_SIGNAL        (1ULL << 1)  /* ABI 6 */
 
 /* struct landlock_ruleset_attr as of ABI 6.  Older kernels take it as long as what they don't know is zero. */
 struct ruleset_attr {
 	uint64_t fs, net, scoped;
+};
+
+/* struct landlock_net_port_attr, ABI 4. */
+struct net_port_attr {
+	uint64_t access, port;
 };
 
 #define READ ((uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR))
@@ -102,8 +109,24 @@ grant_all(int ruleset, const struct ruleset_attr *a, const char *store, const ch
 	return 0;
 }
 
+/* The ports, where the kernel knows of them.  0, or -1 after a logged error. */
+static int
+grant_ports(int ruleset, const struct ruleset_attr *a, const uint16_t *port, size_t nport)
+{
+	for (size_t i = 0; i < nport && (a->net & NET_CONNECT_TCP) != 0; i++) {
+		struct net_port_attr rule = { NET_CONNECT_TCP, port[i] };
+
+		if (syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) != 0) {
+			log_msg(LOG_L_ERROR, "sandbox", "Landlock rule for port %u: %s", (unsigned)port[i],
+			    strerror(errno));
+			return -1;
+		}
+	}
+	return 0;
+}
+
 int
-landlock_confine(const char *store, const char *directory)
+landlock_confine(const char *store, const char *directory, const uint16_t *port, size_t nport)
 {
 	int abi = landlock_abi(), ruleset, rc;
 	struct ruleset_attr a = handled_by(abi);
@@ -119,6 +142,8 @@ landlock_confine(const char *store, const char *directory)
 		return -1;
 	}
 	rc = grant_all(ruleset, &a, store, directory);
+	if (rc == 0)
+		rc = grant_ports(ruleset, &a, port, nport);
 	if (rc == 0 && (rc = (int)syscall(SYS_landlock_restrict_self, ruleset, 0)) != 0)
 		log_msg(LOG_L_ERROR, "sandbox", "Landlock: %s", strerror(errno));
 	close(ruleset);

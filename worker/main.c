@@ -52,6 +52,7 @@ static struct {
 	struct limits limits;
 	struct recipients *recipients;
 	struct store_env env;
+	struct sandbox sandbox;
 	unsigned level;   /* of the sandbox */
 	uint64_t dropped; /* log lines, counted so far */
 } me;
@@ -164,7 +165,7 @@ static void
 main_sandbox(void)
 {
 	struct rlimit rl = { 0, 0 };
-	struct sandbox sb = {
+	me.sandbox = (struct sandbox){
 		.user = me.conf->user,
 		.store_path = me.conf->store.path,
 		.directory = me.conf->directory,
@@ -173,8 +174,8 @@ main_sandbox(void)
 	};
 
 	getrlimit(RLIMIT_NOFILE, &rl);
-	sb.nofile = (uint32_t)rl.rlim_cur;
-	if (sandbox_drop(&sb, &me.level) != 0)
+	me.sandbox.nofile = (uint32_t)rl.rlim_cur;
+	if (sandbox_drop(&me.sandbox, &me.level) != 0)
 		main_fail(EX_NOPERM);
 }
 
@@ -298,7 +299,7 @@ main(int argc, char **argv, char **envp)
 	main_sessions_max();
 	main_sandbox();
 	main_inside();
-	if (sandbox_close(&me.level) != 0)
+	if (sandbox_close(&me.sandbox, &me.level) != 0)
 		main_fail(EX_NOPERM);
 	stats_gauge(me.w.stats, STATS_SANDBOX_LEVEL, me.level);
 	main_loop();

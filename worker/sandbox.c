@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
@@ -23,6 +24,45 @@
 #include "worker/landlock.h"
 #include "worker/sanitized.h"
 #include "worker/seccomp.h"
+
+static int
+add_port(struct sandbox_out *o, in_port_t port)
+{
+	for (size_t i = 0; i < o->nport; i++)
+		if (o->port[i] == ntohs(port))
+			return 0;
+	if (o->nport == SANDBOX_OUT_PORTS) {
+		errno = E2BIG;
+		return -1;
+	}
+	o->port[o->nport++] = ntohs(port);
+	return 0;
+}
+
+int
+sandbox_out_add(struct sandbox_out *o, const struct sockaddr *to, int type)
+{
+	in_port_t port = 0;
+
+	switch (to->sa_family) {
+	case AF_UNIX:
+		o->kinds |= SANDBOX_OUT_UNIX;
+		return 0;
+	case AF_INET:
+		port = ((const struct sockaddr_in *)(const void *)to)->sin_port;
+		break;
+	case AF_INET6:
+		port = ((const struct sockaddr_in6 *)(const void *)to)->sin6_port;
+		break;
+	default:
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	if (type == SOCK_STREAM && add_port(o, port) != 0)
+		return -1;
+	o->kinds |= type == SOCK_STREAM ? SANDBOX_OUT_TCP : SANDBOX_OUT_UDP;
+	return 0;
+}
 
 /* -1 after a logged line about ${what} and errno. */
 static int
@@ -181,7 +221,7 @@ sandbox_drop(const struct sandbox *sb, unsigned *level)
 		return failed("PR_SET_DUMPABLE");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return failed("PR_SET_NO_NEW_PRIVS");
-	rc = landlock_confine(sb->store_path, sb->directory);
+	rc = landlock_confine(sb->store_path, sb->directory, sb->out.port, sb->out.nport);
 	if (rc == -1)
 		return -1;
 	if (rc == 1)
@@ -190,11 +230,11 @@ sandbox_drop(const struct sandbox *sb, unsigned *level)
 }
 
 static int
-close_with(enum seccomp_table table, unsigned *level)
+close_with(enum seccomp_table table, unsigned out, unsigned *level)
 {
 	if (!SANITIZED && limit(RLIMIT_NPROC, 0, "RLIMIT_NPROC") != 0)
 		return -1;
-	if (seccomp_confine(table) != 0)
+	if (seccomp_confine(table, out) != 0)
 		return -1;
 	if (!SANITIZED)
 		*level |= SANDBOX_SECCOMP;
@@ -202,13 +242,13 @@ close_with(enum seccomp_table table, unsigned *level)
 }
 
 int
-sandbox_close(unsigned *level)
+sandbox_close(const struct sandbox *sb, unsigned *level)
 {
-	return close_with(SECCOMP_WORKER, level);
+	return close_with(SECCOMP_WORKER, sb->out.kinds, level);
 }
 
 int
 sandbox_close_keys(unsigned *level)
 {
-	return close_with(SECCOMP_KEYS, level);
+	return close_with(SECCOMP_KEYS, 0, level);
 }

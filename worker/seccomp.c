@@ -2,8 +2,9 @@
  * seccomp: which system calls a worker can still make.
  * A table, a line a system call with who needs it.  What is not in it ends the
  * process (SIGSYS), in every thread.  A new line needs a reason as good as
- * those that stand here; socket, connect, clone, execve, ptrace, io_uring_*
- * (it goes round this filter), bpf and mount have none.
+ * those that stand here; clone, execve, ptrace, io_uring_* (it goes round this
+ * filter), bpf and mount have none, socket and connect only where the config
+ * names somebody to ask.
  */
 #include "worker/seccomp.h"
 
@@ -24,9 +25,10 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/sandbox.h"
 #include "worker/sanitized.h"
 
-enum { ARGS_MAX = 2 };
+enum { ARGS_MAX = 3 };
 
 /* Comparisons of one row must all hold; of several rows for one call, one. */
 struct row {
@@ -40,6 +42,10 @@ struct row {
 #define EQ(call, i, v)			{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_EQ, (v), 0 } } }
 #define EQ2(call, i, v, j, w)		{ SCMP_SYS(call), 2, { { (i), SCMP_CMP_EQ, (v), 0 }, { (j), SCMP_CMP_EQ, (w), 0 } } }
 #define WITHOUT(call, i, bits)		{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_MASKED_EQ, (bits), 0 } } }
+/* A socket of one family and kind, non-blocking and close-on-exec as one likes; ${proto} 0 is the kind's usual one. */
+#define SOCKET(family, type, proto)	{ SCMP_SYS(socket), 3, { { 0, SCMP_CMP_EQ, (family), 0 }, \
+	{ 1, SCMP_CMP_MASKED_EQ, ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC) & UINT32_MAX, (type) }, \
+	{ 2, SCMP_CMP_EQ, (proto), 0 } } }
 #define SOCKOPT(call, level, name)	EQ2(call, 1, level, 2, name)
 
 static const struct row worker_table[] = {
@@ -121,6 +127,31 @@ static const struct row worker_table[] = {
 };
 /* clang-format on */
 
+/*
+ * Outward, each table only where the config has somebody to ask that way.  The
+ * protocol is compared too: MPTCP and SCTP go round Landlock's TCP ports.
+ */
+static const struct row out_table[] = {
+	ANY(connect),                              /* Landlock says to which TCP ports; it knows no more */
+	SOCKOPT(getsockopt, SOL_SOCKET, SO_ERROR), /* did it succeed? */
+	EQ(fcntl, 1, F_SETFL),                     /* O_NONBLOCK: c-ares */
+};
+static const struct row out_tcp_table[] = {
+	SOCKET(AF_INET, SOCK_STREAM, 0),            /* a milter, a policy server, a DNS server over TCP */
+	SOCKET(AF_INET6, SOCK_STREAM, 0),           /* the same */
+	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),  /* the same by its name */
+	SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP), /* the same */
+};
+static const struct row out_udp_table[] = {
+	SOCKET(AF_INET, SOCK_DGRAM, 0),            /* a DNS server; connected, so that only its answers come in */
+	SOCKET(AF_INET6, SOCK_DGRAM, 0),           /* the same */
+	SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP),  /* the same by its name */
+	SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_UDP), /* the same */
+};
+static const struct row out_unix_table[] = {
+	SOCKET(AF_UNIX, SOCK_STREAM, 0), /* a milter, a policy server on this machine */
+};
+
 /* The key process opens nothing: it has its channels, the log, memory and time. */
 static const struct row keys_table[] = {
 	ANY(recvfrom),                   /* a worker's question */
@@ -167,18 +198,40 @@ static const struct {
 	[SECCOMP_KEYS] = { keys_table, sizeof(keys_table) / sizeof(keys_table[0]) },
 };
 
-static int
-add_table(scmp_filter_ctx f, enum seccomp_table table)
-{
-	struct scmp_arg_cmp self = { 0, SCMP_CMP_EQ, (uint64_t)getpid(), 0 };
+static const struct {
+	unsigned kinds; /* any of them */
+	const struct row *row;
+	size_t n;
+} out_tables[] = {
+	{ ~0u, out_table, sizeof(out_table) / sizeof(out_table[0]) },
+	{ SANDBOX_OUT_TCP, out_tcp_table, sizeof(out_tcp_table) / sizeof(out_tcp_table[0]) },
+	{ SANDBOX_OUT_UDP, out_udp_table, sizeof(out_udp_table) / sizeof(out_udp_table[0]) },
+	{ SANDBOX_OUT_UNIX, out_unix_table, sizeof(out_unix_table) / sizeof(out_unix_table[0]) },
+};
 
-	for (size_t i = 0; i < tables[table].n; i++) {
-		const struct row *r = &tables[table].row[i];
-		int rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, r->nr, r->nargs, r->arg);
+static int
+add_rows(scmp_filter_ctx f, const struct row *row, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, row[i].nr, row[i].nargs, row[i].arg);
 
 		if (rc != 0)
 			return rc;
 	}
+	return 0;
+}
+
+static int
+add_tables(scmp_filter_ctx f, enum seccomp_table table, unsigned out)
+{
+	struct scmp_arg_cmp self = { 0, SCMP_CMP_EQ, (uint64_t)getpid(), 0 };
+	int rc = add_rows(f, tables[table].row, tables[table].n);
+
+	for (size_t i = 0; i < sizeof(out_tables) / sizeof(out_tables[0]) && rc == 0; i++)
+		if ((out & out_tables[i].kinds) != 0)
+			rc = add_rows(f, out_tables[i].row, out_tables[i].n);
+	if (rc != 0)
+		return rc;
 	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
 }
 
@@ -219,7 +272,7 @@ default_action(void)
 #endif
 
 static int
-load(scmp_filter_ctx f, enum seccomp_table table)
+load(scmp_filter_ctx f, enum seccomp_table table, unsigned out)
 {
 	int rc;
 
@@ -230,15 +283,15 @@ load(scmp_filter_ctx f, enum seccomp_table table)
 	if (rc == 0)
 		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list */
 	if (rc == 0)
-		rc = add_table(f, table);
+		rc = add_tables(f, table, out);
 	return rc == 0 ? seccomp_load(f) : rc;
 }
 
 int
-seccomp_confine(enum seccomp_table table)
+seccomp_confine(enum seccomp_table table, unsigned out)
 {
 	scmp_filter_ctx f = seccomp_init(default_action());
-	int rc = f == NULL ? -ENOMEM : load(f, table);
+	int rc = f == NULL ? -ENOMEM : load(f, table, out);
 
 	if (f != NULL)
 		seccomp_release(f);

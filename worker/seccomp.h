@@ -8,10 +8,11 @@
 enum seccomp_table { SECCOMP_WORKER, SECCOMP_KEYS };
 
 /**
- * seccomp_confine(table):
+ * seccomp_confine(table, out):
  * From now on every thread of the process dies with the process at the first
- * call that is not in the table.  no_new_privs must be set.  0, or -1 after a
+ * call that is not in the table.  ${out} (SANDBOX_OUT_* of sandbox.h): what
+ * sockets it may make and connect, besides.  no_new_privs must be set.  0, or -1 after a
  * logged error.
  */
-int seccomp_confine(enum seccomp_table table);
+int seccomp_confine(enum seccomp_table table, unsigned out);
 #endif

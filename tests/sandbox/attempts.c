@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "tests/sandbox/probe.h"
+#include "worker/sandbox.h"
 
 #define UNUSED __attribute__((unused))
 
@@ -109,12 +110,21 @@ connect_abstract(int fd, const char *name)
 }
 
 static int
-connect_loopback(int fd)
+connect_loopback(int fd, int port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(20700) };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	return connect(fd, (struct sockaddr *)&in, sizeof(in));
+}
+
+static int
+connect_path(int fd, const struct world *w)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s/socket", w->root);
+	return connect(fd, (struct sockaddr *)&un, sizeof(un));
 }
 
 static int
@@ -140,7 +150,15 @@ TRY(do_socket_inet6, socket(AF_INET6, SOCK_DGRAM, 0))
 TRY(do_socket_unix, socket(AF_UNIX, SOCK_STREAM, 0))
 TRY(do_socket_netlink, socket(AF_NETLINK, SOCK_RAW, 0))
 TRY(do_socketpair, socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]){ 0, 0 }))
-TRY(do_connect_tcp, connect_loopback(w->tcp))
+TRY(do_connect_tcp, connect_loopback(w->tcp, 20700))
+TRY(out_tcp, connect_loopback(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), w->port))
+TRY(out_tcp_other, connect_loopback(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), w->port + 1))
+TRY(out_mptcp, connect_loopback(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 262), w->port))
+TRY(out_raw, socket(AF_INET, SOCK_RAW, IPPROTO_ICMP))
+TRY(out_packet, socket(AF_PACKET, SOCK_STREAM, 0))
+TRY(out_udp, connect_loopback(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), w->port))
+TRY(out_unix, connect_path(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), w))
+TRY(out_unix_dgram, socket(AF_UNIX, SOCK_DGRAM, 0))
 TRY(do_connect_abstract, connect_abstract(w->tcp, w->abstract))
 TRY(do_early_abstract, connect_abstract(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), w->abstract))
 TRY(do_early_signal, kill(w->sibling, 0))
@@ -403,10 +421,14 @@ need_random(const struct world *w UNUSED)
 }
 
 /* clang-format off */
-#define K(fn) { &#fn[3], KILLED, 0, fn, false }
-#define R(fn, abi) { &#fn[3], REFUSED, abi, fn, false }
-#define EARLY(name, fn, abi) { name, REFUSED, abi, fn, true }
-#define W(fn) { #fn, WORKS, 0, fn, false }
+#define K(fn) { &#fn[3], KILLED, 0, fn, false, 0 }
+#define R(fn, abi) { &#fn[3], REFUSED, abi, fn, false, 0 }
+#define EARLY(name, fn, abi) { name, REFUSED, abi, fn, true, 0 }
+#define W(fn) { #fn, WORKS, 0, fn, false, 0 }
+#define OUT(fn, kinds, expect, abi) { #fn, expect, abi, fn, false, kinds }
+#define TCP SANDBOX_OUT_TCP
+#define UDP SANDBOX_OUT_UDP
+#define UNIX SANDBOX_OUT_UNIX
 
 const struct attempt attempts[] = {
 	K(do_execve), K(do_execveat), K(do_clone), K(do_clone3), K(do_unshare), K(do_setns), K(do_ptrace), K(do_traceme),
@@ -448,6 +470,15 @@ const struct attempt attempts[] = {
 #endif
 
 	W(need_deliver), W(need_snapshot), W(need_session), W(need_memory), W(need_time), W(need_lock), W(need_random),
+
+	/* With a filter configured: what is meant can be reached, and no more.  Behind need_session, whose listener they use. */
+	OUT(out_tcp, TCP, WORKS, 0), OUT(out_tcp_other, TCP, REFUSED, 4), OUT(out_mptcp, TCP, KILLED, 0),
+	OUT(out_raw, TCP | UDP | UNIX, KILLED, 0), OUT(out_packet, TCP | UDP | UNIX, KILLED, 0),
+	OUT(out_udp, TCP | UNIX, KILLED, 0), OUT(out_unix, TCP | UDP, KILLED, 0), OUT(out_tcp, UDP | UNIX, KILLED, 0),
+	OUT(out_udp, UDP, WORKS, 0), OUT(out_unix, UNIX, WORKS, 0), OUT(out_unix_dgram, UNIX, KILLED, 0),
+	OUT(do_bind, TCP | UDP | UNIX, KILLED, 0), OUT(do_listen, TCP | UDP | UNIX, KILLED, 0),
+	OUT(do_socketpair, UNIX, KILLED, 0), OUT(do_sendto_address, UDP, KILLED, 0),
+	OUT(do_early_abstract, UNIX, REFUSED, 6),
 };
 /* clang-format on */
 const size_t attempts_n = sizeof(attempts) / sizeof(attempts[0]);

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
@@ -104,6 +105,21 @@ listen_abstract(void)
 	    "an abstract listener");
 }
 
+/* A filter to connect to; stays open as long as the probe. */
+static void
+listen_tcp(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t n = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	need(fd != -1 && bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 && listen(fd, 64) == 0 &&
+		getsockname(fd, (struct sockaddr *)&in, &n) == 0,
+	    "a TCP listener");
+	world.port = ntohs(in.sin_port);
+}
+
 /* Everything may be done by anybody as far as modes go, so that a refusal is the sandbox's. */
 static void
 set_up(void)
@@ -136,6 +152,7 @@ set_up(void)
 		listen(world.listener, 8) == 0,
 	    "a listener");
 	listen_abstract();
+	listen_tcp();
 	world.master = getpid();
 	world.sibling = fork();
 	if (world.sibling == 0) {
@@ -203,21 +220,26 @@ other_thread(void *arg)
 }
 
 static struct sandbox
-sandbox_of(pid_t master)
+sandbox_of(pid_t master, unsigned out)
 {
-	return (struct sandbox){ .user = user,
+	struct sandbox sb = { .user = user,
 		.store_path = store_path,
 		.directory = directory_path,
 		.fsize_max = FSIZE,
 		.nofile = NOFILE,
-		.master = master };
+		.master = master,
+		.out.kinds = out };
+
+	if ((out & SANDBOX_OUT_TCP) != 0)
+		sb.out.port[sb.out.nport++] = (uint16_t)world.port;
+	return sb;
 }
 
 /* The life of a worker: enters the sandbox, makes the try in the one or the other thread, waits to be let go. */
 static _Noreturn void
 worker(const struct job *j, pid_t master, bool in_thread)
 {
-	struct sandbox sb = sandbox_of(master);
+	struct sandbox sb = sandbox_of(master, j->attempt != NULL ? j->attempt->out : 0);
 	unsigned level;
 	pthread_t t;
 	char entered[2] = { ENTERED, 0 };
@@ -225,7 +247,7 @@ worker(const struct job *j, pid_t master, bool in_thread)
 	if (sandbox_drop(&sb, &level) != 0 ||
 	    pthread_create(&t, NULL, other_thread, in_thread ? (void *)(uintptr_t)j : NULL) != 0)
 		_exit(EXIT_FAILURE);
-	if ((j->attempt == NULL || !j->attempt->before_seccomp) && sandbox_close(&level) != 0)
+	if ((j->attempt == NULL || !j->attempt->before_seccomp) && sandbox_close(&sb, &level) != 0)
 		_exit(EXIT_FAILURE);
 	entered[1] = (char)level;
 	(void)!write(j->report, entered, 2);
@@ -606,7 +628,7 @@ run_abort(const struct world *w)
 static void
 check_abort(void)
 {
-	static const struct attempt a = { "abort", WORKS, 0, run_abort, false };
+	static const struct attempt a = { "abort", WORKS, 0, run_abort, false, 0 };
 
 	for (int in_thread = 0; in_thread < 2; in_thread++) {
 		struct outcome o = try_once(&a, in_thread);
@@ -640,14 +662,14 @@ check_refuses(const char *what, struct sandbox sb)
 static void
 check_bad_starts(bool was_root)
 {
-	struct sandbox sb = sandbox_of(1 << 22);
+	struct sandbox sb = sandbox_of(1 << 22, 0);
 
 	check_refuses("another master", sb);
 	if (landlock_abi() >= LANDLOCK_ABI_MIN) {
-		sb = sandbox_of(world.master);
+		sb = sandbox_of(world.master, 0);
 		sb.store_path = "/nonexistent";
 		check_refuses("no store", sb);
-		sb = sandbox_of(world.master);
+		sb = sandbox_of(world.master, 0);
 		sb.directory = "/nonexistent";
 		check_refuses("no directory", sb);
 	}
@@ -655,7 +677,7 @@ check_bad_starts(bool was_root)
 		printf("skip sandbox: bad users: not root\n");
 		return;
 	}
-	sb = sandbox_of(world.master);
+	sb = sandbox_of(world.master, 0);
 	sb.user = "no-such-user-here";
 	check_refuses("a user that is not", sb);
 	sb.user = "root";

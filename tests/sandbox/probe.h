@@ -17,6 +17,7 @@ struct world {
 	int   tcp, udp;                  /* sockets without a peer */
 	int   pair, listener;            /* a connected socket, a listening one */
 	int   secret;                    /* outside/secret, open for reading */
+	int   port;                      /* of 127.0.0.1, where somebody listens; the one above is nobody's */
 	char  root[64];                  /* the folder that holds store, outside and directory */
 	char  abstract[64];              /* where something listens in the abstract name space, without the NUL */
 };
@@ -32,7 +33,8 @@ struct attempt {
 	enum expect expect;
 	int         abi;                   /* the Landlock ABI it needs, 0 for none */
 	int (*run)(const struct world *w); /* 0: it worked; -1: refused, with errno */
-	bool before_seccomp;               /* tried between the two steps: what Landlock refuses by itself */
+	bool     before_seccomp;           /* tried between the two steps: what Landlock refuses by itself */
+	unsigned out;                      /* SANDBOX_OUT_* that the worker has; TCP to world.port */
 };
 
 extern const struct attempt attempts[];
