@@ -8,6 +8,7 @@
 
 #include <sys/socket.h>
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -36,26 +37,24 @@ accept_refuse(const struct listener *ls, int fd)
 	struct reply r;
 	struct log_line l;
 	char wire[REPLY_WIRE_MAX], id[TXN_ID_MAX];
+	bool silent = ls->conf->tls == CONF_TLS_IMPLICIT;
 	size_t n;
 
 	stats_add(w->stats, STATS_SESSIONS_REFUSED, 1);
-	/* Its client waits for TLS, and would take plain words for noise. */
-	if (ls->conf->tls == CONF_TLS_IMPLICIT) {
-		close(fd);
-		return;
-	}
-
 	id_next(id);
 	reply_set(&r, 421, ENH(4, 3, 2), "no-session-left", "%s is full, try again later", w->conf->hostname);
 	n = reply_format(&r, span_str(id), wire);
-	if (send(fd, wire, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n)
+	/* A client that waits for TLS would take plain words for noise. */
+	if (!silent && send(fd, wire, n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)n)
 		stats_reply(w->stats, r.code, r.enh, r.reason);
 	close(fd);
 	log_begin(&l, LOG_L_INFO, "refusal");
 	log_str(&l, "session", id);
 	log_str(&l, "listener", ls->conf->name);
-	log_u64(&l, "code", r.code);
-	log_str(&l, "enhanced", "4.3.2");
+	if (!silent) {
+		log_u64(&l, "code", r.code);
+		log_str(&l, "enhanced", "4.3.2");
+	}
 	log_str(&l, "reason", r.reason);
 	log_end(&l);
 }
@@ -140,6 +139,20 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 		ls->smtp.ext |= SMTP_EXT_STARTTLS;
 }
 
+/* A socket on one address has all its connections there; one on a wildcard must be asked for each. */
+static void
+accept_locate(struct listener *ls)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&ls->local;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ls->local;
+	socklen_t len = sizeof(ls->local);
+
+	if (getsockname(ls->src.fd, (struct sockaddr *)&ls->local, &len) != 0 ||
+	    (ls->local.ss_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY)) ||
+	    (ls->local.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)))
+		ls->local.ss_family = AF_UNSPEC;
+}
+
 int
 accept_start(struct worker *w, const int *fds, size_t n)
 {
@@ -157,6 +170,7 @@ accept_start(struct worker *w, const int *fds, size_t n)
 		struct listener *ls = &accepting.listener[accepting.n];
 
 		ls->src.fd = fds[accepting.n];
+		accept_locate(ls);
 		/* Accepted sockets inherit it: a reply never waits for an acknowledgement of the one before. */
 		if (!ls->is_unix)
 			setsockopt(ls->src.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

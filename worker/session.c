@@ -624,7 +624,7 @@ void
 session_start(struct worker *w, const struct listener *ls, int fd, const struct sockaddr_storage *peer)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	struct sockaddr_storage local = { .ss_family = AF_UNSPEC };
+	struct sockaddr_storage local = ls->local;
 	socklen_t len = sizeof(local);
 
 	if (s == NULL)
@@ -635,7 +635,8 @@ session_start(struct worker *w, const struct listener *ls, int fd, const struct 
 	id_next(s->id);
 	arena_init(&s->arena, SESSION_ARENA_FIRST, SESSION_ARENA_MAX);
 	arena_init(&s->tarena, TXN_ARENA_FIRST, TXN_ARENA_MAX);
-	getsockname(fd, (struct sockaddr *)&local, &len);
+	if (local.ss_family == AF_UNSPEC)
+		getsockname(fd, (struct sockaddr *)&local, &len);
 	s->smtp = smtp_new(&ls->smtp, span_str(s->id), &s->arena, &s->tarena);
 	if (peer_real(s, peer, &local) != 0 || s->smtp == NULL)
 		goto err1;

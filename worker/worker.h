@@ -5,6 +5,8 @@
 #ifndef WORKER_WORKER_H_
 #define WORKER_WORKER_H_
 
+#include <sys/socket.h>
+
 #include <bsd/sys/queue.h>
 
 #include "common/conf.h"
@@ -49,7 +51,8 @@ struct listener {
 	struct worker              *w;
 	const struct conf_listener *conf;
 	struct smtp_conf            smtp;
-	struct tls_port            *tls; /* NULL: it offers none */
+	struct tls_port            *tls;   /* NULL: it offers none */
+	struct sockaddr_storage     local; /* of all its connections; AF_UNSPEC: each may have another one */
 	bool                        is_unix;
 };
 

@@ -3,6 +3,7 @@
 """server_crowd: ten thousand connections at once, and more than there are descriptors for."""
 import collections
 import os
+import re
 import resource
 import selectors
 import socket
@@ -10,8 +11,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import tls
 from harness import Skip, check, equal, main, test
-from server import Server, wait_for
+from server import Server, free_port, wait_for
 
 TEXT = b"Subject: x\r\n\r\nbody\r\n"
 
@@ -159,6 +161,27 @@ def more_clients_than_descriptors():
         c.hello()
         c.message("alice@example.org", TEXT).is_(250, "2.0.0")
         c.quit()
+
+
+@test
+def who_waits_for_tls_is_refused_without_a_word():
+    """Plain words would be noise to it; the log has the line all the same."""
+    port = free_port()
+    s = Server(start=False, workers=1, extra=tls.section(tls.certificate("mx.test.example")),
+               listener='listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" }' % port)
+    with s:
+        s.start(nofile=128)
+        socks = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(150)]
+        wait_for(lambda: re.search(r"event=refusal session=\w+ listener=mx reason=no-session-left\n", s.log()),
+                 why="no line in the log")
+        check(s.counter("sessions_refused") > 0, "not counted")
+        for k in socks:
+            k.settimeout(0.01)
+            try:
+                equal(k.recv(100), b"", "said in clear")
+            except (TimeoutError, ConnectionResetError):
+                pass
+            k.close()
 
 
 @test
