@@ -26,12 +26,12 @@ all: $(PROGRAMS:%=$(BIN)/%)
 include mk/flags.mk
 
 LIBS_letterplate := -lconfuse -lcrypto -lidn2 -lunistring -lbsd
-LIBS_letterplate-worker := -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
+LIBS_letterplate-worker := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-keys := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
 LIBS_letterplate-stats := -ljansson -lbsd
 LIBS_letterplate-log := -ljansson -lz
-LIBS_all := -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -ljansson -lz -lbsd -pthread
+LIBS_all := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -ljansson -lz -lbsd -pthread
 
 SRC_common := $(wildcard common/*.c)
 SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))

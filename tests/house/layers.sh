@@ -18,7 +18,7 @@ may_include() {
 	worker/store/*) echo 'common/.*|worker/store/.*|worker/smtp/(txn|trace)\.h' ;;
 	worker/milter/packet.* | worker/milter/state.*) echo "$pure|worker/milter/(packet|state)\.h" ;;
 	worker/milter/*) echo 'common/.*|worker/(net|milter)/.*|worker/handlers/handler\.h|worker/smtp/(txn|edit)\.h' ;;
-	worker/handlers/*) echo 'common/.*|worker/handlers/.*|worker/smtp/txn\.h' ;;
+	worker/handlers/*) echo 'common/.*|worker/handlers/.*|worker/net/(loop|dns)\.h|worker/smtp/(txn|edit)\.h' ;;
 	worker/sandbox.* | worker/landlock.* | worker/seccomp.* | worker/sanitized.*)
 		echo 'common/log\.h|worker/(sandbox|landlock|seccomp|sanitized)\.h' ;;
 	worker/*) echo 'common/.*|worker/(net|smtp|store|handlers)/.*|worker/[a-z_]*\.h' ;;
@@ -43,6 +43,7 @@ lmdb\.h	common/mdb|tools/mailboxes/
 confuse\.h	common/conf
 jansson\.h	tools/
 openssl/.*	worker/net/tls|keys/|common/pem\.
+ares\.h	worker/net/dns
 idn2\.h	common/norm\.c
 uni(str|case|norm|types)\.h	common/'
 

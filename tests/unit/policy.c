@@ -227,7 +227,7 @@ static const struct {
 	{ "action=INFO look\n\n", POLICY_WARN, "look" },
 	{ "action=FILTER smtp:[127.0.0.1]:25\n\n", POLICY_UNSUPPORTED, "smtp:[127.0.0.1]:25" },
 	{ "action=redirect a@b\n\n", POLICY_UNSUPPORTED, "a@b" },
-	{ "action=BCC a@b\n\n", POLICY_UNSUPPORTED, "a@b" },
+	{ "action=BCC a@b\n\n", POLICY_BCC, "a@b" },
 };
 
 START_TEST(reads_answers)

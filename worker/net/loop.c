@@ -261,6 +261,7 @@ loop_run(struct loop *l)
 	while (!l->stop)
 		if (loop_turn(l) != 0)
 			return -1;
+	l->stop = false;
 	return 0;
 }
 

@@ -78,7 +78,7 @@ void loop_timer_clear(struct loop_timer *t); /* not set: a no-op */
 void loop_later(struct loop *l, struct loop_task *t);
 void loop_task_clear(struct loop *l, struct loop_task *t); /* not queued: a no-op */
 
-/* Turn until loop_stop().  0, or -1 with errno when epoll fails. */
+/* Turn until loop_stop(); may be called again.  0, or -1 with errno when epoll fails. */
 int  loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 #endif

@@ -32,7 +32,7 @@ static const struct answer_word answer_words[] = {
 	{ "INFO", POLICY_WARN, 0, 0, "", "", false },
 	{ "FILTER", POLICY_UNSUPPORTED, 0, 0, "", "", true },
 	{ "REDIRECT", POLICY_UNSUPPORTED, 0, 0, "", "", true },
-	{ "BCC", POLICY_UNSUPPORTED, 0, 0, "", "", true },
+	{ "BCC", POLICY_BCC, 0, 0, "", "", true },
 };
 
 static struct span

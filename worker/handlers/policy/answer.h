@@ -22,8 +22,9 @@ enum policy_kind {
 	POLICY_DISCARD,         /* say yes and throw the message away */
 	POLICY_PREPEND,         /* text: a header field */
 	POLICY_HOLD,            /* set the message aside */
+	POLICY_BCC,             /* text: the address of one more recipient */
 	POLICY_WARN,            /* text is for the log */
-	POLICY_UNSUPPORTED      /* FILTER, REDIRECT, BCC...: what a relay does; word says which */
+	POLICY_UNSUPPORTED      /* FILTER, REDIRECT...: what a relay does; word says which */
 };
 
 struct policy_answer {
