@@ -60,6 +60,7 @@ enum {
 	X(WORKERS_STARTED, "workers_started", "workers started (master)") \
 	X(WORKERS_DIED, "workers_died", "workers that ended unasked (master)") \
 	X(KEYS_DIED, "keys_died", "key processes that ended unasked (master)") \
+	X(CONTROL_COMMANDS, "control_commands", "requests at the control socket (master)") \
 	X(RELOADS, "reloads", "configs taken by HUP (master)") \
 	X(RELOADS_FAILED, "reloads_failed", "configs refused at HUP (master)")
 #define STATS_GAUGES(X) \
@@ -206,6 +207,9 @@ struct stats_map;
 
 /* Map a segment to look at.  0, or -1 with errno: EBADMSG when it is not ours, EPROTONOSUPPORT for another layout, ENOENT, EACCES. */
 int stats_open(const char *path, struct stats_map **m);
+
+/* The same by a descriptor, of which it keeps a duplicate. */
+int stats_open_fd(int fd, struct stats_map **m);
 
 /* Add all slots up.  0, or -1 with errno ENOMEM, or EBADMSG when the file shrank.  stats_sum_free() gives it back. */
 int  stats_read(const struct stats_map *m, struct stats_sum *out);

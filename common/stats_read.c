@@ -45,30 +45,44 @@ check(int fd, struct stats_head *h)
 	return 0;
 }
 
-int
-stats_open(const char *path, struct stats_map **m)
+/* Takes ${fd}, which may be -1 with errno. */
+static int
+open_fd(int fd, struct stats_map **m)
 {
 	struct stats_map *map;
 	int err;
 
-	if ((map = calloc(1, sizeof(*map))) == NULL)
+	if (fd == -1)
 		return -1;
-	/* O_NONBLOCK: a FIFO with nobody behind it must not hold us. */
-	if ((map->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) == -1) {
+	if ((map = calloc(1, sizeof(*map))) == NULL) {
 		err = errno;
 		goto err0;
 	}
-	if ((err = check(map->fd, &map->head)) != 0)
+	map->fd = fd;
+	if ((err = check(fd, &map->head)) != 0)
 		goto err1;
 	*m = map;
 	return 0;
 
 err1:
-	close(map->fd);
-err0:
 	free(map);
+err0:
+	close(fd);
 	errno = err;
 	return -1;
+}
+
+int
+stats_open(const char *path, struct stats_map **m)
+{
+	/* O_NONBLOCK: a FIFO with nobody behind it must not hold us. */
+	return open_fd(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), m);
+}
+
+int
+stats_open_fd(int fd, struct stats_map **m)
+{
+	return open_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0), m);
 }
 
 void

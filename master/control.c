@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +18,15 @@
 #include "master/keys.h"
 #include "master/notify.h"
 #include "master/spawn.h"
+
+int64_t
+master_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
 
 int
 control_signals(void)
@@ -59,22 +69,28 @@ read_signals(struct master *m)
 	}
 }
 
+/* IPC_STOP: idle sessions are told to go.  IPC_RETIRE: they end by themselves. */
 static void
-stop(struct master *m)
+stop(struct master *m, enum ipc_type how)
 {
 	m->stopping = true;
 	notify_send("STOPPING=1\nSTATUS=draining");
 	log_msg(LOG_L_INFO, "stop", "draining %u workers", spawn_running(m));
-	spawn_tell(m, NULL, IPC_STOP);
+	spawn_tell(m, NULL, how);
 	listen_close_all(&m->listen);
+	ctl_done(m, CTL_RELOAD, EX_TEMPFAIL, "the server is stopping");
 }
 
 /* All that signals asked for. */
 static void
 act(struct master *m)
 {
-	if (m->want_stop && !m->stopping)
-		stop(m);
+	if (m->want_stop && !m->stopped) {
+		m->stopped = true;
+		stop(m, IPC_STOP);
+	} else if (m->want_drain && !m->stopping) {
+		stop(m, IPC_RETIRE);
+	}
 	if (m->want_now) {
 		m->want_now = false;
 		log_msg(LOG_L_WARN, "stop", "asked twice: killed %u workers", spawn_kill(m, NULL));
@@ -95,6 +111,8 @@ timeout_ms(const struct master *m)
 		next = start;
 	if (keys_next_ms(m) < next)
 		next = keys_next_ms(m);
+	if (ctl_next_ms(m) < next)
+		next = ctl_next_ms(m);
 	/* Once a second the master shows that it lives. */
 	if (next > now + 1000)
 		next = now + 1000;
@@ -104,7 +122,7 @@ timeout_ms(const struct master *m)
 static void
 turn(struct master *m)
 {
-	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX];
+	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX + CTL_POLL_MAX];
 	unsigned slot[MASTER_SLOTS];
 	nfds_t n = 0, nworkers;
 
@@ -117,6 +135,7 @@ turn(struct master *m)
 	}
 	nworkers = n;
 	n += keys_poll(m, p + n);
+	n += ctl_poll(m, p + n);
 	if (poll(p, n, timeout_ms(m)) < 0 && errno != EINTR) {
 		log_msg(LOG_L_ERROR, "poll", "%s", strerror(errno));
 		sleep(1);
@@ -128,6 +147,7 @@ turn(struct master *m)
 			spawn_hear(m, slot[k]);
 	keys_hear(m);
 	spawn_reap(m);
+	ctl_hear(m);
 	act(m);
 	spawn_due(m);
 	keys_due(m);
@@ -144,5 +164,6 @@ control_run(struct master *m)
 	/* Slots that were waiting for a replacement. */
 	spawn_due(m);
 	log_msg(LOG_L_INFO, "stopped", "all workers are gone");
+	ctl_close(m);
 	return m->code;
 }

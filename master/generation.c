@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -79,6 +80,7 @@ generation_new(struct master *m, struct conf *conf, const char *text, size_t n)
 	}
 	gen->worker_exe = gen->keys_exe = -1;
 	gen->conf = conf;
+	gen->read = time(NULL);
 	gen->number = ++m->generations;
 	gen->state = GENERATION_STARTING;
 	gen->deadline_ms = master_now_ms() + MASTER_START_MS;
@@ -160,6 +162,7 @@ refused(struct master *m, const char *why)
 	log_msg(LOG_L_ERROR, "reload-refused", "%s; the old config stays in force", why);
 	stats_add(m->stats, STATS_RELOADS_FAILED, 1);
 	say_serving(m, "; the last reload was refused, see the log");
+	ctl_done(m, CTL_RELOAD, EX_TEMPFAIL, why);
 }
 
 /* All are ready: serve, and let the predecessors go. */
@@ -178,13 +181,15 @@ commit(struct master *m, struct generation *gen)
 		spawn_tell(m, old, IPC_RETIRE);
 	}
 	listen_keep(&m->listen, gen->sock, gen->nsock);
-	log_init("master", -1, gen->conf->log.format == CONF_LOG_JSON, (enum log_level)gen->conf->log.level);
+	m->log_level = (enum log_level)gen->conf->log.level;
+	log_init("master", -1, gen->conf->log.format == CONF_LOG_JSON, m->log_level);
 	log_begin(&l, LOG_L_INFO, old != NULL ? "reloaded" : "ready");
 	log_u64(&l, "generation", gen->number);
 	log_u64(&l, "workers", gen->conf->workers);
 	log_u64(&l, "addresses", gen->nsock);
 	log_end(&l);
 	say_serving(m, "");
+	ctl_done(m, CTL_RELOAD, EX_OK, NULL);
 }
 
 void
@@ -257,8 +262,8 @@ generation_next_ms(const struct master *m)
 static void
 report(void *arg, const char *line)
 {
-	(void)arg;
 	log_msg(strstr(line, ": warning: ") != NULL ? LOG_L_WARN : LOG_L_ERROR, "config", "%s", line);
+	ctl_note(arg, CTL_RELOAD, line);
 }
 
 void
@@ -270,14 +275,15 @@ generation_reload(struct master *m)
 
 	log_msg(LOG_L_INFO, "reload", "reading %s", m->file);
 	notify_reloading();
+	ctl_begin(m, CTL_RELOAD);
 	if (conf_read(m->file, &text, &n) != 0) {
 		snprintf(why, sizeof why, "%s: cannot be read: %s", m->file, strerror(errno));
 		refused(m, why);
 		return;
 	}
-	if (conf_parse(m->file, text, n, report, NULL, &conf) != 0) {
+	if (conf_parse(m->file, text, n, report, m, &conf) != 0) {
 		refused(m, "the config has mistakes");
-	} else if (conf_check(conf, report, NULL) != 0) {
+	} else if (conf_check(conf, report, m) != 0) {
 		refused(m, "what the config names cannot be used");
 		conf_free(conf);
 	} else if (strcmp(conf->state_dir, m->serving->conf->state_dir) != 0) {

@@ -243,6 +243,16 @@ keys_hear(struct master *m)
 	}
 }
 
+void
+keys_tell(struct master *m, enum ipc_type type, uint32_t arg)
+{
+	const struct keys *k;
+
+	LIST_FOREACH(k, &m->keys, entry)
+		if (k->control >= 0)
+			(void)ipc_send(k->control, type, arg);
+}
+
 static void
 died(struct master *m, struct keys *k, pid_t pid, int status)
 {

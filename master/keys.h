@@ -31,6 +31,9 @@ int keys_certs(const struct keys *k);
 nfds_t keys_poll(const struct master *m, struct pollfd *p);
 void   keys_hear(struct master *m);
 
+/* Tell all of them. */
+void keys_tell(struct master *m, enum ipc_type type, uint32_t arg);
+
 /* A child has ended: whether it was one of these. */
 bool keys_ended(struct master *m, pid_t pid, int status);
 

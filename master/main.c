@@ -22,9 +22,10 @@
 #include "common/version.h"
 #include "master/caps.h"
 #include "master/control.h"
+#include "master/ctl_client.h"
 #include "master/generation.h"
 #include "master/notify.h"
-#include "master/spawn.h"
+#include "master/process.h"
 
 static void fail(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
@@ -41,19 +42,11 @@ fail(int code, const char *fmt, ...)
 	exit(code);
 }
 
-int64_t
-master_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* --- argv --- */
 
 static const char usage_text[] = "usage: letterplate -c FILE       serve, in the foreground\n"
 				 "       letterplate -t -c FILE    check FILE and all that it names\n"
+				 "       letterplate ctl COMMAND   talk to the server that runs: letterplate ctl -h\n"
 				 "       letterplate -V | -h       say the version | this\n";
 
 struct args {
@@ -171,6 +164,8 @@ make_shared(struct master *m, const char *dir)
 		fail(EX_CANTCREAT, "cannot create \"%s/" STATS_FILE "\": %s", dir, strerror(errno));
 	m->stats = stats_slot_map(m->stats_fd, 0, 0);
 	m->conns_fd = conns_create();
+	if (ctl_open(m) != 0)
+		fail(EX_CANTCREAT, "cannot create \"%s/" CTL_SOCKET "\": %s", dir, strerror(errno));
 	if (m->stats == NULL || m->conns_fd < 0)
 		fail(EX_OSERR, "cannot make shared memory: %s", strerror(errno));
 }
@@ -184,6 +179,9 @@ init(struct master *m, const char *file)
 	for (unsigned i = 0; i < MASTER_SLOTS; i++)
 		m->slot[i].control = -1;
 	listen_init(&m->listen);
+	ctl_init(&m->ctl);
+	m->since = time(NULL);
+	(void)process_self();
 	m->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	m->signal_fd = control_signals();
 	if (m->null < 0 || m->signal_fd < 0)
@@ -194,13 +192,16 @@ int
 main(int argc, char **argv)
 {
 	static struct master m;
-	struct args a = parse_args(argc, argv);
+	struct args a;
 	char why[LISTEN_WHY_MAX], *text;
 	struct conf *cf;
 	size_t n;
 	int code;
 
 	open_standard();
+	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+		return ctl_main(argc - 1, argv + 1);
+	a = parse_args(argc, argv);
 	cf = read_conf(&a, &text, &n);
 	if (a.test) {
 		printf("%s: ok\n", a.file);

@@ -13,7 +13,10 @@
 #include <sys/types.h>
 
 #include "common/conf.h"
+#include "common/ipc.h"
+#include "common/log.h"
 #include "common/stats.h"
+#include "master/ctl.h"
 #include "master/listen.h"
 
 enum {
@@ -36,6 +39,7 @@ struct keys; /* keys.h */
 struct generation {
 	uint64_t              number;
 	struct conf          *conf;
+	int64_t               read;                     /* unix seconds: when the config was */
 	int                   conf_fd;                  /* memfd with the config's text, sealed */
 	struct listen_sock   *sock[CONF_ADDRESSES_MAX]; /* in the order of the config */
 	unsigned              nsock;
@@ -76,16 +80,20 @@ struct master {
 	int                 null, stats_fd, conns_fd, state_fd, signal_fd;
 	struct stats_slot  *stats; /* slot 0 */
 	struct listen_table listen;
+	struct ctl          ctl;
 	struct slot         slot[MASTER_SLOTS];
 	struct generation  *serving, *starting;
 	uint64_t            generations; /* the number of the newest */
 	/* what signals asked for */
-	bool want_stop, want_now, want_reload;
+	bool want_stop, want_now, want_drain, want_reload;
 	/* life */
-	bool    stopping;
-	bool    serves;  /* READY=1 was said once */
-	int64_t stop_ms; /* when SIGKILL is due */
-	int     code;    /* exit status */
+	bool           stopping;  /* no new sessions any more */
+	bool           stopped;   /* and the workers were told to send the idle ones away */
+	bool           serves;    /* READY=1 was said once */
+	int64_t        stop_ms;   /* when SIGKILL is due */
+	int            code;      /* exit status */
+	int64_t        since;     /* unix seconds of the start */
+	enum log_level log_level; /* now, everywhere: the config's until "ctl loglevel" */
 };
 
 /* Milliseconds of the monotonic clock. */

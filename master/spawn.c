@@ -199,6 +199,10 @@ heard(struct master *m, unsigned i, const struct ipc_msg *msg)
 		s->kill_ms = 0;
 		about(&l, LOG_L_INFO, "worker-ready", s, i, s->pid);
 		log_end(&l);
+		/* A replacement goes on as its predecessor did; a new generation begins with its config's level. */
+		if (s->gen == m->serving && m->log_level != (enum log_level)s->gen->conf->log.level)
+			(void)ipc_send(s->control, IPC_LOGLEVEL, m->log_level);
+		ctl_traces(m, i);
 		generation_ready(m, s->gen);
 		break;
 	case IPC_FAILED:
@@ -304,6 +308,24 @@ spawn_tell(struct master *m, const struct generation *gen, enum ipc_type type)
 		s->kill_ms =
 		    now + MASTER_KILL_MS + (type == IPC_RETIRE ? 2 : 1) * (int64_t)s->gen->conf->timeouts.drain_ms;
 	}
+}
+
+void
+spawn_loglevel(struct master *m, unsigned level)
+{
+	m->log_level = (enum log_level)level;
+	log_set_level(m->log_level);
+	for (unsigned i = 1; i < MASTER_SLOTS; i++)
+		if (m->slot[i].control >= 0)
+			(void)ipc_send(m->slot[i].control, IPC_LOGLEVEL, level);
+	keys_tell(m, IPC_LOGLEVEL, level);
+}
+
+void
+spawn_trace(struct master *m, unsigned i, int fd, const char *filter)
+{
+	if (m->slot[i].control >= 0 && ipc_send_with(m->slot[i].control, IPC_TRACE, 0, fd, filter) != 0)
+		log_msg(LOG_L_WARN, "trace", "worker %u does not hear of a trace: %s", i, strerror(errno));
 }
 
 unsigned

@@ -31,6 +31,12 @@ void spawn_reap(struct master *m);
 /* Tell the workers of ${gen} (NULL: all) to STOP or RETIRE, and note when to kill them; one that can't be told is sent TERM. */
 void spawn_tell(struct master *m, const struct generation *gen, enum ipc_type type);
 
+/* Tell all workers and key processes, and those started later until the next reload, to log at ${level} (enum log_level). */
+void spawn_loglevel(struct master *m, unsigned level);
+
+/* Hand the worker in slot ${i} a duplicate of ${fd} to write to what ${filter} asks for. */
+void spawn_trace(struct master *m, unsigned i, int fd, const char *filter);
+
 /* SIGKILL the workers of ${gen} (NULL: all).  Return how many there were. */
 unsigned spawn_kill(struct master *m, const struct generation *gen);
 

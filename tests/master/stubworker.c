@@ -131,6 +131,14 @@ greet(int listener)
 	close(c);
 }
 
+/* Tell whoever traces that we are one who was told. */
+static void
+trace(const struct ipc_more *more)
+{
+	dprintf(more->fd, "stub %s %s %s\n", arg.slot, arg.generation, more->text);
+	close(more->fd);
+}
+
 /* After STOP or RETIRE. */
 static void
 leave(void)
@@ -147,6 +155,7 @@ static void
 serve(void)
 {
 	struct pollfd p[80];
+	struct ipc_more more;
 	struct ipc_msg m;
 	bool stubborn = told("stubborn") >= 0;
 	int n = 0, got;
@@ -162,10 +171,14 @@ serve(void)
 				greet(p[i].fd);
 		if (p[0].revents == 0)
 			continue;
-		got = ipc_recv(IPC_FD_CONTROL, &m);
+		got = ipc_recv_with(IPC_FD_CONTROL, &m, &more);
 		if (got < 0)
 			exit(errno == 0 ? 0 : 1);
-		if (got > 0 && !stubborn)
+		if (got > 0 && m.type == IPC_TRACE)
+			trace(&more);
+		else if (got > 0 && m.type == IPC_LOGLEVEL)
+			fprintf(stderr, "stub %s level %u\n", arg.slot, m.arg);
+		else if (got > 0 && !stubborn)
 			leave();
 	}
 }

@@ -1,0 +1,344 @@
+/*
+ * ctl: see ctl.h.  Only root and the server's own user are heard, by the
+ * kernel's word (SO_PEERCRED), whatever the socket's mode says.
+ */
+#include "master/ctl.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "master/command.h"
+#include "master/master.h"
+#include "master/spawn.h"
+
+void
+ctl_init(struct ctl *ctl)
+{
+	ctl->fd = -1;
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+		ctl->client[i] = (struct ctl_client){ .fd = -1, .trace = -1 };
+}
+
+/* By way of the folder's descriptor: state_dir may be longer than an address can be. */
+static socklen_t
+address(const struct master *m, struct sockaddr_un *sun)
+{
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(sun->sun_path, sizeof sun->sun_path, "/proc/self/fd/%d/" CTL_SOCKET, m->state_fd);
+	return sizeof *sun;
+}
+
+int
+ctl_open(struct master *m)
+{
+	struct sockaddr_un sun;
+	socklen_t len = address(m, &sun);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+
+	if (fd < 0)
+		return -1;
+	/* We hold the folder's lock, so whatever is there is a dead one's. */
+	if (unlinkat(m->state_fd, CTL_SOCKET, 0) != 0 && errno != ENOENT)
+		goto fail;
+	/* Before the bind, which takes the mode over: at no time may others connect. */
+	if (fchmod(fd, 0600) != 0 || bind(fd, (const struct sockaddr *)&sun, len) != 0 ||
+	    listen(fd, CTL_CLIENTS_MAX) != 0)
+		goto fail;
+	m->ctl.fd = fd;
+	return 0;
+fail:
+	err = errno;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+static void
+client_free(struct ctl_client *c)
+{
+	close(c->fd);
+	if (c->trace >= 0)
+		close(c->trace);
+	free(c->filter);
+	facts_free(&c->out);
+	*c = (struct ctl_client){ .fd = -1, .trace = -1 };
+}
+
+/* Send what is there, as far as it goes. */
+static void
+client_send(struct ctl_client *c)
+{
+	while (c->sent < c->out.n) {
+		size_t n = c->out.n - c->sent < CTL_RECORD ? c->out.n - c->sent : CTL_RECORD;
+		ssize_t w = send(c->fd, c->out.text + c->sent, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0 && errno == EAGAIN)
+			return;
+		if (w < 0) {
+			client_free(c);
+			return;
+		}
+		c->sent += (size_t)w;
+	}
+	if (c->over)
+		client_free(c);
+}
+
+static void
+client_end(struct ctl_client *c, int code, const char *text)
+{
+	facts_begin(&c->out, "end");
+	facts_i64(&c->out, "code", code);
+	facts_str(&c->out, "text", text);
+	facts_end(&c->out);
+	c->wait = CTL_NOTHING;
+	c->over = true;
+	c->due_ms = master_now_ms() + CTL_PATIENCE_MS;
+	if (c->out.failed)
+		client_free(c);
+	else
+		client_send(c);
+}
+
+/* --- requests --- */
+
+/* A request and the descriptor that may come with it.  Octets, 0 for a peer that has gone, -1 with errno. */
+static ssize_t
+receive(int from, char *text, size_t cap, int *fd)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} u = { .room = { 0 } };
+	struct iovec iov = { .iov_base = text, .iov_len = cap };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.room, .msg_controllen = sizeof u.room };
+	ssize_t n = recvmsg(from, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
+
+	*fd = -1;
+	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof *fd))
+		memcpy(fd, CMSG_DATA(c), sizeof *fd);
+	if (n > 0 && (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+		return errno = EMSGSIZE, -1;
+	return n;
+}
+
+static void
+log_command(const struct ctl_client *c, const char *command)
+{
+	struct ucred who = { .pid = 0 };
+	socklen_t len = sizeof who;
+	struct log_line l;
+
+	(void)getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+	log_begin(&l, LOG_L_INFO, "control");
+	log_str(&l, "command", command);
+	log_i64(&l, "pid", who.pid);
+	log_u64(&l, "uid", who.uid);
+	log_end(&l);
+}
+
+static void
+answer(struct master *m, struct ctl_client *c, char *text, int fd)
+{
+	const struct command *cmd;
+	struct fact request;
+	const char *why = NULL;
+	int code;
+
+	if (facts_next(&text, &request) != 1 || *text != '\0' || (cmd = command_find(request.kind)) == NULL) {
+		client_end(c, EX_PROTOCOL, "this server does not know what is asked for");
+		return;
+	}
+	stats_add(m->stats, STATS_CONTROL_COMMANDS, 1);
+	if (cmd->acts)
+		log_command(c, cmd->name);
+	if (cmd->wait == CTL_TRACE) {
+		const char *filter = facts_get(&request, "filter");
+
+		c->filter = strndup(filter != NULL ? filter : "", IPC_TEXT_MAX - 1);
+		c->trace = fd >= 0 && c->filter != NULL ? dup(fd) : -1;
+		if (c->trace < 0) {
+			client_end(c, EX_PROTOCOL, "a trace needs a descriptor to write to");
+			return;
+		}
+	}
+	c->due_ms = INT64_MAX;
+	c->wait = cmd->wait;
+	code = cmd->run(m, &request, &c->out, &why);
+	if (cmd->wait == CTL_NOTHING || code != EX_OK) {
+		client_end(c, code, why);
+	} else if (cmd->wait == CTL_TRACE) {
+		for (unsigned i = 1; i < MASTER_SLOTS; i++)
+			if (m->slot[i].state == WORKER_READY)
+				spawn_trace(m, i, c->trace, c->filter);
+	}
+}
+
+static void
+client_hear(struct master *m, struct ctl_client *c)
+{
+	char text[CTL_REQUEST_MAX];
+	int fd;
+	ssize_t n = receive(c->fd, text, sizeof text - 1, &fd);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	/* One request a connection: whoever says more, or hangs up, is done. */
+	if (n <= 0 || c->wait != CTL_NOTHING || c->over) {
+		client_free(c);
+	} else {
+		text[n] = '\0';
+		answer(m, c, text, fd);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static struct ctl_client *
+unused(struct ctl *ctl)
+{
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+		if (ctl->client[i].fd < 0)
+			return &ctl->client[i];
+	return NULL;
+}
+
+static void
+welcome(struct master *m)
+{
+	int fd = accept4(m->ctl.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct ctl_client *c = unused(&m->ctl);
+	struct ucred who = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof who;
+
+	if (fd < 0)
+		return;
+	if (c == NULL) {
+		close(fd);
+		return;
+	}
+	*c = (struct ctl_client){ .fd = fd, .due_ms = master_now_ms() + CTL_PATIENCE_MS, .trace = -1 };
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 || (who.uid != 0 && who.uid != geteuid()))
+		client_end(c, EX_NOPERM, "only root and the server's own user may");
+}
+
+/* --- the loop's side --- */
+
+nfds_t
+ctl_poll(const struct master *m, struct pollfd *p)
+{
+	nfds_t n = 0;
+
+	if (m->ctl.fd >= 0)
+		p[n++] = (struct pollfd){ .fd = m->ctl.fd, .events = POLLIN };
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+		const struct ctl_client *c = &m->ctl.client[i];
+
+		if (c->fd >= 0)
+			p[n++] = (struct pollfd){ .fd = c->fd,
+				.events = (short)(POLLIN | (c->sent < c->out.n ? POLLOUT : 0)) };
+	}
+	return n;
+}
+
+void
+ctl_hear(struct master *m)
+{
+	int64_t now = master_now_ms();
+
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+		struct ctl_client *c = &m->ctl.client[i];
+
+		if (c->fd >= 0)
+			client_hear(m, c);
+		if (c->fd >= 0)
+			client_send(c);
+		if (c->fd >= 0 && now >= c->due_ms)
+			client_free(c);
+	}
+	if (m->ctl.fd >= 0)
+		welcome(m);
+}
+
+int64_t
+ctl_next_ms(const struct master *m)
+{
+	int64_t next = INT64_MAX;
+
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+		if (m->ctl.client[i].fd >= 0 && m->ctl.client[i].due_ms < next)
+			next = m->ctl.client[i].due_ms;
+	return next;
+}
+
+void
+ctl_begin(struct master *m, enum ctl_wait wait)
+{
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+		if (m->ctl.client[i].fd >= 0 && m->ctl.client[i].wait == wait)
+			m->ctl.client[i].begun = true;
+}
+
+void
+ctl_note(struct master *m, enum ctl_wait wait, const char *line)
+{
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+		struct ctl_client *c = &m->ctl.client[i];
+
+		if (c->fd < 0 || c->wait != wait || !c->begun)
+			continue;
+		facts_begin(&c->out, "note");
+		facts_str(&c->out, "text", line);
+		facts_end(&c->out);
+	}
+}
+
+void
+ctl_done(struct master *m, enum ctl_wait wait, int code, const char *text)
+{
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+		struct ctl_client *c = &m->ctl.client[i];
+
+		if (c->fd >= 0 && c->wait == wait && (c->begun || wait == CTL_END))
+			client_end(c, code, text);
+	}
+}
+
+void
+ctl_traces(struct master *m, unsigned i)
+{
+	for (unsigned k = 0; k < CTL_CLIENTS_MAX; k++) {
+		const struct ctl_client *c = &m->ctl.client[k];
+
+		if (c->fd >= 0 && c->wait == CTL_TRACE)
+			spawn_trace(m, i, c->trace, c->filter);
+	}
+}
+
+void
+ctl_close(struct master *m)
+{
+	if (m->ctl.fd < 0)
+		return;
+	/* The lock goes with the process: nobody else's socket can be there yet. */
+	(void)unlinkat(m->state_fd, CTL_SOCKET, 0);
+	close(m->ctl.fd);
+	m->ctl.fd = -1;
+	ctl_done(m, CTL_END, m->code, NULL);
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+		if (m->ctl.client[i].fd >= 0)
+			client_free(&m->ctl.client[i]);
+}

@@ -1,0 +1,16 @@
+/*
+ * status: what runs, since when, with what: the answer to "letterplate ctl status".
+ */
+#ifndef MASTER_STATUS_H_
+#define MASTER_STATUS_H_
+
+#include "common/facts.h"
+
+struct master;
+
+/* A fact a line: server, config, workers, listeners, and what the workers' gauges say.  Reads the config file and the stats segment. */
+void status_write(const struct master *m, struct facts *f);
+
+/* What the server does, in a word: starting, serving, reloading, draining. */
+const char *status_word(const struct master *m);
+#endif
