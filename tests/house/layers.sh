@@ -16,7 +16,8 @@ may_include() {
 	worker/smtp/*) echo "$pure|worker/smtp/.*" ;;
 	worker/net/*) echo 'common/.*|worker/net/.*' ;;
 	worker/store/*) echo 'common/.*|worker/store/.*|worker/smtp/(txn|trace)\.h' ;;
-	worker/milter/packet.* | worker/milter/state.*) echo "$pure|worker/milter/(packet|state)\.h" ;;
+	worker/milter/packet.* | worker/milter/state.* | worker/milter/fields.*)
+		echo "$pure|worker/milter/(packet|state|fields)\.h" ;;
 	worker/milter/*) echo 'common/.*|worker/(net|milter)/.*|worker/handlers/handler\.h|worker/smtp/(txn|edit)\.h' ;;
 	worker/handlers/*) echo 'common/.*|worker/handlers/.*|worker/net/(loop|dns)\.h|worker/smtp/(txn|edit)\.h' ;;
 	worker/sandbox.* | worker/landlock.* | worker/seccomp.* | worker/sanitized.*)

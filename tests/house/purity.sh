@@ -21,7 +21,7 @@ library=$(printf '%s' "$library" | tr '\n' '|')
 memory='malloc|calloc|realloc|free'
 
 pure="common/span common/buf common/arena common/addr common/reply common/xtext $(
-	find worker/smtp worker/milter/packet.c worker/handlers/policy/request.c worker/handlers/policy/answer.c \
+	find worker/smtp worker/milter/packet.c worker/milter/state.c worker/milter/fields.c worker/handlers/policy/request.c worker/handlers/policy/answer.c \
 		-name '*.c' | sed 's/\.c$//' | sort
 )"
 list=''
