@@ -20,8 +20,8 @@
 /* libconfuse hands its callbacks no pointer of ours. */
 static struct conf_parse *parsing;
 
-static void
-mistake(void *arg, unsigned line, const char *text)
+void
+conf_mistake(void *arg, unsigned line, const char *text)
 {
 	struct conf_parse *p = arg;
 	struct conf_mistake *m = &p->mistake[p->nmistake];
@@ -35,10 +35,8 @@ mistake(void *arg, unsigned line, const char *text)
 	p->nmistake++;
 }
 
-static void mistakef(struct conf_parse *p, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static void
-mistakef(struct conf_parse *p, unsigned line, const char *fmt, ...)
+void
+conf_mistakef(struct conf_parse *p, unsigned line, const char *fmt, ...)
 {
 	char text[CONF_WHY_MAX];
 	va_list ap;
@@ -46,12 +44,11 @@ mistakef(struct conf_parse *p, unsigned line, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	mistake(p, line, text);
+	conf_mistake(p, line, text);
 }
 
-/* How much of a value is shown: whole characters of at most 80 octets. */
-static int
-shown(const char *value)
+int
+conf_shown(const char *value)
 {
 	size_t n = strlen(value);
 
@@ -65,9 +62,9 @@ shown(const char *value)
 static void
 value_mistake(struct conf_parse *p, const struct conf_key *k, const char *value, const char *why)
 {
-	int n = shown(value);
+	int n = conf_shown(value);
 
-	mistakef(p, p->line, "%s = \"%.*s%s\"%s%s", k->name, n, value, value[n] != '\0' ? "..." : "",
+	conf_mistakef(p, p->line, "%s = \"%.*s%s\"%s%s", k->name, n, value, value[n] != '\0' ? "..." : "",
 	    why[0] == ' ' ? "" : ": ", why);
 }
 
@@ -80,6 +77,12 @@ field_of(struct conf_parse *p, const struct conf_key *k)
 		base = (char *)&p->listener[p->nlistener];
 	else if (strcmp(k->section, "tls") == 0)
 		base = (char *)&p->tls[p->ntls];
+	else if (strcmp(k->section, "handler") == 0)
+		base = (char *)&p->fresh[CONF_K_HANDLER];
+	else if (strcmp(k->section, "milter") == 0)
+		base = (char *)&p->fresh[CONF_K_MILTER];
+	else if (strcmp(k->section, "policy") == 0)
+		base = (char *)&p->fresh[CONF_K_POLICY];
 	return base + k->off;
 }
 
@@ -129,7 +132,9 @@ is_listener(const char *section)
 static bool
 is_single(const char *section)
 {
-	return !is_listener(section) && strcmp(section, "tls") != 0;
+	int kind = conf_handler_kind(section);
+
+	return !is_listener(section) && strcmp(section, "tls") != 0 && (kind < 0 || kind >= CONF_K_TITLED);
 }
 
 /* --- libconfuse's callbacks --- */
@@ -141,26 +146,24 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	struct conf_parse *p = parsing;
 	const char *section = strcmp(cfg->name, "root") == 0 ? "" : cfg->name;
 	const struct conf_key *k = conf_key_find(section, opt->name);
-	uint64_t *set_here = *section == '\0' ? &p->seen_root : &p->seen, bit;
 
 	*(const char **)result = value;
 	p->line = (unsigned)cfg->line;
 	p->title = cfg->title;
 	if (k == NULL) {
-		mistakef(p, p->line, "unknown key \"%s\"", opt->name);
+		conf_mistakef(p, p->line, "unknown key \"%s\"", opt->name);
 		return 0;
 	}
-	bit = (uint64_t)1 << (k - conf_key);
-	if ((*set_here & bit) != 0 && (!k->list || opt->nvalues == 1))
-		mistakef(p, p->line, "%s is set twice", k->name);
-	*set_here |= bit;
+	if (p->seen[k - conf_key] && (!k->list || opt->nvalues == 1))
+		conf_mistakef(p, p->line, "%s is set twice", k->name);
+	p->seen[k - conf_key] = true;
 	p->own->line[k - conf_key] = p->line;
 	set(p, k, value);
 	return 0;
 }
 
-static const char *
-title_wrong(const char *title)
+const char *
+conf_title_wrong(const char *title)
 {
 	size_t n = strlen(title);
 
@@ -169,8 +172,8 @@ title_wrong(const char *title)
 	return NULL;
 }
 
-static bool
-take_nets(struct conf_parse *p, enum conf_list l, struct conf_nets *out)
+bool
+conf_take_nets(struct conf_parse *p, enum conf_list l, struct conf_nets *out)
 {
 	size_t n = p->nnets[l];
 
@@ -186,8 +189,8 @@ take_nets(struct conf_parse *p, enum conf_list l, struct conf_nets *out)
 	return true;
 }
 
-static const char *
-keep(struct conf_parse *p, const char *s)
+const char *
+conf_keep(struct conf_parse *p, const char *s)
 {
 	char *copy = arena_alloc(&p->own->arena, strlen(s) + 1);
 
@@ -196,39 +199,39 @@ keep(struct conf_parse *p, const char *s)
 	return copy;
 }
 
-static bool
-seen(const struct conf_parse *p, const char *section, const char *name)
+bool
+conf_seen(const struct conf_parse *p, const char *section, const char *name)
 {
-	return (p->seen & (uint64_t)1 << (conf_key_find(section, name) - conf_key)) != 0;
+	return p->seen[conf_key_find(section, name) - conf_key];
 }
 
 static void
 end_listener(struct conf_parse *p, const char *title, unsigned line)
 {
 	struct conf_listener *l = &p->listener[p->nlistener];
-	const char *why = title_wrong(title);
+	const char *why = conf_title_wrong(title);
 
 	if (why != NULL)
-		mistakef(p, line, "listener \"%.*s\": %s", shown(title), title, why);
+		conf_mistakef(p, line, "listener \"%.*s\": %s", conf_shown(title), title, why);
 	for (size_t i = 0; i < p->nlistener; i++)
 		if (strcmp(p->listener[i].name, title) == 0)
-			mistakef(p, line, "listener \"%s\" stands here twice; the first is on line %u", title,
+			conf_mistakef(p, line, "listener \"%s\" stands here twice; the first is on line %u", title,
 			    p->listener[i].line);
 	/* An address that was refused has been told already. */
-	if (p->naddress == p->first_address && !seen(p, "listener", "address"))
-		mistakef(p, line, "listener \"%s\" has no address; write e.g. address = {\"0.0.0.0:25\", \"[::]:25\"}",
-		    title);
-	l->name = keep(p, title);
+	if (p->naddress == p->first_address && !conf_seen(p, "listener", "address"))
+		conf_mistakef(p, line,
+		    "listener \"%s\" has no address; write e.g. address = {\"0.0.0.0:25\", \"[::]:25\"}", title);
+	l->name = conf_keep(p, title);
 	l->line = line;
-	if (!seen(p, "listener", "tls"))
+	if (!conf_seen(p, "listener", "tls"))
 		p->tls_unset |= (uint64_t)1 << p->nlistener;
 	l->naddress = p->naddress - p->first_address;
 	p->first_address = p->naddress;
-	if (!take_nets(p, CONF_L_PROXY, &l->proxy_from) || !take_nets(p, CONF_L_XCLIENT, &l->xclient_from) ||
-	    !take_nets(p, CONF_L_BARE, &l->bare_newline_from) || l->name == NULL)
-		mistake(p, line, "out of memory");
+	if (!conf_take_nets(p, CONF_L_PROXY, &l->proxy_from) || !conf_take_nets(p, CONF_L_XCLIENT, &l->xclient_from) ||
+	    !conf_take_nets(p, CONF_L_BARE, &l->bare_newline_from) || l->name == NULL)
+		conf_mistake(p, line, "out of memory");
 	if (p->nlistener == CONF_LISTENERS_MAX)
-		mistakef(p, line, "more than %d listeners", CONF_LISTENERS_MAX);
+		conf_mistakef(p, line, "more than %d listeners", CONF_LISTENERS_MAX);
 	else if (l->name != NULL)
 		p->nlistener++;
 	p->listener[p->nlistener] = (struct conf_listener){ 0 };
@@ -240,21 +243,21 @@ end_tls(struct conf_parse *p, const char *title, unsigned line)
 {
 	struct conf_tls_section *t = &p->tls[p->ntls];
 
-	if (!seen(p, "tls", "certificate") || !seen(p, "tls", "key"))
-		mistake(p, line, "a tls section needs both certificate and key");
+	if (!conf_seen(p, "tls", "certificate") || !conf_seen(p, "tls", "key"))
+		conf_mistake(p, line, "a tls section needs both certificate and key");
 	if (*title != '\0' && !addr_domain_ok(span_str(title), false))
-		mistakef(p, line, "tls \"%.*s\": no host name", shown(title), title);
+		conf_mistakef(p, line, "tls \"%.*s\": no host name", conf_shown(title), title);
 	for (size_t i = 0; i < p->ntls; i++)
 		if (*title != '\0' && strcasecmp(p->tls[i].name, title) == 0)
-			mistakef(p, line, "tls \"%s\" stands here twice", title);
-	t->name = keep(p, title);
+			conf_mistakef(p, line, "tls \"%s\" stands here twice", title);
+	t->name = conf_keep(p, title);
 	t->line = line;
 	if (t->ocsp == NULL)
 		t->ocsp = "";
 	if (t->name == NULL)
-		mistake(p, line, "out of memory");
+		conf_mistake(p, line, "out of memory");
 	else if (p->ntls == CONF_LISTENERS_MAX)
-		mistakef(p, line, "more than %d tls sections", CONF_LISTENERS_MAX);
+		conf_mistakef(p, line, "more than %d tls sections", CONF_LISTENERS_MAX);
 	else
 		p->ntls++;
 	p->tls[p->ntls] = (struct conf_tls_section){ 0 };
@@ -268,23 +271,33 @@ on_section(cfg_t *cfg, cfg_opt_t *opt)
 	unsigned line = p->section < p->nopen ? p->open_line[p->section] : (unsigned)cfg->line;
 	const cfg_t *last = opt->nvalues > 0 ? opt->values[opt->nvalues - 1]->section : NULL;
 	const char *title = p->title != NULL ? p->title : last != NULL && last->title != NULL ? last->title : "";
+	int kind = conf_handler_kind(opt->name);
 
 	p->section++;
-	if (strcmp(opt->name, "listener") == 0)
+	if (kind >= 0)
+		conf_handler_end(p, (enum conf_kind)kind, title, line);
+	else if (strcmp(opt->name, "listener") == 0)
 		end_listener(p, title, line);
 	else if (strcmp(opt->name, "tls") == 0)
 		end_tls(p, title, line);
 	else if (strcmp(opt->name, "store") == 0 && strcmp(title, "maildir") != 0)
-		mistakef(p, line, "store \"%.*s\": there is no such store; this release has \"maildir\"", shown(title),
-		    title);
+		conf_mistakef(p, line, "store \"%.*s\": there is no such store; this release has \"maildir\"",
+		    conf_shown(title), title);
 	for (unsigned i = 0; i < conf_nsection; i++) {
-		if (conf_section[i].many || strcmp(conf_section[i].name, opt->name) != 0)
+		if (strcmp(conf_section[i].name, opt->name) != 0)
+			continue;
+		if (!conf_can[conf_section[i].needs].has)
+			conf_mistakef(p, line, "section %s is not supported by this release: %s", opt->name,
+			    conf_can[conf_section[i].needs].advice);
+		if (conf_section[i].many)
 			continue;
 		if ((p->single & 1U << i) != 0)
-			mistakef(p, line, "section %s stands here twice", opt->name);
+			conf_mistakef(p, line, "section %s stands here twice", opt->name);
 		p->single |= 1U << i;
 	}
-	p->seen = 0;
+	for (size_t i = 0; i < conf_nkey; i++)
+		if (conf_key[i].section[0] != '\0')
+			p->seen[i] = false;
 	p->title = NULL;
 	return 0;
 }
@@ -322,11 +335,12 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 			snprintf(p->where, sizeof p->where, "%s", strcmp(cfg->name, "root") == 0 ? "" : cfg->name);
 			return;
 		}
-		mistakef(p, p->unknown_line, "%s%.*s%s", sayings[i].before, shown(arg), arg, sayings[i].after);
+		conf_mistakef(
+		    p, p->unknown_line, "%s%.*s%s", sayings[i].before, conf_shown(arg), arg, sayings[i].after);
 		return;
 	}
 	vsnprintf(text, sizeof text, fmt, ap);
-	mistake(p, p->unknown_line, text);
+	conf_mistake(p, p->unknown_line, text);
 }
 
 /* --- a pass over the text --- */
@@ -351,7 +365,7 @@ options_of(const char *section, cfg_opt_t *out)
 static cfg_t *
 tables(void)
 {
-	static cfg_opt_t root[CONF_KEYS_MAX + 8], sub[8][CONF_KEYS_MAX];
+	static cfg_opt_t root[CONF_KEYS_MAX + CONF_SECTIONS_MAX], sub[CONF_SECTIONS_MAX][CONF_KEYS_MAX];
 	size_t n = options_of("", root);
 
 	for (size_t i = 0; i < conf_nsection; i++) {
@@ -372,7 +386,7 @@ begin(struct conf_parse *p, const char *file)
 	if (p->own == NULL)
 		return false;
 	arena_init(&p->own->arena, 4096, 4 * CONF_TEXT_MAX);
-	p->own->conf.file = keep(p, file);
+	p->own->conf.file = conf_keep(p, file);
 	p->own->conf.store.kind = "maildir";
 	p->nmistake = 0;
 	p->nlistener = p->naddress = p->first_address = p->ntls = p->section = 0;
@@ -380,12 +394,14 @@ begin(struct conf_parse *p, const char *file)
 	memset(p->nnets, 0, sizeof p->nnets);
 	memset(&p->listener[0], 0, sizeof p->listener[0]);
 	memset(&p->tls[0], 0, sizeof p->tls[0]);
-	p->seen = p->seen_root = 0;
+	memset(p->seen, 0, sizeof p->seen);
+	p->nhandler = 0;
 	p->single = 0;
 	p->title = NULL;
 	p->unknown[0] = '\0';
 	set_defaults(p, is_single);
 	set_defaults(p, is_listener);
+	conf_handler_defaults(p);
 	return p->own->conf.file != NULL;
 }
 
@@ -400,13 +416,13 @@ pass(struct conf_parse *p, const char *file, const char *clean)
 
 	parsing = p;
 	if (cfg == NULL) {
-		mistake(p, 0, "out of memory");
+		conf_mistake(p, 0, "out of memory");
 	} else {
 		cfg_set_error_function(cfg, on_error);
 		whole = cfg_parse_fp(cfg, fp) == CFG_SUCCESS;
 		cfg_free(cfg);
 		if (!whole && p->unknown[0] == '\0' && p->nmistake == 0)
-			mistake(p, 0, "cannot be read: out of memory?");
+			conf_mistake(p, 0, "cannot be read: out of memory?");
 	}
 	parsing = NULL;
 	p->title = NULL;
@@ -475,10 +491,10 @@ default_hostname(struct conf_parse *p)
 	const struct conf_key *k = conf_key_find("", "hostname");
 
 	if (gethostname(name, sizeof name - 1) != 0 || k == NULL || k->set(p, k, name, &p->own->conf.hostname) != NULL)
-		mistakef(p, p->last_line,
+		conf_mistakef(p, p->last_line,
 		    "hostname is not set and this machine's name \"%.*s\" cannot serve; set it, e.g. "
 		    "hostname = \"mx.example.org\"",
-		    shown(name), name);
+		    conf_shown(name), name);
 }
 
 /* Move the lists into the config's arena. */
@@ -503,7 +519,7 @@ take_lists(struct conf_parse *p)
 	cf->nlistener = p->nlistener;
 	cf->tls = t;
 	cf->ntls = p->ntls;
-	return true;
+	return conf_handler_whole(p);
 }
 
 static void
@@ -516,7 +532,7 @@ whole(struct conf_parse *p)
 	if (cf->workers == 0)
 		cf->workers = cpus();
 	if (p->nlistener == 0 && p->nmistake == 0 && p->nkept == 0)
-		mistake(p, p->last_line,
+		conf_mistake(p, p->last_line,
 		    "there is no listener; write e.g. listener \"mx\" { address = {\"0.0.0.0:25\", \"[::]:25\"} }");
 	/* Who names a certificate wants it used. */
 	for (size_t i = 0; i < p->nlistener; i++)
@@ -524,12 +540,12 @@ whole(struct conf_parse *p)
 			p->listener[i].tls = CONF_TLS_STARTTLS;
 	for (size_t i = 0; i < p->nlistener; i++)
 		if (p->listener[i].tls != CONF_TLS_NONE && p->ntls == 0)
-			mistakef(p, p->listener[i].line,
+			conf_mistakef(p, p->listener[i].line,
 			    "listener \"%s\" offers TLS, but there is no tls section with a "
 			    "certificate",
 			    p->listener[i].name);
 	if (!take_lists(p))
-		mistake(p, 0, "out of memory");
+		conf_mistake(p, 0, "out of memory");
 }
 
 static int
@@ -586,9 +602,9 @@ conf_parse(const char *file, const char *text, size_t n, conf_report *report, vo
 	}
 	p->last_line = last_line(text, n);
 	if (n > CONF_TEXT_MAX)
-		mistakef(p, p->last_line, "more than %d octets", CONF_TEXT_MAX);
+		conf_mistakef(p, p->last_line, "more than %d octets", CONF_TEXT_MAX);
 	else
-		clean = conf_scan_clean(text, n, mistake, p);
+		clean = conf_scan_clean(text, n, conf_mistake, p);
 	if (clean != NULL && read_all(p, file, clean))
 		whole(p);
 	for (size_t i = 0; i < p->nkept; i++)

@@ -18,6 +18,11 @@ enum {
 	CONF_ADDRESSES_MAX = 64,     /* addresses of all listeners together */
 	CONF_NETS_MAX      = 256,    /* networks in one list */
 	CONF_WORKERS_MAX   = 64,     /* of one generation */
+	CONF_HANDLERS_MAX  = 48,     /* sections handler, milter, policy, networks, dns and quota together */
+	CONF_WHEN_MAX      = 16,     /* listeners a section names as its condition */
+	CONF_ALLOW_MAX     = 8,      /* things a module is allowed */
+	CONF_SERVERS_MAX   = 8,      /* DNS servers */
+	CONF_DNSLISTS_MAX  = 32,     /* block lists, and as many allow lists */
 	CONF_TEXT_MAX      = 1 << 20 /* octets of a config file */
 };
 
@@ -43,6 +48,8 @@ struct conf_address {
 	unsigned                line; /* in the file */
 };
 
+enum conf_auth { CONF_AUTH_OFF, CONF_AUTH_OPTIONAL, CONF_AUTH_REQUIRED };
+
 struct conf_listener {
 	const char          *name; /* its title, unique */
 	unsigned             line; /* where its section opens in the file */
@@ -50,6 +57,7 @@ struct conf_listener {
 	size_t               naddress;
 	enum conf_protocol   protocol;
 	enum conf_tls        tls;
+	enum conf_auth       auth;
 	struct conf_nets     proxy_from, xclient_from, bare_newline_from;
 };
 
@@ -66,19 +74,88 @@ struct conf_tls_section {
 	unsigned    line; /* where it opens in the file */
 };
 
+/* --- who is asked about mail (worker/handlers/handler.h) --- */
+
+enum conf_kind { CONF_K_HANDLER, CONF_K_MILTER, CONF_K_POLICY, CONF_K_NETWORKS, CONF_K_DNS, CONF_K_QUOTA };
+enum conf_on_failure { CONF_F_ACCEPT, CONF_F_TEMPFAIL, CONF_F_REJECT };
+enum conf_stage {
+	CONF_S_CONNECT,
+	CONF_S_HELO,
+	CONF_S_MAIL,
+	CONF_S_RCPT,
+	CONF_S_DATA, /* DATA was said */
+	CONF_S_END   /* the content is complete */
+};
+enum conf_cond { CONF_ANY, CONF_YES, CONF_NO };
+
+/* When a handler is asked: all of it must hold, each time it would be asked. */
+struct conf_when {
+	const char      *listener[CONF_WHEN_MAX]; /* titles */
+	size_t           nlistener;               /* 0: all */
+	struct conf_nets networks;                /* none: all */
+	enum conf_cond   authenticated, tls;
+};
+
+/* One section, in the order of the file, which is the order of asking. */
+struct conf_handler {
+	enum conf_kind       kind;
+	const char          *name; /* its title, unique; of those without one the section's name */
+	unsigned             line;
+	struct conf_when     when;
+	uint32_t             timeout_ms;
+	enum conf_on_failure on_failure;
+	const char          *module, *argument;     /* handler: path; "" if not set */
+	const char          *allow[CONF_ALLOW_MAX]; /* handler: "network", or a path it may write below */
+	size_t               nallow;
+	struct conf_address  socket; /* milter, policy */
+	enum conf_stage      stage;  /* policy */
+};
+
+struct conf_dnslist {
+	const char *zone;
+	int         weight; /* 1..1000 */
+};
+
+struct conf_dns {
+	unsigned            line; /* 0: there is no such section */
+	struct conf_address server[CONF_SERVERS_MAX];
+	size_t              nserver; /* 0: the system's */
+	uint32_t            timeout_ms;
+	struct conf_dnslist block[CONF_DNSLISTS_MAX], allow[CONF_DNSLISTS_MAX];
+	size_t              nblock, nallow;
+	uint32_t            threshold;    /* the sum of weights from which on a client is refused */
+	bool                client_names; /* look up who the client is */
+};
+
+struct conf_networks {
+	unsigned         line; /* 0: there is no such section */
+	struct conf_nets accept, reject, defer, skip_checks;
+};
+
+enum conf_when_full { CONF_FULL_DEFER, CONF_FULL_REJECT };
+
 struct conf {
-	const char              *file; /* as given by -c, for messages */
-	const char              *hostname;
-	const char              *user;
-	unsigned                 workers; /* 1..64; 0 in the file is made one a CPU */
-	const char              *state_dir;
-	const char              *directory;
-	uint64_t                 message_size_limit; /* octets */
-	uint32_t                 recipient_limit;
-	const char              *recipient_delimiters;
-	const char              *postmaster; /* canonical, "" if not set */
-	bool                     dsn;
-	const char              *dsn_relay; /* "" if not set */
+	const char          *file; /* as given by -c, for messages */
+	const char          *hostname;
+	const char          *user;
+	unsigned             workers; /* 1..64; 0 in the file is made one a CPU */
+	const char          *state_dir;
+	const char          *directory;
+	uint64_t             message_size_limit; /* octets */
+	uint32_t             recipient_limit;
+	const char          *recipient_delimiters;
+	const char          *postmaster; /* canonical, "" if not set */
+	bool                 dsn;
+	const char          *dsn_relay;   /* "" if not set */
+	const char          *credentials; /* path, "" if not set */
+	struct conf_handler *handler;     /* in the order of the file */
+	size_t               nhandler;
+	struct conf_networks networks;
+	struct conf_dns      dns;
+	struct {
+		unsigned            line; /* 0: there is no such section */
+		enum conf_when_full when_full;
+	} quota;
 	struct conf_listener    *listener;
 	size_t                   nlistener;
 	struct conf_tls_section *tls;

@@ -12,15 +12,45 @@
 #include "common/conf.h"
 
 enum {
-	CONF_WHY_MAX     = 320,  /* octets of one complaint */
-	CONF_REPORTS_MAX = 64,   /* mistakes that are told at once */
-	CONF_PASSES_MAX  = 32,   /* unknown keys that are told at once */
-	CONF_PATH_MAX    = 1024, /* octets of a path: leaves room below PATH_MAX for what is made inside */
-	CONF_KEYS_MAX    = 48    /* rows of the table */
+	CONF_WHY_MAX      = 320,  /* octets of one complaint */
+	CONF_REPORTS_MAX  = 64,   /* mistakes that are told at once */
+	CONF_PASSES_MAX   = 32,   /* unknown keys that are told at once */
+	CONF_PATH_MAX     = 1024, /* octets of a path: leaves room below PATH_MAX for what is made inside */
+	CONF_KEYS_MAX     = 96,   /* rows of the table */
+	CONF_SECTIONS_MAX = 16    /* kinds of section */
 };
 
 /* What this release can do; a key whose feature is missing is refused unless it is at its default. */
-enum conf_feature { CONF_CAN_ALWAYS, CONF_CAN_TLS, CONF_CAN_PROXY, CONF_CAN_XCLIENT, CONF_CAN_DSN, CONF_NFEATURES };
+enum conf_feature {
+	CONF_CAN_ALWAYS,
+	CONF_CAN_TLS,
+	CONF_CAN_PROXY,
+	CONF_CAN_XCLIENT,
+	CONF_CAN_DSN,
+	CONF_CAN_MODULE,
+	CONF_CAN_MILTER,
+	CONF_CAN_POLICY,
+	CONF_CAN_NETWORKS,
+	CONF_CAN_DNS,
+	CONF_CAN_QUOTA,
+	CONF_CAN_AUTH,
+	CONF_NFEATURES
+};
+
+/* Lists of networks under construction. */
+enum conf_list {
+	CONF_L_PROXY,
+	CONF_L_XCLIENT,
+	CONF_L_BARE,
+	CONF_L_WHEN,
+	CONF_L_ACCEPT,
+	CONF_L_REJECT,
+	CONF_L_DEFER,
+	CONF_L_SKIP,
+	CONF_NLISTS
+};
+
+enum { CONF_K_TITLED = CONF_K_POLICY + 1 }; /* kinds of handler that have a title */
 
 /* A struct conf and what it is made of: conf_free() gives all of it back at once. */
 struct conf_own {
@@ -50,8 +80,11 @@ struct conf_parse {
 	/* lists under construction */
 	struct conf_listener    listener[CONF_LISTENERS_MAX + 1]; /* the last one is where one too many goes */
 	struct conf_address     address[CONF_ADDRESSES_MAX];
-	struct conf_net         nets[3][CONF_NETS_MAX]; /* of the listener at hand, by conf_list */
-	size_t                  nnets[3];
+	struct conf_net         nets[CONF_NLISTS][CONF_NETS_MAX]; /* of the section at hand */
+	size_t                  nnets[CONF_NLISTS];
+	struct conf_handler     fresh[CONF_K_TITLED];           /* the section at hand, by kind */
+	struct conf_handler     handler[CONF_HANDLERS_MAX + 1]; /* the last one is where one too many goes */
+	size_t                  nhandler;
 	size_t                  nlistener, naddress, first_address;
 	struct conf_tls_section tls[CONF_LISTENERS_MAX + 1];
 	size_t                  ntls;
@@ -59,13 +92,10 @@ struct conf_parse {
 	/* the section at hand */
 	unsigned   *open_line; /* line of each section's opening, in order */
 	size_t      nopen, section;
-	uint64_t    seen;      /* rows of the table set in it, a bit each */
-	uint64_t    seen_root; /* the same outside of sections */
-	unsigned    single;    /* sections that may stand once and did, a bit each */
+	bool        seen[CONF_KEYS_MAX]; /* rows of the table set in it, or, of those outside of sections, at all */
+	unsigned    single;              /* sections that may stand once and did, a bit each */
 	const char *title;
 };
-
-enum conf_list { CONF_L_PROXY, CONF_L_XCLIENT, CONF_L_BARE };
 
 struct conf_key;
 
@@ -76,7 +106,7 @@ typedef const char *conf_set(struct conf_parse *p, const struct conf_key *k, con
 struct conf_key {
 	const char       *section, *name;
 	conf_set         *set;
-	size_t            off;      /* in struct conf, conf_listener or conf_tls_section */
+	size_t            off;      /* in struct conf, conf_listener, conf_tls_section or conf_handler */
 	const char       *def;      /* as it would stand in a file; NULL: none, or empty */
 	uint64_t          min, max; /* in the field's unit; of a string: octets */
 	const char       *arg;      /* setter's own: words of an enum, range in words */
@@ -86,8 +116,9 @@ struct conf_key {
 
 /* A section: how often it may stand, and whether it has a title. */
 struct conf_section {
-	const char *name;
-	bool        many, title;
+	const char       *name;
+	bool              many, title;
+	enum conf_feature needs;
 };
 
 /* Whether this release has a feature, and what to say if not. */
@@ -95,6 +126,45 @@ struct conf_can {
 	bool        has;
 	const char *advice;
 };
+
+/* --- conf.c --- */
+
+void conf_mistake(void *arg, unsigned line, const char *text); /* ${arg}: the struct conf_parse */
+void conf_mistakef(struct conf_parse *p, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* How much of a value is shown: whole characters of at most 80 octets. */
+int conf_shown(const char *value);
+
+/* What is wrong with a section's title, or NULL. */
+const char *conf_title_wrong(const char *title);
+
+/* The list that was being made becomes *out.  False when memory is out. */
+bool conf_take_nets(struct conf_parse *p, enum conf_list l, struct conf_nets *out);
+
+/* A copy in the config's arena, or NULL. */
+const char *conf_keep(struct conf_parse *p, const char *s);
+
+/* Whether the key was set in the section at hand. */
+bool conf_seen(const struct conf_parse *p, const char *section, const char *name);
+
+/* --- conf_handler.c: sections of who is asked --- */
+
+/* The kind of a section, or -1. */
+int conf_handler_kind(const char *section);
+
+/* Where the keys of a section with a title go. */
+struct conf_handler *conf_handler_fresh(struct conf_parse *p, enum conf_kind kind);
+
+/* Back to the defaults, before the first section of a kind and after each. */
+void conf_handler_defaults(struct conf_parse *p);
+
+/* Such a section has ended. */
+void conf_handler_end(struct conf_parse *p, enum conf_kind kind, const char *title, unsigned line);
+
+/* All sections are there: into the config, in order. */
+bool conf_handler_whole(struct conf_parse *p);
+
+conf_set conf_set_text, conf_set_listener_name, conf_set_allow, conf_set_socket, conf_set_server, conf_set_dnslist;
 
 /* --- conf_table.c --- */
 

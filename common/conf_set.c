@@ -222,12 +222,32 @@ conf_set_address(struct conf_parse *p, const struct conf_key *k, const char *val
 	return why;
 }
 
+static enum conf_list
+list_of(const struct conf_key *k)
+{
+	static const struct {
+		const char *section, *name;
+		enum conf_list list;
+	} lists[] = {
+		{ "listener", "proxy_from", CONF_L_PROXY },
+		{ "listener", "xclient_from", CONF_L_XCLIENT },
+		{ "listener", "bare_newline_from", CONF_L_BARE },
+		{ "networks", "accept", CONF_L_ACCEPT },
+		{ "networks", "reject", CONF_L_REJECT },
+		{ "networks", "defer", CONF_L_DEFER },
+		{ "networks", "skip_checks", CONF_L_SKIP },
+	};
+
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		if (strcmp(lists[i].section, k->section) == 0 && strcmp(lists[i].name, k->name) == 0)
+			return lists[i].list;
+	return CONF_L_WHEN;
+}
+
 const char *
 conf_set_nets(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
 {
-	enum conf_list l = k->off == offsetof(struct conf_listener, proxy_from) ? CONF_L_PROXY
-	    : k->off == offsetof(struct conf_listener, xclient_from)            ? CONF_L_XCLIENT
-										: CONF_L_BARE;
+	enum conf_list l = list_of(k);
 	const char *why;
 
 	(void)field;

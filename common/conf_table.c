@@ -13,6 +13,13 @@ _Static_assert(LOG_L_ERROR == 0 && LOG_L_WARN == 1 && LOG_L_INFO == 2 && LOG_L_D
 _Static_assert(CONF_SMTP == 0 && CONF_LMTP == 1, "order of protocol");
 _Static_assert(
     CONF_TLS_NONE == 0 && CONF_TLS_STARTTLS == 1 && CONF_TLS_REQUIRED == 2 && CONF_TLS_IMPLICIT == 3, "order of tls");
+_Static_assert(CONF_AUTH_OFF == 0 && CONF_AUTH_OPTIONAL == 1 && CONF_AUTH_REQUIRED == 2, "order of auth");
+_Static_assert(CONF_F_ACCEPT == 0 && CONF_F_TEMPFAIL == 1 && CONF_F_REJECT == 2, "order of on_failure");
+_Static_assert(CONF_S_CONNECT == 0 && CONF_S_HELO == 1 && CONF_S_MAIL == 2 && CONF_S_RCPT == 3 && CONF_S_DATA == 4 &&
+	CONF_S_END == 5,
+    "order of stage");
+_Static_assert(CONF_ANY == 0 && CONF_YES == 1 && CONF_NO == 2, "order of authenticated and tls");
+_Static_assert(CONF_FULL_DEFER == 0 && CONF_FULL_REJECT == 1, "order of when_full");
 _Static_assert(CONF_LOG_LOGFMT == 0 && CONF_LOG_JSON == 1, "order of log.format");
 
 const struct conf_can conf_can[CONF_NFEATURES] = {
@@ -21,14 +28,37 @@ const struct conf_can conf_can[CONF_NFEATURES] = {
 	[CONF_CAN_PROXY] = { true, "" },
 	[CONF_CAN_XCLIENT] = { true, "" },
 	[CONF_CAN_DSN] = { false, "DSN comes with a later release; leave it out" },
+	[CONF_CAN_MODULE] = { false, "C modules come with a later release; leave it out" },
+	[CONF_CAN_MILTER] = { false, "milters come with a later release; leave it out" },
+	[CONF_CAN_POLICY] = { false, "policy servers come with a later release; leave it out" },
+	[CONF_CAN_NETWORKS] = { false, "it comes with a later release; leave it out" },
+	[CONF_CAN_DNS] = { false, "it comes with a later release; leave it out" },
+	[CONF_CAN_QUOTA] = { false, "it comes with a later release; leave it out" },
+	[CONF_CAN_AUTH] = { false, "AUTH comes with a later release; leave it out" },
 };
 
 #define ROOT(field)     offsetof(struct conf, field)
 #define LISTENER(field) offsetof(struct conf_listener, field)
 #define TLS(field)      offsetof(struct conf_tls_section, field)
+#define HANDLER(field)  offsetof(struct conf_handler, field)
 #define GIB             ((uint64_t)1 << 30)
 #define MINUTE          ((uint64_t)60 * 1000)
 #define DAY             (24 * 60 * MINUTE)
+
+/* When it is asked, and what holds when it fails: of all that have a title. */
+#define ASKED(section, timeout) \
+	{ section, "timeout", conf_set_duration, HANDLER(timeout_ms), timeout, 100, 10 * MINUTE, "100ms to 10m", \
+		CONF_CAN_ALWAYS, false }, \
+	    { section, "on_failure", conf_set_enum, HANDLER(on_failure), "tempfail", 0, 0, "accept tempfail reject", \
+		    CONF_CAN_ALWAYS, false }, \
+	    { section, "listeners", conf_set_listener_name, HANDLER(when), NULL, 0, CONF_WHEN_MAX, "", \
+		    CONF_CAN_ALWAYS, true }, \
+	    { section, "networks", conf_set_nets, HANDLER(when), NULL, 0, CONF_NETS_MAX, "", CONF_CAN_ALWAYS, true }, \
+	    { section, "authenticated", conf_set_enum, HANDLER(when.authenticated), "any", 0, 0, "any yes no", \
+		    CONF_CAN_ALWAYS, false }, \
+	{ \
+		section, "tls", conf_set_enum, HANDLER(when.tls), "any", 0, 0, "any yes no", CONF_CAN_ALWAYS, false \
+	}
 
 /* section, name, setter, field, default, smallest, largest, words, feature, list */
 const struct conf_key conf_key[] = {
@@ -47,6 +77,7 @@ const struct conf_key conf_key[] = {
 	{ "", "postmaster", conf_set_postmaster, ROOT(postmaster), "", 0, ADDR_MAX, "", CONF_CAN_ALWAYS, false },
 	{ "", "dsn", conf_set_bool, ROOT(dsn), "no", 0, 1, "", CONF_CAN_DSN, false },
 	{ "", "dsn_relay", conf_set_hostport, ROOT(dsn_relay), "", 0, 255, "", CONF_CAN_DSN, false },
+	{ "", "credentials", conf_set_path, ROOT(credentials), NULL, 1, CONF_PATH_MAX, "", CONF_CAN_AUTH, false },
 	{ "", "greeting_delay", conf_set_duration, ROOT(greeting_delay_ms), "0s", 0, MINUTE, "0s to 1m",
 	    CONF_CAN_ALWAYS, false },
 
@@ -56,6 +87,8 @@ const struct conf_key conf_key[] = {
 	    false },
 	{ "listener", "tls", conf_set_enum, LISTENER(tls), "none", 0, 0, "none starttls required implicit",
 	    CONF_CAN_TLS, false },
+	{ "listener", "auth", conf_set_enum, LISTENER(auth), "off", 0, 0, "off optional required", CONF_CAN_AUTH,
+	    false },
 	{ "listener", "proxy_from", conf_set_nets, LISTENER(proxy_from), NULL, 0, CONF_NETS_MAX, "", CONF_CAN_PROXY,
 	    true },
 	{ "listener", "xclient_from", conf_set_nets, LISTENER(xclient_from), NULL, 0, CONF_NETS_MAX, "",
@@ -66,6 +99,37 @@ const struct conf_key conf_key[] = {
 	{ "tls", "certificate", conf_set_path, TLS(certificate), NULL, 1, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
 	{ "tls", "key", conf_set_path, TLS(key), NULL, 1, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
 	{ "tls", "ocsp", conf_set_path, TLS(ocsp), NULL, 1, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
+
+	{ "handler", "module", conf_set_path, HANDLER(module), NULL, 1, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
+	{ "handler", "argument", conf_set_text, HANDLER(argument), "", 0, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
+	{ "handler", "allow", conf_set_allow, HANDLER(allow), NULL, 0, CONF_ALLOW_MAX, "", CONF_CAN_ALWAYS, true },
+	ASKED("handler", "30s"),
+
+	{ "milter", "socket", conf_set_socket, HANDLER(socket), NULL, 1, 255, "", CONF_CAN_ALWAYS, false },
+	ASKED("milter", "30s"),
+
+	{ "policy", "socket", conf_set_socket, HANDLER(socket), NULL, 1, 255, "", CONF_CAN_ALWAYS, false },
+	{ "policy", "stage", conf_set_enum, HANDLER(stage), "rcpt", 0, 0, "connect helo mail rcpt data end",
+	    CONF_CAN_ALWAYS, false },
+	ASKED("policy", "10s"),
+
+	{ "networks", "accept", conf_set_nets, ROOT(networks), NULL, 0, CONF_NETS_MAX, "", CONF_CAN_ALWAYS, true },
+	{ "networks", "reject", conf_set_nets, ROOT(networks), NULL, 0, CONF_NETS_MAX, "", CONF_CAN_ALWAYS, true },
+	{ "networks", "defer", conf_set_nets, ROOT(networks), NULL, 0, CONF_NETS_MAX, "", CONF_CAN_ALWAYS, true },
+	{ "networks", "skip_checks", conf_set_nets, ROOT(networks), NULL, 0, CONF_NETS_MAX, "", CONF_CAN_ALWAYS, true },
+
+	{ "dns", "servers", conf_set_server, ROOT(dns), NULL, 0, CONF_SERVERS_MAX, "", CONF_CAN_ALWAYS, true },
+	{ "dns", "timeout", conf_set_duration, ROOT(dns.timeout_ms), "5s", 100, MINUTE, "100ms to 1m", CONF_CAN_ALWAYS,
+	    false },
+	{ "dns", "blocklists", conf_set_dnslist, ROOT(dns.block), NULL, 0, CONF_DNSLISTS_MAX, "", CONF_CAN_ALWAYS,
+	    true },
+	{ "dns", "allowlists", conf_set_dnslist, ROOT(dns.allow), NULL, 0, CONF_DNSLISTS_MAX, "", CONF_CAN_ALWAYS,
+	    true },
+	{ "dns", "threshold", conf_set_u32, ROOT(dns.threshold), "10", 1, 1000000, "", CONF_CAN_ALWAYS, false },
+	{ "dns", "client_names", conf_set_bool, ROOT(dns.client_names), "no", 0, 1, "", CONF_CAN_ALWAYS, false },
+
+	{ "quota", "when_full", conf_set_enum, ROOT(quota.when_full), "defer", 0, 0, "defer reject", CONF_CAN_ALWAYS,
+	    false },
 
 	{ "timeouts", "command", conf_set_duration, ROOT(timeouts.command_ms), "5m", 10, DAY, "10ms to 24h",
 	    CONF_CAN_ALWAYS, false },
@@ -102,14 +166,22 @@ const size_t conf_nkey = sizeof conf_key / sizeof *conf_key;
 _Static_assert(sizeof conf_key / sizeof *conf_key <= CONF_KEYS_MAX, "room for the lines of all keys");
 
 const struct conf_section conf_section[] = {
-	{ "listener", true, true },
-	{ "tls", true, true },
-	{ "store", false, true },
-	{ "timeouts", false, false },
-	{ "limits", false, false },
-	{ "log", false, false },
+	{ "listener", true, true, CONF_CAN_ALWAYS },
+	{ "tls", true, true, CONF_CAN_ALWAYS },
+	{ "store", false, true, CONF_CAN_ALWAYS },
+	{ "handler", true, true, CONF_CAN_MODULE },
+	{ "milter", true, true, CONF_CAN_MILTER },
+	{ "policy", true, true, CONF_CAN_POLICY },
+	{ "networks", false, false, CONF_CAN_NETWORKS },
+	{ "dns", false, false, CONF_CAN_DNS },
+	{ "quota", false, false, CONF_CAN_QUOTA },
+	{ "timeouts", false, false, CONF_CAN_ALWAYS },
+	{ "limits", false, false, CONF_CAN_ALWAYS },
+	{ "log", false, false, CONF_CAN_ALWAYS },
 };
 const size_t conf_nsection = sizeof conf_section / sizeof *conf_section;
+
+_Static_assert(sizeof conf_section / sizeof *conf_section <= CONF_SECTIONS_MAX, "room for all sections");
 
 const struct conf_key *
 conf_key_find(const char *section, const char *name)

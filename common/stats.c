@@ -228,12 +228,18 @@ stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reaso
 }
 
 void
-stats_observe(struct stats_slot *s, enum stats_histogram h, uint64_t us)
+stats_hist_add(struct stats_hist *h, uint64_t us)
 {
 	unsigned width = us != 0 ? 64 - (unsigned)__builtin_clzll(us) : 0;
 
-	bump(&s->hist[h].bucket[width < STATS_BUCKETS ? width : STATS_BUCKETS - 1], 1);
-	bump(&s->hist[h].sum_us, us);
+	bump(&h->bucket[width < STATS_BUCKETS ? width : STATS_BUCKETS - 1], 1);
+	bump(&h->sum_us, us);
+}
+
+void
+stats_observe(struct stats_slot *s, enum stats_histogram h, uint64_t us)
+{
+	stats_hist_add(&s->hist[h], us);
 }
 
 #define NAME(id, name, help) name,

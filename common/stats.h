@@ -22,12 +22,16 @@
 enum {
 	STATS_MAGIC = 0x4c505354, /* "LPST" */
 	/* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
-	STATS_LAYOUT  = 1,
-	STATS_PAGE    = 4096, /* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
-	STATS_SLOTS   = 129,  /* the master's, and two generations of 64 workers */
-	STATS_CODES   = 600,  /* reply codes; 0..199 stay unused */
-	STATS_REASONS = 256,  /* different (code, enhanced, reason) a slot; the last one holds the overflow */
-	STATS_BUCKETS = 40    /* of a histogram: bucket i counts values below 2^i microseconds that no lower one took */
+	STATS_LAYOUT      = 2,
+	STATS_PAGE        = 4096, /* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
+	STATS_SLOTS       = 129,  /* the master's, and two generations of 64 workers */
+	STATS_CODES       = 600,  /* reply codes; 0..199 stay unused */
+	STATS_REASONS     = 256,  /* different (code, enhanced, reason) a slot; the last one holds the overflow */
+	STATS_HANDLERS    = 56,   /* different handlers a slot; the last one holds the overflow */
+	STATS_HANDLER_MAX = 72,   /* octets of a handler's name with its NUL */
+	STATS_TAGS        = 64,   /* different tags a slot; the last one holds the overflow */
+	STATS_TAG_MAX     = 32,   /* octets of a tag with its NUL */
+	STATS_BUCKETS = 40 /* of a histogram: bucket i counts values below 2^i microseconds that no lower one took */
 };
 
 /* Counters and gauges: name, help.  Gauges go to 0 when their worker ends. */
@@ -49,6 +53,7 @@ enum {
 	X(LOST_CLIENTS, "lost_clients", "sessions the client left without QUIT") \
 	X(STORE_ERRORS, "store_errors", "messages the store could not take") \
 	X(LOOKUP_ERRORS, "lookup_errors", "recipients that could not be looked up") \
+	X(DISCARDED, "discarded", "messages accepted and dropped because a handler said so") \
 	X(HANDLER_TIMEOUTS, "handler_timeouts", "handlers that did not answer in time") \
 	X(ACCEPT_ERRORS, "accept_errors", "times no descriptor was left for a connection") \
 	X(LOG_DROPPED, "log_dropped", "log lines dropped because their reader was too slow") \
@@ -79,7 +84,22 @@ enum {
 	X(SESSION, "session_seconds", "a session's length") \
 	X(LOOP, "loop_seconds", "one turn of the event loop, without waits")
 
-#define STATS_ENUM(id, name, help) STATS_##id,
+/* What a handler's questions came to; all but ASKED and LATER add up to ASKED, with refusals on the way of content on top. */
+#define STATS_ANSWERS(X) \
+	X(ASKED, "asked", "questions asked") \
+	X(NEXT, "next", "had no objection") \
+	X(ACCEPTED, "accepted", "answered with 2xx") \
+	X(DEFERRED, "deferred", "answered with 4xx") \
+	X(REFUSED, "refused", "answered with 5xx") \
+	X(DISCARDED, "discarded", "had the message dropped") \
+	X(TIMEOUT, "timeouts", "did not answer in time") \
+	X(FAILED, "failed", "could not find out") \
+	X(GONE, "gone", "client gone before the answer") \
+	X(LATER, "later", "answered later")
+
+#define STATS_ENUM(id, name, help)  STATS_##id,
+#define STATS_AENUM(id, name, help) STATS_A_##id,
+enum stats_answer { STATS_ANSWERS(STATS_AENUM) STATS_NANSWERS };
 enum stats_counter { STATS_COUNTERS(STATS_ENUM) STATS_NCOUNTERS };
 enum stats_gauge { STATS_GAUGES(STATS_ENUM) STATS_NGAUGES };
 #define STATS_HENUM(id, name, help) STATS_H_##id,
@@ -97,15 +117,28 @@ struct stats_hist {
 	_Atomic uint64_t sum_us;
 };
 
+struct stats_handler {
+	char              name[STATS_HANDLER_MAX]; /* NUL-filled; "": the row is free */
+	_Atomic uint64_t  answer[STATS_NANSWERS];
+	struct stats_hist hist; /* from question to answer */
+};
+
+struct stats_tag {
+	char             word[STATS_TAG_MAX]; /* NUL-filled */
+	_Atomic uint64_t count;               /* 0: the row is free; stored last */
+};
+
 struct stats_slot {
 	_Alignas(4096) _Atomic uint64_t pid; /* 0: nobody writes it now */
-	_Atomic uint64_t    generation;
-	_Atomic uint64_t    beat; /* unix seconds, once a second by the loop */
-	_Atomic uint64_t    reply[STATS_CODES];
-	_Atomic uint64_t    counter[STATS_NCOUNTERS];
-	_Atomic uint64_t    gauge[STATS_NGAUGES];
-	struct stats_hist   hist[STATS_NHISTOGRAMS];
-	struct stats_reason reason[STATS_REASONS];
+	_Atomic uint64_t     generation;
+	_Atomic uint64_t     beat; /* unix seconds, once a second by the loop */
+	_Atomic uint64_t     reply[STATS_CODES];
+	_Atomic uint64_t     counter[STATS_NCOUNTERS];
+	_Atomic uint64_t     gauge[STATS_NGAUGES];
+	struct stats_hist    hist[STATS_NHISTOGRAMS];
+	struct stats_reason  reason[STATS_REASONS];
+	struct stats_handler handler[STATS_HANDLERS];
+	struct stats_tag     tag[STATS_TAGS];
 };
 
 _Static_assert(sizeof(struct stats_slot) % STATS_PAGE == 0, "a slot is whole pages, so that it can be mapped alone");
@@ -150,6 +183,18 @@ void stats_slot_unmap(struct stats_slot *s);
  */
 void stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reason);
 
+/* The row of the handler ${name}, found or taken; the last one once all are taken. */
+unsigned stats_handler(struct stats_slot *s, const char *name);
+
+/* One answer of the handler of ${row}; ${us} microseconds from question to answer. */
+void stats_answer(struct stats_slot *s, unsigned row, enum stats_answer a);
+void stats_answer_time(struct stats_slot *s, unsigned row, uint64_t us);
+
+/* A message or session has the tag ${word}; counted under "other" once the table is full. */
+void stats_tag(struct stats_slot *s, const char *word);
+
+void stats_hist_add(struct stats_hist *h, uint64_t us);
+
 /* One value of ${us} microseconds. */
 void stats_observe(struct stats_slot *s, enum stats_histogram h, uint64_t us);
 
@@ -182,6 +227,18 @@ struct stats_row {
 	char     reason[34];
 };
 
+struct stats_handler_sum {
+	char     name[STATS_HANDLER_MAX];
+	uint64_t answer[STATS_NANSWERS];
+	uint64_t bucket[STATS_BUCKETS];
+	uint64_t sum_us;
+};
+
+struct stats_tag_sum {
+	char     word[STATS_TAG_MAX];
+	uint64_t count;
+};
+
 struct stats_worker {
 	unsigned slot;
 	uint64_t pid, generation, beat, sessions_open;
@@ -195,12 +252,16 @@ struct stats_sum {
 	uint64_t counter[STATS_NCOUNTERS];
 	uint64_t gauge
 	    [STATS_NGAUGES]; /* sums; of DIRECTORY_*, CERTIFICATE_* and SANDBOX_LEVEL the smallest over live workers */
-	uint64_t            bucket[STATS_NHISTOGRAMS][STATS_BUCKETS];
-	uint64_t            sum_us[STATS_NHISTOGRAMS];
-	struct stats_row   *row; /* sorted by code, enhanced code, reason */
-	size_t              nrow;
-	struct stats_worker worker[STATS_SLOTS];
-	size_t              nworker;
+	uint64_t                  bucket[STATS_NHISTOGRAMS][STATS_BUCKETS];
+	uint64_t                  sum_us[STATS_NHISTOGRAMS];
+	struct stats_row         *row; /* sorted by code, enhanced code, reason */
+	size_t                    nrow;
+	struct stats_handler_sum *handler; /* sorted by name */
+	size_t                    nhandler;
+	struct stats_tag_sum     *tag; /* sorted by word */
+	size_t                    ntag;
+	struct stats_worker       worker[STATS_SLOTS];
+	size_t                    nworker;
 };
 
 struct stats_map;
@@ -226,9 +287,15 @@ uint64_t stats_hist_count(const struct stats_sum *s, size_t h);
  * the last bucket, that has none.
  */
 double stats_hist_quantile(const struct stats_sum *s, size_t h, double q);
-void   stats_close(struct stats_map *m);
+
+/* The same of any buckets. */
+uint64_t stats_buckets_count(const uint64_t bucket[STATS_BUCKETS]);
+double   stats_buckets_quantile(const uint64_t bucket[STATS_BUCKETS], double q);
+
+void stats_close(struct stats_map *m);
 
 extern const char *const stats_counter_name[STATS_NCOUNTERS], *const stats_counter_help[STATS_NCOUNTERS];
 extern const char *const stats_gauge_name[STATS_NGAUGES], *const stats_gauge_help[STATS_NGAUGES];
+extern const char *const stats_answer_name[STATS_NANSWERS], *const stats_answer_help[STATS_NANSWERS];
 extern const char *const stats_hist_name[STATS_NHISTOGRAMS], *const stats_hist_help[STATS_NHISTOGRAMS];
 #endif

@@ -3,7 +3,7 @@
  * Adds the slots of a segment up and trusts nothing in it.  The file is read,
  * not mapped: one that shrinks meanwhile is then a short read and no SIGBUS.
  */
-#include "common/stats.h"
+#include "common/stats_priv.h"
 
 #include <sys/stat.h>
 
@@ -95,15 +95,15 @@ stats_close(struct stats_map *m)
 }
 
 /* Counts from outside: stop at the top instead of beginning again. */
-static void
-add(uint64_t *sum, uint64_t n)
+void
+stats_sum_add(uint64_t *sum, uint64_t n)
 {
 	if (__builtin_add_overflow(*sum, n, sum))
 		*sum = UINT64_MAX;
 }
 
-static uint64_t
-get(const _Atomic uint64_t *p)
+uint64_t
+stats_get(const _Atomic uint64_t *p)
 {
 	return atomic_load_explicit(p, memory_order_relaxed);
 }
@@ -114,7 +114,7 @@ take_row(const struct stats_reason *r, struct stats_row *out)
 {
 	size_t n;
 
-	out->count = get(&r->count);
+	out->count = stats_get(&r->count);
 	out->code = atomic_load_explicit(&r->code, memory_order_relaxed);
 	out->enh = atomic_load_explicit(&r->enh, memory_order_relaxed);
 	memcpy(out->reason, r->reason, sizeof(out->reason));
@@ -173,28 +173,33 @@ fold_rows(struct stats_sum *sum)
 	qsort(sum->row, sum->nrow, sizeof(*sum->row), row_order);
 	for (size_t i = 1; i < sum->nrow; i++) {
 		if (row_order(&sum->row[n], &sum->row[i]) == 0)
-			add(&sum->row[n].count, sum->row[i].count);
+			stats_sum_add(&sum->row[n].count, sum->row[i].count);
 		else
 			sum->row[++n] = sum->row[i];
 	}
 	sum->nrow = n + 1;
 }
 
+void
+stats_sum_hist(uint64_t bucket[STATS_BUCKETS], uint64_t *sum_us, const struct stats_hist *h)
+{
+	for (size_t b = 0; b < STATS_BUCKETS; b++) {
+		uint64_t n = stats_get(&h->bucket[b]);
+
+		stats_sum_add(&bucket[b], n < BUCKET_MAX ? n : BUCKET_MAX);
+	}
+	stats_sum_add(sum_us, stats_get(&h->sum_us));
+}
+
 static void
 add_numbers(struct stats_sum *sum, const struct stats_slot *s)
 {
 	for (size_t i = 0; i < STATS_CODES; i++)
-		add(&sum->reply[i], get(&s->reply[i]));
+		stats_sum_add(&sum->reply[i], stats_get(&s->reply[i]));
 	for (size_t i = 0; i < STATS_NCOUNTERS; i++)
-		add(&sum->counter[i], get(&s->counter[i]));
-	for (size_t i = 0; i < STATS_NHISTOGRAMS; i++) {
-		for (size_t b = 0; b < STATS_BUCKETS; b++) {
-			uint64_t n = get(&s->hist[i].bucket[b]);
-
-			add(&sum->bucket[i][b], n < BUCKET_MAX ? n : BUCKET_MAX);
-		}
-		add(&sum->sum_us[i], get(&s->hist[i].sum_us));
-	}
+		stats_sum_add(&sum->counter[i], stats_get(&s->counter[i]));
+	for (size_t i = 0; i < STATS_NHISTOGRAMS; i++)
+		stats_sum_hist(sum->bucket[i], &sum->sum_us[i], &s->hist[i]);
 }
 
 /* What is a state and not an amount: the sum would say nothing, the smallest tells the worst. */
@@ -212,16 +217,16 @@ add_owner(struct stats_sum *sum, unsigned slot, const struct stats_slot *s, bool
 
 	*w = (struct stats_worker){
 		.slot = slot,
-		.pid = get(&s->pid),
-		.generation = get(&s->generation),
-		.beat = get(&s->beat),
-		.sessions_open = get(&s->gauge[STATS_SESSIONS_OPEN]),
+		.pid = stats_get(&s->pid),
+		.generation = stats_get(&s->generation),
+		.beat = stats_get(&s->beat),
+		.sessions_open = stats_get(&s->gauge[STATS_SESSIONS_OPEN]),
 	};
 	for (size_t g = 0; g < STATS_NGAUGES; g++) {
-		uint64_t v = get(&s->gauge[g]);
+		uint64_t v = stats_get(&s->gauge[g]);
 
 		if (!is_state(g))
-			add(&sum->gauge[g], v);
+			stats_sum_add(&sum->gauge[g], v);
 		else if (slot != 0 && (first || v < sum->gauge[g]))
 			sum->gauge[g] = v;
 	}
@@ -264,10 +269,10 @@ stats_read(const struct stats_map *m, struct stats_sum *out)
 	out->started = m->head.started;
 	copy_version(&m->head, out->version);
 	for (unsigned i = 0; i < STATS_SLOTS; i++) {
-		if (read_slot(m->fd, i, s) != 0 || add_rows(out, s, &cap) != 0)
+		if (read_slot(m->fd, i, s) != 0 || add_rows(out, s, &cap) != 0 || stats_read_handlers(out, s) != 0)
 			goto err;
 		add_numbers(out, s);
-		if (get(&s->pid) != 0) {
+		if (stats_get(&s->pid) != 0) {
 			add_owner(out, i, s, first);
 			first = first && i == 0;
 		}
@@ -288,28 +293,38 @@ void
 stats_sum_free(struct stats_sum *s)
 {
 	free(s->row);
+	free(s->handler);
+	free(s->tag);
 	s->row = NULL;
-	s->nrow = 0;
+	s->handler = NULL;
+	s->tag = NULL;
+	s->nrow = s->nhandler = s->ntag = 0;
+}
+
+uint64_t
+stats_buckets_count(const uint64_t bucket[STATS_BUCKETS])
+{
+	uint64_t n = 0;
+
+	for (size_t b = 0; b < STATS_BUCKETS; b++)
+		stats_sum_add(&n, bucket[b]);
+	return n;
 }
 
 uint64_t
 stats_hist_count(const struct stats_sum *s, size_t h)
 {
-	uint64_t n = 0;
-
-	for (size_t b = 0; b < STATS_BUCKETS; b++)
-		add(&n, s->bucket[h][b]);
-	return n;
+	return stats_buckets_count(s->bucket[h]);
 }
 
 double
-stats_hist_quantile(const struct stats_sum *s, size_t h, double q)
+stats_buckets_quantile(const uint64_t bucket[STATS_BUCKETS], double q)
 {
-	double want = q * (double)stats_hist_count(s, h), below = 0;
+	double want = q * (double)stats_buckets_count(bucket), below = 0;
 	size_t last = 0;
 
 	for (size_t b = 0; b < STATS_BUCKETS; b++) {
-		double here = (double)s->bucket[h][b];
+		double here = (double)bucket[b];
 		double from = b > 0 ? (double)(UINT64_C(1) << (b - 1)) : 0, to = (double)(UINT64_C(1) << b);
 
 		if (here <= 0)
@@ -320,4 +335,10 @@ stats_hist_quantile(const struct stats_sum *s, size_t h, double q)
 		below += here;
 	}
 	return below > 0 ? (double)(UINT64_C(1) << last) : 0;
+}
+
+double
+stats_hist_quantile(const struct stats_sum *s, size_t h, double q)
+{
+	return stats_buckets_quantile(s->bucket[h], q);
 }

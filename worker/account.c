@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "worker/hooks.h"
 #include "worker/message.h"
 
 void
@@ -147,6 +148,35 @@ account_recipients(struct log_line *l, const struct txn *t)
 		log_u64(l, "refused", t->nrefused);
 }
 
+/* What handlers attached, and each counted once. */
+static void
+account_tags(struct session *s, struct log_line *l, const struct txn *t)
+{
+	char text[HANDLER_TAGS * (HANDLER_TAG_MAX + 1)];
+	size_t n = 0;
+
+	for (const struct txn_tag *tag = t->tags; tag != NULL; tag = tag->next) {
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n > 0 ? "," : "", tag->word);
+		stats_tag(s->w->stats, tag->word);
+	}
+	if (n > 0 && l != NULL)
+		log_span(l, "tags", span_of(text, n));
+}
+
+static void
+account_session_tags(struct session *s, struct log_line *l)
+{
+	char text[HANDLER_TAGS * (HANDLER_TAG_MAX + 1)];
+	size_t n = 0;
+
+	for (unsigned i = 0; s->hooks != NULL && i < s->hooks->ntag; i++) {
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n > 0 ? "," : "", s->hooks->tag[i]);
+		stats_tag(s->w->stats, s->hooks->tag[i]);
+	}
+	if (n > 0 && l != NULL)
+		log_span(l, "tags", span_of(text, n));
+}
+
 void
 account_transaction(struct session *s, struct smtp_sent how)
 {
@@ -155,6 +185,7 @@ account_transaction(struct session *s, struct smtp_sent how)
 	int mailboxes;
 	uint64_t commit_us;
 	bool stored = message_stored(s, &mailboxes, &commit_us);
+	bool dropped = message_dropped(s);
 
 	if (t->bare_newline)
 		stats_add(s->w->stats, STATS_BARE_NEWLINES, 1);
@@ -165,12 +196,18 @@ account_transaction(struct session *s, struct smtp_sent how)
 		stats_add(s->w->stats, STATS_OCTETS, t->size);
 		stats_add(s->w->stats, STATS_RECIPIENTS, (uint64_t)mailboxes);
 	}
-	if (!log_enabled(LOG_L_INFO))
+	if (dropped)
+		stats_add(s->w->stats, STATS_DISCARDED, 1);
+	if (!log_enabled(LOG_L_INFO)) {
+		account_tags(s, NULL, t);
 		return;
+	}
 	log_begin(&l, LOG_L_INFO, "transaction");
 	log_str(&l, "id", t->id);
 	account_who(&l, s);
-	log_str(&l, "result", stored ? "accepted" : how.code >= 400 ? "refused" : "aborted");
+	log_str(&l, "result", stored ? "accepted" : dropped ? "discarded" : how.code >= 400 ? "refused" : "aborted");
+	if (dropped)
+		log_str(&l, "by", t->discard);
 	account_address(&l, "from", &t->from);
 	log_u64(&l, "size", t->size);
 	if (stored) {
@@ -178,6 +215,7 @@ account_transaction(struct session *s, struct smtp_sent how)
 		log_ms(&l, "commit_ms", commit_us);
 	}
 	account_code(&l, how.code, how.enh, how.reason);
+	account_tags(s, &l, t);
 	account_recipients(&l, t);
 	log_end(&l);
 }
@@ -189,12 +227,15 @@ account_session(struct session *s)
 	uint64_t us = loop_now_us(s->w->loop) - s->opened_us;
 
 	stats_observe(s->w->stats, STATS_H_SESSION, us);
-	if (!log_enabled(LOG_L_INFO))
+	if (!log_enabled(LOG_L_INFO)) {
+		account_session_tags(s, NULL);
 		return;
+	}
 	log_begin(&l, LOG_L_INFO, "session");
 	account_who(&l, s);
 	log_str(&l, "end", s->end);
 	account_tls_facts(&l, s);
+	account_session_tags(s, &l);
 	log_u64(&l, "messages", s->messages);
 	log_u64(&l, "octets", s->octets);
 	log_u64(&l, "replies", s->replies);

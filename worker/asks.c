@@ -35,16 +35,22 @@ static struct asks {
 	unsigned pending;
 } asks = { .lock = PTHREAD_MUTEX_INITIALIZER, .src.fd = -1 };
 
+/* Who waits for it, or NULL. */
+static void *
+asks_find(struct ask a)
+{
+	return a.slot < asks.nslots && asks.slot[a.slot].gen == a.gen ? asks.slot[a.slot].who : NULL;
+}
+
 static void *
 asks_take(struct ask a)
 {
 	struct asks_slot *s;
-	void *who;
+	void *who = asks_find(a);
 
-	if (a.slot >= asks.nslots || asks.slot[a.slot].gen != a.gen)
+	if (who == NULL)
 		return NULL;
 	s = &asks.slot[a.slot];
-	who = s->who;
 	s->who = NULL;
 	s->gen++;
 	s->next_free = asks.free;
@@ -72,7 +78,8 @@ asks_ready(struct loop_src *src, unsigned what)
 
 		next = list->next;
 		pthread_mutex_lock(&asks.lock);
-		who = asks_take(list->ask);
+		/* Whoever only asks for more time keeps the right. */
+		who = list->verdict == V_LATER ? asks_find(list->ask) : asks_take(list->ask);
 		pthread_mutex_unlock(&asks.lock);
 		if (who != NULL)
 			asks.told(who, list->verdict, &list->reply);

@@ -1,15 +1,19 @@
 /*
- * chain: the order of asking, and nothing else.
+ * chain: the order of asking, and what an answer means.
  */
 #include "worker/chain.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "worker/asks.h"
+#include "worker/net/loop.h"
 
 int
-chain_add(struct chain *c, const struct handler_ops *ops, void *ctx)
+chain_add(struct chain *c, const struct handler_ops *ops, void *ctx, const struct conf_handler *section)
 {
+	struct chain_link *k = &c->link[c->n];
+
 	if (ops->abi != HANDLER_ABI) {
 		errno = EPROTO;
 		return -1;
@@ -18,116 +22,319 @@ chain_add(struct chain *c, const struct handler_ops *ops, void *ctx)
 		errno = E2BIG;
 		return -1;
 	}
-	c->link[c->n++] = (struct chain_link){ ops, ctx };
-	c->wants_body = c->wants_body || ops->on_data != NULL;
+	*k = (struct chain_link){ .ops = ops, .ctx = ctx, .conf = section };
+	k->name = section != NULL ? section->name : ops->name;
+	if (c->stats != NULL)
+		k->row = stats_handler(c->stats, k->name);
+	c->wants_body = c->wants_body || (ops->on_data != NULL && !k->replay);
+	c->wants_replay = c->wants_replay || k->replay;
+	c->n++;
 	return 0;
 }
 
 void
 chain_begin(struct chain_run *run, enum chain_stage stage)
 {
-	*run = (struct chain_run){ .stage = stage };
+	*run = (struct chain_run){ .stage = (uint8_t)stage };
 }
 
-/* Whether the handler has a say at the stage: only then is a right opened for it. */
-static bool
-chain_cares(const struct handler_ops *o, enum chain_stage stage)
-{
-	switch (stage) {
-	case CHAIN_CONNECT:
-		return o->on_connect != NULL;
-	case CHAIN_HELO:
-		return o->on_helo != NULL;
-	case CHAIN_MAIL:
-		return o->on_mail_from != NULL;
-	case CHAIN_RCPT:
-		return o->on_rcpt_to != NULL;
-	case CHAIN_BODY:
-	case CHAIN_END:
-		return o->on_data != NULL;
-	}
-	return false;
-}
+typedef enum verdict chain_hook(void *ctx, const struct question *q, struct reply *r);
 
-static enum verdict
-chain_call(
-    const struct chain_link *k, enum chain_stage stage, const struct chain_about *ab, struct ask a, struct reply *r)
+/* What the handler has for the stage; NULL: it has no say. */
+static chain_hook *
+chain_hook_of(const struct chain_link *k, enum chain_stage stage)
 {
 	const struct handler_ops *o = k->ops;
 
 	switch (stage) {
 	case CHAIN_CONNECT:
-		return o->on_connect(k->ctx, ab->view, a, r);
+		return o->on_connect;
 	case CHAIN_HELO:
-		return o->on_helo(k->ctx, ab->view, a, r);
+		return o->on_helo;
+	case CHAIN_AUTH:
+		return o->on_auth;
 	case CHAIN_MAIL:
-		return o->on_mail_from(k->ctx, ab->view, ab->txn, a, r);
+		return o->on_mail_from;
 	case CHAIN_RCPT:
-		return o->on_rcpt_to(k->ctx, ab->view, ab->txn, ab->rcpt, a, r);
+		return o->on_rcpt_to;
+	case CHAIN_DATA:
+		return o->on_data_begin;
 	case CHAIN_BODY:
-		return o->on_data(k->ctx, ab->view, ab->txn, ab->chunk, false, a, r);
+		return k->replay ? NULL : o->on_data;
 	case CHAIN_END:
-		return o->on_data(k->ctx, ab->view, ab->txn, (struct span){ NULL, 0 }, true, a, r);
+		return o->on_end;
+	}
+	return NULL;
+}
+
+static bool
+cond_holds(enum conf_cond c, bool is)
+{
+	return c == CONF_ANY || (c == CONF_YES) == is;
+}
+
+/* Whether the handler is to be asked by its section's conditions. */
+static bool
+chain_wanted(const struct chain_link *k, const struct session_view *v)
+{
+	const struct conf_when *w;
+	size_t i = 0;
+
+	if (v == NULL)
+		return true;
+	if (k->ops->check && v->skip_checks)
+		return false;
+	if (k->conf == NULL)
+		return true;
+	w = &k->conf->when;
+	while (i < w->nlistener && strcmp(w->listener[i], v->listener) != 0)
+		i++;
+	if (w->nlistener > 0 && i == w->nlistener)
+		return false;
+	if (w->networks.n > 0 && !conf_nets_have(&w->networks, v->remote_addr))
+		return false;
+	return cond_holds(w->authenticated, v->user != NULL) && cond_holds(w->tls, v->tls_version != NULL);
+}
+
+static struct question
+chain_question(unsigned i, const struct chain_about *ab)
+{
+	return (struct question){
+		.session = ab->view,
+		.txn = ab->txn,
+		.rcpt = ab->rcpt,
+		.auth = ab->auth,
+		.chunk = ab->chunk,
+		.mine = ab->mine != NULL ? ab->mine[i] : NULL,
+		.session_private = ab->who,
+		.index_private = i,
+	};
+}
+
+static void
+chain_count(const struct chain *c, const struct chain_link *k, enum stats_answer a)
+{
+	if (c->stats != NULL)
+		stats_answer(c->stats, k->row, a);
+}
+
+/* An answer that stands: count it, and take back the edits of who said no. */
+static void
+chain_settle(const struct chain *c, const struct chain_link *k, struct chain_run *run, const struct chain_about *ab,
+    enum verdict v, const struct reply *r)
+{
+	bool no = v == V_REPLY && r->code >= 400;
+
+	if (no && ab->txn != NULL && ab->txn->edits != NULL)
+		edits_rollback(ab->txn->edits);
+	if (run->stage == CHAIN_BODY && v == V_NEXT)
+		return;
+	if (c->stats != NULL)
+		stats_answer_time(c->stats, k->row, (uint32_t)loop_clock_us() - run->since_us);
+	switch (v) {
+	case V_NEXT:
+		chain_count(c, k, STATS_A_NEXT);
+		break;
+	case V_REPLY:
+		chain_count(c, k, r->code >= 500 ? STATS_A_REFUSED : no ? STATS_A_DEFERRED : STATS_A_ACCEPTED);
+		break;
+	case V_DISCARD:
+		chain_count(c, k, STATS_A_DISCARDED);
+		break;
+	case V_LATER:
+	case V_FAIL:
+	case V_AGAIN:
+		break;
+	}
+}
+
+/* It could not find out, or not in time: what its section says to that. */
+static enum verdict
+chain_failed(const struct chain *c, const struct chain_link *k, struct chain_run *run, const struct chain_about *ab,
+    enum stats_answer why, struct reply *r)
+{
+	enum conf_on_failure f = k->conf != NULL ? k->conf->on_failure : CONF_F_TEMPFAIL;
+	const char *reason = why == STATS_A_TIMEOUT ? "handler-timeout" : "handler-failed";
+
+	if (ab->txn != NULL && ab->txn->edits != NULL)
+		edits_rollback(ab->txn->edits);
+	chain_count(c, k, why);
+	if (c->stats != NULL)
+		stats_answer_time(c->stats, k->row, (uint32_t)loop_clock_us() - run->since_us);
+	switch (f) {
+	case CONF_F_ACCEPT:
+		return V_NEXT;
+	case CONF_F_TEMPFAIL:
+		/* A greeting knows 421 and 554 alone (RFC 5321 4.3.2). */
+		reply_set(r, run->stage == CHAIN_CONNECT ? 421 : 451, ENH(4, 3, 0), reason,
+		    why == STATS_A_TIMEOUT ? "a check did not answer in time, try again later"
+					   : "a check could not be made, try again later");
+		r->close = run->stage == CHAIN_CONNECT;
+		break;
+	case CONF_F_REJECT:
+		reply_set(r, 554, ENH(5, 3, 0), reason, "a check could not be made");
+		break;
+	}
+	return V_REPLY;
+}
+
+/* What a hook or an answer came to. */
+static enum verdict
+chain_judge(const struct chain *c, const struct chain_link *k, struct chain_run *run, const struct chain_about *ab,
+    enum verdict v, struct reply *r)
+{
+	/* A reply without a code is a fault of the handler's, and may pass: 451, where others would bounce. */
+	if (v == V_FAIL || v == V_AGAIN || (v == V_REPLY && r->code == 0))
+		return chain_failed(c, k, run, ab, STATS_A_FAILED, r);
+	chain_settle(c, k, run, ab, v, r);
+	return v;
+}
+
+/* Ask one handler.  Its right is open only while it thinks. */
+static enum verdict
+chain_call(const struct chain *c, struct chain_run *run, const struct chain_about *ab, struct reply *r)
+{
+	const struct chain_link *k = &c->link[run->next - 1];
+	struct question q = chain_question(run->next - 1U, ab);
+	enum verdict v;
+
+	if (asks_open(ab->who, &q.ask) != 0) {
+		reply_set(r, 451, ENH(4, 3, 0), "no-memory", "out of memory, try again later");
+		return V_REPLY;
+	}
+	q.again = run->again;
+	run->again = false;
+	r->code = 0;
+	v = chain_hook_of(k, (enum chain_stage)run->stage)(k->ctx, &q, r);
+	if (v == V_LATER) {
+		run->waiting = true;
+		run->ask = q.ask;
+		if (!q.again)
+			chain_count(c, k, STATS_A_LATER);
+		return v;
+	}
+	asks_close(q.ask);
+	return chain_judge(c, k, run, ab, v, r);
+}
+
+enum verdict
+chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about *about, struct reply *r)
+{
+	while (run->next < c->n) {
+		const struct chain_link *k = &c->link[run->next];
+		enum verdict v;
+
+		if (chain_hook_of(k, (enum chain_stage)run->stage) == NULL ||
+		    (!run->again && !chain_wanted(k, about->view))) {
+			run->next++;
+			continue;
+		}
+		run->next++;
+		if (!run->again) {
+			if (about->txn != NULL && about->txn->edits != NULL)
+				edits_mark(about->txn->edits);
+			run->extended = 0;
+			run->since_us = (uint32_t)loop_clock_us();
+			if (run->stage != CHAIN_BODY)
+				chain_count(c, k, STATS_A_ASKED);
+		}
+		v = chain_call(c, run, about, r);
+		if (v != V_NEXT)
+			return v;
 	}
 	return V_NEXT;
 }
 
 enum verdict
-chain_ask(const struct chain *c, struct chain_run *run, void *who, const struct chain_about *about, struct reply *r)
+chain_told(
+    const struct chain *c, struct chain_run *run, const struct chain_about *about, enum verdict v, struct reply *r)
 {
-	while (run->next < c->n) {
-		const struct chain_link *k = &c->link[run->next++];
-		struct ask a;
+	const struct chain_link *k = &c->link[run->next - 1];
 
-		if (!chain_cares(k->ops, run->stage))
-			continue;
-		if (asks_open(who, &a) != 0) {
-			reply_set(r, 451, ENH(4, 3, 0), "no-memory", "out of memory, try again later");
-			return V_REPLY;
-		}
-		r->code = 0;
-		switch (chain_call(k, run->stage, about, a, r)) {
-		case V_NEXT:
-			asks_close(a);
-			break;
-		case V_REPLY:
-			asks_close(a);
-			return V_REPLY;
-		case V_LATER:
-			run->waiting = true;
-			run->ask = a;
+	if (v == V_LATER) {
+		if (run->extended++ < CHAIN_EXTEND_MAX)
 			return V_LATER;
-		}
+		return chain_late(c, run, about, r);
 	}
-	return V_NEXT;
+	run->waiting = false;
+	if (v == V_AGAIN) {
+		run->again = true;
+		run->next--;
+		return V_NEXT;
+	}
+	return chain_judge(c, k, run, about, v, r);
+}
+
+static void
+chain_tell_cancel(const struct chain *c, unsigned i, const struct chain_about *about)
+{
+	struct question q = chain_question(i, about);
+
+	if (c->link[i].ops->on_cancel != NULL)
+		c->link[i].ops->on_cancel(c->link[i].ctx, &q);
+}
+
+enum verdict
+chain_late(const struct chain *c, struct chain_run *run, const struct chain_about *about, struct reply *r)
+{
+	asks_close(run->ask);
+	run->waiting = false;
+	chain_tell_cancel(c, run->next - 1U, about);
+	return chain_failed(c, &c->link[run->next - 1], run, about, STATS_A_TIMEOUT, r);
+}
+
+uint32_t
+chain_later_ms(const struct chain *c, const struct chain_run *run)
+{
+	const struct chain_link *k = &c->link[run->next - 1];
+
+	if (k->conf != NULL && k->conf->timeout_ms != 0)
+		return k->conf->timeout_ms;
+	return c->later_ms != 0 ? c->later_ms : CHAIN_LATER_MS;
 }
 
 void
-chain_answered(struct chain_run *run)
+chain_cancel(const struct chain *c, struct chain_run *run, const struct chain_about *about)
 {
+	if (!run->waiting)
+		return;
+	asks_close(run->ask);
 	run->waiting = false;
-}
-
-void
-chain_cancel(struct chain_run *run)
-{
-	if (run->waiting)
-		asks_close(run->ask);
-	run->waiting = false;
+	chain_count(c, &c->link[run->next - 1], STATS_A_GONE);
+	chain_tell_cancel(c, run->next - 1U, about);
 }
 
 const char *
 chain_name(const struct chain *c, const struct chain_run *run)
 {
-	return run->next > 0 ? c->link[run->next - 1].ops->name : "";
+	return run->next > 0 ? c->link[run->next - 1].name : "";
 }
 
 void
-chain_session_closed(const struct chain *c, const struct session_view *view)
+chain_reset(const struct chain *c, const struct chain_about *about, bool delivered)
 {
-	for (unsigned i = 0; i < c->n; i++)
-		if (c->link[i].ops->on_close != NULL)
-			c->link[i].ops->on_close(c->link[i].ctx, view);
+	for (unsigned i = 0; i < c->n; i++) {
+		struct question q;
+
+		if (c->link[i].ops->on_reset == NULL)
+			continue;
+		q = chain_question(i, about);
+		q.delivered = delivered;
+		c->link[i].ops->on_reset(c->link[i].ctx, &q);
+	}
+}
+
+void
+chain_closed(const struct chain *c, const struct chain_about *about)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		struct question q;
+
+		if (c->link[i].ops->on_close == NULL)
+			continue;
+		q = chain_question(i, about);
+		c->link[i].ops->on_close(c->link[i].ctx, &q);
+	}
 }
 
 void

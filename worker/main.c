@@ -26,6 +26,7 @@
 #include "worker/id.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
+#include "worker/setup.h"
 
 enum {
 	MAIN_POOL_QUEUE = 4096, /* jobs that may wait for the I/O pool */
@@ -175,6 +176,8 @@ main_sandbox(void)
 
 	getrlimit(RLIMIT_NOFILE, &rl);
 	me.sandbox.nofile = (uint32_t)rl.rlim_cur;
+	if (setup_outward(me.conf, &me.sandbox.out) != 0)
+		main_fail(EX_CONFIG);
 	if (sandbox_drop(&me.sandbox, &me.level) != 0)
 		main_fail(EX_NOPERM);
 }
@@ -196,12 +199,15 @@ main_inside(void)
 	w->store = &store_maildir;
 	if (w->store->open(&me.env, &w->store_ctx) != 0)
 		main_fail(EX_CANTCREAT);
+	w->chain.stats = w->stats;
 	me.limits = (struct limits){ me.conf, w->conns };
 	me.recipients = recipients_new(me.conf, w->stats);
 	if (asks_init(w->loop, session_told) != 0 || me.recipients == NULL ||
-	    chain_add(&w->chain, &limits_ops, &me.limits) != 0 ||
-	    chain_add(&w->chain, &recipients_ops, me.recipients) != 0)
+	    chain_add(&w->chain, &limits_ops, &me.limits, NULL) != 0 ||
+	    chain_add(&w->chain, &recipients_ops, me.recipients, NULL) != 0)
 		main_fail(EX_OSERR);
+	if (setup_handlers(w) != 0)
+		main_fail(EX_CONFIG);
 }
 
 static void

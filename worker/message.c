@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "worker/account.h"
+#include "worker/hooks.h"
 #include "worker/smtp/content.h"
 #include "worker/smtp/trace.h"
 
@@ -153,7 +154,7 @@ message_suspend(struct session *s, struct message *m, struct span kept, struct s
 	if (buf_put(&m->pend, kept.p, kept.n) == 0 && buf_put(&m->pend, raw.p, raw.n) == 0)
 		return false;
 	/* No memory to wait in: the message is lost, the session is not. */
-	chain_cancel(&s->run);
+	hooks_cancel(s);
 	s->wait = SESSION_AWAKE;
 	m->error = ENOMEM;
 	m->asking = false;
@@ -185,7 +186,7 @@ message_write(struct session *s, struct message *m, struct span *kept)
 {
 	size_t taken = 0;
 
-	if (m->sm == NULL || m->verdict.code >= 400)
+	if (m->sm == NULL || m->verdict.code >= 400 || smtp_txn(s->smtp)->discard != NULL)
 		return true;
 	if (s->w->store->write(m->sm, *kept, &taken) == 0)
 		return true;
@@ -316,6 +317,11 @@ message_decide(struct session *s, struct message *m)
 		m->step = MESSAGE_DONE;
 		return true;
 	}
+	if (smtp_txn(s->smtp)->discard != NULL) {
+		message_abort_store(s, m);
+		m->step = MESSAGE_DONE;
+		return true;
+	}
 	m->step = MESSAGE_COMMIT;
 	m->commit_start_us = loop_clock_us();
 	s->wait = SESSION_COMMIT;
@@ -395,4 +401,13 @@ message_stored(const struct session *s, int *mailboxes, uint64_t *commit_us)
 	*mailboxes = m != NULL && m->step == MESSAGE_DONE ? m->done.nstored : 0;
 	*commit_us = m != NULL ? m->commit_us : 0;
 	return *mailboxes > 0;
+}
+
+bool
+message_dropped(const struct session *s)
+{
+	const struct message *m = s->msg;
+
+	return m != NULL && m->step == MESSAGE_DONE && smtp_txn(s->smtp)->discard != NULL && m->error == 0 &&
+	    m->verdict.code < 400;
 }

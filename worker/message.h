@@ -27,6 +27,9 @@ bool message_told(struct session *s, enum verdict v, const struct reply *r);
 /* The transaction ends: forget what is left of the message.  A no-op without one. */
 void message_drop(struct session *s);
 
+/* Whether it was accepted and dropped, as a handler wanted. */
+bool message_dropped(const struct session *s);
+
 /* For the log: whether it was stored (also partly), in how many mailboxes, and how long that took in microseconds. */
 bool message_stored(const struct session *s, int *mailboxes, uint64_t *commit_us);
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "worker/account.h"
+#include "worker/hooks.h"
 #include "worker/id.h"
 #include "worker/message.h"
 #include "worker/peer.h"
@@ -19,41 +20,30 @@ session_of(struct conn *c)
 	return (struct session *)((char *)c - offsetof(struct session, conn));
 }
 
-void
-session_view(const struct session *s, struct session_view *out)
+/* It sleeps until the handler answers. */
+static void
+session_sleep(struct session *s)
 {
-	*out = (struct session_view){
-		.id = span_str(s->id),
-		.listener = s->listener->conf->name,
-		.remote = s->remote,
-		.local = s->local,
-		.remote_port = s->remote_port,
-		.local_port = s->local_port,
-		.remote_addr = s->addr,
-		.helo = smtp_helo(s->smtp),
-		.with = smtp_with(s->smtp),
-		.tls_version = s->tls != NULL ? s->tls->version : NULL,
-		.tls_cipher = s->tls != NULL ? s->tls->cipher : NULL,
-		.client_name = s->name,
-		.user = s->user,
-		.messages = s->messages,
-	};
+	s->wait = SESSION_HANDLER;
+	conn_deadline(&s->conn, chain_later_ms(&s->w->chain, &s->run));
 }
 
 enum verdict
 session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply *r)
 {
 	struct session_view view;
-	struct chain_about about = { &view, smtp_txn(s->smtp), rc, chunk };
+	struct chain_about about = hooks_about(s, &view);
 	enum verdict v;
 
-	session_view(s, &view);
-	v = chain_ask(&s->w->chain, &s->run, s, &about, r);
-	if (v == V_LATER) {
-		s->wait = SESSION_HANDLER;
-		conn_deadline(&s->conn, s->w->chain.later_ms != 0 ? s->w->chain.later_ms : CHAIN_LATER_MS);
-	}
-	return v;
+	about.rcpt = rc;
+	about.chunk = chunk;
+	v = chain_ask(&s->w->chain, &s->run, &about, r);
+	if (v == V_LATER)
+		session_sleep(s);
+	if (v != V_DISCARD)
+		return v;
+	hooks_discard(s, chain_name(&s->w->chain, &s->run));
+	return V_NEXT;
 }
 
 /*
@@ -125,6 +115,21 @@ session_last_word(struct session *s, const char *end, uint32_t enh, const char *
 	account_reply(s, smtp_shutdown(s->smtp, &r, &s->conn.out));
 }
 
+/* Nobody objects to DATA: content may come, if the store has room for it. */
+static void
+session_data(struct session *s)
+{
+	struct reply r;
+
+	s->data_due_us = 0;
+	if (message_begin(s, &r)) {
+		session_answer(s, NULL);
+	} else {
+		account_refusal(s, NULL, &r, s->w->store->name);
+		session_answer(s, &r);
+	}
+}
+
 /* What the chain said to an envelope question becomes the engine's answer. */
 static void
 session_conclude(struct session *s, struct rcpt *rc, enum verdict v, struct reply *r)
@@ -134,6 +139,10 @@ session_conclude(struct session *s, struct rcpt *rc, enum verdict v, struct repl
 	if (s->run.stage == CHAIN_RCPT && rc != NULL && v == V_NEXT && rc->ntargets == 0) {
 		v = V_REPLY;
 		reply_set(r, 451, ENH(4, 3, 0), "no-mailbox-decided", "no one here could say where this mail belongs");
+	}
+	if (v == V_NEXT && s->run.stage == CHAIN_DATA) {
+		session_data(s);
+		return;
 	}
 	if (v == V_NEXT) {
 		session_answer(s, NULL);
@@ -166,21 +175,6 @@ session_question(struct session *s, struct rcpt *rc)
 }
 
 static bool
-session_data(struct session *s)
-{
-	struct reply r;
-
-	s->data_due_us = 0;
-	if (message_begin(s, &r)) {
-		session_answer(s, NULL);
-	} else {
-		account_refusal(s, NULL, &r, s->w->store->name);
-		session_answer(s, &r);
-	}
-	return true;
-}
-
-static bool
 session_end_of_message(struct session *s, const struct rcpt *rc)
 {
 	struct reply r = { .code = 0 };
@@ -195,8 +189,13 @@ session_end_of_message(struct session *s, const struct rcpt *rc)
 static void
 session_transaction_over(struct session *s, struct smtp_sent how)
 {
+	int mailboxes;
+	uint64_t commit_us;
+	bool delivered = message_stored(s, &mailboxes, &commit_us) || message_dropped(s);
+
 	account_transaction(s, how);
 	message_drop(s);
+	hooks_reset(s, delivered);
 	s->accounted = true;
 }
 
@@ -207,6 +206,7 @@ session_begin_stage(struct session *s, enum chain_stage stage, struct rcpt *rc)
 		s->greeted = true;
 	if (stage == CHAIN_MAIL) {
 		id_next(smtp_txn(s->smtp)->id);
+		smtp_txn(s->smtp)->discard = s->hooks != NULL ? s->hooks->discard : NULL;
 		s->accounted = false;
 	}
 	s->asked = rc;
@@ -228,12 +228,10 @@ session_known(struct session *s)
 static bool
 session_another_client(struct session *s, const struct xclient *x)
 {
-	struct session_view view;
 	struct reply r;
 
 	if (s->greeted) {
-		session_view(s, &view);
-		chain_session_closed(&s->w->chain, &view);
+		hooks_closed(s);
 		s->greeted = false;
 	}
 	if (peer_xclient(s, x) != 0) {
@@ -264,7 +262,7 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 	case SMTP_EV_RCPT:
 		return session_begin_stage(s, CHAIN_RCPT, e->rcpt);
 	case SMTP_EV_DATA:
-		return session_data(s);
+		return session_begin_stage(s, CHAIN_DATA, NULL);
 	case SMTP_EV_BODY:
 		return message_body(s, e->span);
 	case SMTP_EV_EOM:
@@ -457,17 +455,14 @@ session_feed(struct conn *c, struct span *in)
 static void
 session_free(struct session *s)
 {
-	struct session_view view;
 	struct worker *w = s->w;
 
-	chain_cancel(&s->run);
+	hooks_cancel(s);
 	if (smtp_txn(s->smtp) != NULL && !s->accounted)
 		session_transaction_over(s, (struct smtp_sent){ .code = 0, .reason = s->end });
-	if (s->greeted) {
-		session_view(s, &view);
-		chain_session_closed(&w->chain, &view);
-	}
 	account_session(s);
+	if (s->greeted)
+		hooks_closed(s);
 	LIST_REMOVE(s, entry);
 	w->nsessions--;
 	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);
@@ -510,24 +505,53 @@ session_wake(struct session *s)
 	session_free(s);
 }
 
-void
-session_told(void *who, enum verdict v, const struct reply *r)
+/* A verdict on what a handler was asked: the chain goes on with it, or it stands. */
+static void
+session_decided(struct session *s, enum verdict v, struct reply *r)
 {
-	struct session *s = who;
-	struct reply copy = *r;
-
-	chain_answered(&s->run);
 	s->wait = SESSION_AWAKE;
+	if (v == V_DISCARD) {
+		hooks_discard(s, chain_name(&s->w->chain, &s->run));
+		s->run.next = (uint8_t)s->w->chain.n;
+		v = V_NEXT;
+	}
 	if (s->run.stage == CHAIN_BODY || s->run.stage == CHAIN_END) {
-		if (message_told(s, v, &copy))
+		if (message_told(s, v, r))
 			session_wake(s);
 		return;
 	}
 	if (v == V_NEXT && !session_question(s, s->asked))
 		return;
 	if (v == V_REPLY)
-		session_conclude(s, s->asked, v, &copy);
+		session_conclude(s, s->asked, v, r);
 	session_wake(s);
+}
+
+void
+session_told(void *who, enum verdict v, const struct reply *r)
+{
+	struct session *s = who;
+	struct session_view view;
+	struct chain_about about = hooks_about(s, &view);
+	struct reply copy = *r;
+
+	v = chain_told(&s->w->chain, &s->run, &about, v, &copy);
+	if (v == V_LATER)
+		session_sleep(s);
+	else
+		session_decided(s, v, &copy);
+}
+
+/* A handler took too long. */
+static void
+session_handler_late(struct session *s)
+{
+	struct session_view view;
+	struct chain_about about = hooks_about(s, &view);
+	struct reply r;
+
+	stats_add(s->w->stats, STATS_HANDLER_TIMEOUTS, 1);
+	session_decided(s, chain_late(&s->w->chain, &s->run, &about, &r), &r);
 }
 
 /* The client's time is over; which one? */
@@ -550,7 +574,6 @@ static void
 session_late(struct conn *c)
 {
 	struct session *s = session_of(c);
-	struct reply r;
 
 	switch (s->wait) {
 	case SESSION_ROOM:
@@ -559,10 +582,7 @@ session_late(struct conn *c)
 		conn_deadline(c, s->w->conf->timeouts.command_ms);
 		return;
 	case SESSION_HANDLER:
-		stats_add(s->w->stats, STATS_HANDLER_TIMEOUTS, 1);
-		chain_cancel(&s->run);
-		reply_set(&r, 451, ENH(4, 3, 0), "handler-timeout", "a check did not answer in time, try again later");
-		session_told(s, V_REPLY, &r);
+		session_handler_late(s);
 		return;
 	case SESSION_PAUSE:
 		session_wake(s);
@@ -609,7 +629,7 @@ session_expel(struct session *s)
 	if (s->proxy_due || conn_shaking(&s->conn))
 		s->end = "shutdown";
 	if (s->end == NULL && buf_left(&s->conn.out) >= SMTP_OUT_MIN) {
-		chain_cancel(&s->run);
+		hooks_cancel(s);
 		s->wait = SESSION_AWAKE;
 		session_last_word(s, "shutdown", ENH(4, 3, 2), "is going down, try again in a moment");
 		conn_finish(&s->conn);

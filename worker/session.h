@@ -30,6 +30,7 @@ enum session_hold { SESSION_HOLD_DUE, SESSION_HOLDING, SESSION_HOLD_OVER };
 
 struct message; /* message.h */
 struct peer_claims;
+struct hooks;
 
 /* What is known of a handshake, done or failed. */
 struct session_tls {
@@ -44,7 +45,8 @@ struct session {
 	const struct listener *listener;
 	struct smtp           *smtp;
 	struct arena           arena, tarena;
-	struct message        *msg; /* from DATA to the transaction's end; lives in tarena */
+	struct hooks          *hooks; /* hooks.h; NULL: no handler keeps anything */
+	struct message        *msg;   /* from DATA to the transaction's end; lives in tarena */
 	struct chain_run       run;
 	enum session_wait      wait;
 	enum session_hold      hold;
@@ -84,12 +86,9 @@ void session_expel(struct session *s);
 /* An answer from a handler (asks_told). */
 void session_told(void *who, enum verdict v, const struct reply *r);
 
-/* Facts for the handlers; good until the session changes. */
-void session_view(const struct session *s, struct session_view *out);
-
 /* --- for message.c --- */
 
-/* Ask the chain on, with ${about} set up; a "later" sets the deadline and the wait. */
+/* Ask the chain on about ${rc} or ${chunk}; a "later" sets the deadline and the wait.  Never V_DISCARD: that is a V_NEXT, noted. */
 enum verdict session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply *r);
 
 /* The message is through or the store has room: go on with the session. */

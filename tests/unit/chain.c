@@ -12,27 +12,28 @@
 static char order[64];
 static enum verdict says[3];
 static struct ask right[3];
+static bool again[3];
 static struct loop *lp;
 static void *told_who;
 static enum verdict told_verdict;
 static unsigned told_count;
 
 static enum verdict
-call(unsigned i, struct ask a, struct reply *r)
+call(unsigned i, const struct question *q, struct reply *r)
 {
 	order[strlen(order)] = (char)('a' + i);
-	right[i] = a;
+	right[i] = q->ask;
+	again[i] = q->again;
 	if (says[i] == V_REPLY)
 		reply_set(r, 550, ENH(5, 7, 1), "no", "handler %u says no", i);
 	return says[i];
 }
 
 #define HANDLER(i) \
-	static enum verdict mail_##i( \
-	    void *ctx, const struct session_view *s, struct txn *t, struct ask a, struct reply *r) \
+	static enum verdict mail_##i(void *ctx, const struct question *q, struct reply *r) \
 	{ \
-		(void)ctx, (void)s, (void)t; \
-		return call(i, a, r); \
+		(void)ctx; \
+		return call(i, q, r); \
 	} \
 	static const struct handler_ops ops_##i = { .abi = HANDLER_ABI, .name = "h" #i, .on_mail_from = mail_##i };
 HANDLER(0)
@@ -61,10 +62,10 @@ setup(struct chain *c)
 	lp = loop_new();
 	ck_assert_ptr_nonnull(lp);
 	ck_assert_int_eq(asks_init(lp, told), 0);
-	ck_assert_int_eq(chain_add(c, &ops_0, NULL), 0);
-	ck_assert_int_eq(chain_add(c, &nothing, NULL), 0);
-	ck_assert_int_eq(chain_add(c, &ops_1, NULL), 0);
-	ck_assert_int_eq(chain_add(c, &ops_2, NULL), 0);
+	ck_assert_int_eq(chain_add(c, &ops_0, NULL, NULL), 0);
+	ck_assert_int_eq(chain_add(c, &nothing, NULL, NULL), 0);
+	ck_assert_int_eq(chain_add(c, &ops_1, NULL, NULL), 0);
+	ck_assert_int_eq(chain_add(c, &ops_2, NULL, NULL), 0);
 }
 
 static void
@@ -82,16 +83,17 @@ START_TEST(asks_in_order)
 	struct reply r;
 	int me;
 
+	about.who = &me;
 	setup(&c);
 	chain_begin(&run, CHAIN_MAIL);
-	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_NEXT);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_NEXT);
 	ck_assert_str_eq(order, "abc");
 	/* A right that was not used has passed. */
 	ck_assert_int_eq(ask_answer(right[1], V_NEXT, NULL), -1);
 	ck_assert_int_eq(errno, ESTALE);
 	/* A stage nobody cares for asks nobody. */
 	chain_begin(&run, CHAIN_HELO);
-	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_NEXT);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_NEXT);
 	ck_assert_str_eq(order, "abc");
 	teardown();
 }
@@ -105,10 +107,11 @@ START_TEST(reply_ends_it)
 	struct reply r;
 	int me;
 
+	about.who = &me;
 	setup(&c);
 	says[1] = V_REPLY;
 	chain_begin(&run, CHAIN_MAIL);
-	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_REPLY);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_REPLY);
 	ck_assert_str_eq(order, "ab");
 	ck_assert_int_eq(r.code, 550);
 	ck_assert_str_eq(chain_name(&c, &run), "h1");
@@ -133,18 +136,19 @@ START_TEST(later_resumes_behind)
 	pthread_t th;
 	int me;
 
+	about.who = &me;
 	setup(&c);
 	says[1] = V_LATER;
 	chain_begin(&run, CHAIN_MAIL);
-	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_LATER);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_LATER);
 	ck_assert(run.waiting);
 	ck_assert_int_eq(pthread_create(&th, NULL, answer_thread, &right[1]), 0);
 	ck_assert_int_eq(loop_run(lp), 0);
 	pthread_join(th, NULL);
 	ck_assert_ptr_eq(told_who, &me);
 	ck_assert_int_eq(told_verdict, V_NEXT);
-	chain_answered(&run);
-	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_NEXT);
+	ck_assert_int_eq(chain_told(&c, &run, &about, V_NEXT, &r), V_NEXT);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_NEXT);
 	ck_assert_str_eq(order, "abc");
 	/* Twice is once. */
 	ck_assert_int_eq(ask_answer(right[1], V_NEXT, NULL), -1);
@@ -161,16 +165,18 @@ START_TEST(cancelled_is_not_told)
 	struct ask early;
 	int me, other;
 
+	about.who = &me;
 	setup(&c);
 	says[0] = V_LATER;
 	chain_begin(&run, CHAIN_MAIL);
-	ck_assert_int_eq(chain_ask(&c, &run, &me, &about, &r), V_LATER);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_LATER);
 	early = right[0];
 	/* Answered, but the session gave up before the loop came to it: nobody is told, nor whoever has the slot now. */
 	ck_assert_int_eq(ask_answer(early, V_NEXT, NULL), 0);
-	chain_cancel(&run);
+	chain_cancel(&c, &run, &about);
 	chain_begin(&run, CHAIN_MAIL);
-	ck_assert_int_eq(chain_ask(&c, &run, &other, &about, &r), V_LATER);
+	about.who = &other;
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_LATER);
 	ck_assert_uint_eq(right[0].slot, early.slot);
 	ck_assert_int_eq(ask_answer(right[0], V_REPLY, &r), 0);
 	ck_assert_int_eq(loop_run(lp), 0);
@@ -185,11 +191,11 @@ START_TEST(other_abi_is_refused)
 	static const struct handler_ops old = { .abi = HANDLER_ABI + 1, .name = "old" };
 	struct chain c = { .n = 0 };
 
-	ck_assert_int_eq(chain_add(&c, &old, NULL), -1);
+	ck_assert_int_eq(chain_add(&c, &old, NULL, NULL), -1);
 	ck_assert_int_eq(errno, EPROTO);
 	for (unsigned i = 0; i < CHAIN_MAX; i++)
-		ck_assert_int_eq(chain_add(&c, &ops_0, NULL), 0);
-	ck_assert_int_eq(chain_add(&c, &ops_0, NULL), -1);
+		ck_assert_int_eq(chain_add(&c, &ops_0, NULL, NULL), 0);
+	ck_assert_int_eq(chain_add(&c, &ops_0, NULL, NULL), -1);
 	ck_assert_int_eq(errno, E2BIG);
 }
 END_TEST

@@ -135,11 +135,11 @@ static const struct store_ops fake_ops = {
 /* --- handlers --- */
 
 static struct thinker {
-	bool later[6]; /* by chain_stage */
+	bool later[CHAIN_END + 1]; /* by chain_stage */
 	bool never;
 	enum chain_stage refuse_at;
 	bool refuse;
-	unsigned asked[6], closed;
+	unsigned asked[CHAIN_END + 1], closed, cancelled, reset, delivered;
 	struct ask last;
 } thinker;
 
@@ -177,57 +177,105 @@ thinker_at(enum chain_stage stage, struct ask a, struct reply *r)
 }
 
 static enum verdict
-on_connect(void *c, const struct session_view *s, struct ask a, struct reply *r)
+on_connect(void *c, const struct question *q, struct reply *r)
 {
 	(void)c;
-	ck_assert_uint_gt(s->id.n, 0);
-	return thinker_at(CHAIN_CONNECT, a, r);
+	ck_assert_uint_gt(q->session->id.n, 0);
+	return thinker_at(CHAIN_CONNECT, q->ask, r);
 }
 
 static enum verdict
-on_helo(void *c, const struct session_view *s, struct ask a, struct reply *r)
+on_helo(void *c, const struct question *q, struct reply *r)
 {
-	(void)c, (void)s;
-	return thinker_at(CHAIN_HELO, a, r);
+	(void)c;
+	return thinker_at(CHAIN_HELO, q->ask, r);
 }
 
 static enum verdict
-on_mail(void *c, const struct session_view *s, struct txn *t, struct ask a, struct reply *r)
+on_mail(void *c, const struct question *q, struct reply *r)
 {
-	(void)c, (void)s;
-	ck_assert_uint_eq(strlen(t->id), ID_CHARS);
-	return thinker_at(CHAIN_MAIL, a, r);
+	(void)c;
+	ck_assert_uint_eq(strlen(q->txn->id), ID_CHARS);
+	return thinker_at(CHAIN_MAIL, q->ask, r);
 }
 
 static enum verdict
-on_rcpt(void *c, const struct session_view *s, struct txn *t, struct rcpt *rc, struct ask a, struct reply *r)
+on_rcpt(void *c, const struct question *q, struct reply *r)
 {
-	(void)c, (void)s;
-	ck_assert_int_eq(txn_deliver(t, rc, rc->addr.local, rc->addr.local, (struct span){ NULL, 0 }, 0), 0);
-	return thinker_at(CHAIN_RCPT, a, r);
+	struct span local = q->rcpt->addr.local;
+
+	(void)c;
+	ck_assert_int_eq(txn_deliver(q->txn, q->rcpt, local, local, (struct span){ NULL, 0 }, 0), 0);
+	return thinker_at(CHAIN_RCPT, q->ask, r);
 }
 
 static enum verdict
-on_data(
-    void *c, const struct session_view *s, struct txn *t, struct span chunk, bool end, struct ask a, struct reply *r)
+on_data_begin(void *c, const struct question *q, struct reply *r)
 {
-	(void)c, (void)s, (void)t;
-	if (end)
-		ck_assert_uint_eq(chunk.n, 0);
-	else
-		ck_assert_uint_gt(chunk.n, 0);
-	return thinker_at(end ? CHAIN_END : CHAIN_BODY, a, r);
+	(void)c;
+	ck_assert_uint_eq(fake.begun, 0);
+	return thinker_at(CHAIN_DATA, q->ask, r);
+}
+
+static enum verdict
+on_data(void *c, const struct question *q, struct reply *r)
+{
+	(void)c;
+	ck_assert_uint_gt(q->chunk.n, 0);
+	return thinker_at(CHAIN_BODY, q->ask, r);
+}
+
+static enum verdict
+on_end(void *c, const struct question *q, struct reply *r)
+{
+	(void)c;
+	ck_assert_uint_eq(q->chunk.n, 0);
+	return thinker_at(CHAIN_END, q->ask, r);
 }
 
 static void
-on_close(void *c, const struct session_view *s)
+on_cancel(void *c, const struct question *q)
 {
-	(void)c, (void)s;
+	(void)c;
+	(void)q;
+	thinker.cancelled++;
+}
+
+static void
+on_reset(void *c, const struct question *q)
+{
+	(void)c;
+	thinker.reset++;
+	thinker.delivered += q->delivered;
+}
+
+static void
+on_close(void *c, const struct question *q)
+{
+	(void)c;
+	ck_assert_ptr_null(q->txn);
 	thinker.closed++;
 }
 
-static const struct handler_ops thinker_ops = { HANDLER_ABI, "thinker", NULL, on_connect, on_helo, on_mail, on_rcpt,
-	on_data, on_close, NULL };
+static const struct handler_ops thinker_ops = {
+	.abi = HANDLER_ABI,
+	.name = "thinker",
+	.on_connect = on_connect,
+	.on_helo = on_helo,
+	.on_mail_from = on_mail,
+	.on_rcpt_to = on_rcpt,
+	.on_data_begin = on_data_begin,
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_cancel = on_cancel,
+	.on_reset = on_reset,
+	.on_close = on_close,
+};
+
+/* The stages of a session without AUTH. */
+static const enum chain_stage stages[] = { CHAIN_CONNECT, CHAIN_HELO, CHAIN_MAIL, CHAIN_RCPT, CHAIN_DATA, CHAIN_BODY,
+	CHAIN_END };
+enum { STAGES = sizeof(stages) / sizeof(stages[0]) };
 
 /* --- the run --- */
 
@@ -277,7 +325,7 @@ setup(void)
 	w.loop = loop_new();
 	LIST_INIT(&w.sessions);
 	ck_assert_int_eq(asks_init(w.loop, session_told), 0);
-	ck_assert_int_eq(chain_add(&w.chain, &thinker_ops, NULL), 0);
+	ck_assert_int_eq(chain_add(&w.chain, &thinker_ops, NULL, NULL), 0);
 	ls = (struct listener){ .w = &w,
 		.conf = &conf->listener[0],
 		.smtp = { .hostname = "mx.example.org", .size_max = 1 << 20, .rcpt_max = 100, .errors_max = 20 } };
@@ -405,6 +453,9 @@ START_TEST(nobody_waits)
 	ck_assert_uint_eq(counter(STATS_RECIPIENTS), 2);
 	ck_assert_uint_eq(replies(), 8);
 	ck_assert_uint_eq(thinker.closed, 1);
+	ck_assert_uint_eq(thinker.reset, 1);
+	ck_assert_uint_eq(thinker.delivered, 1);
+	ck_assert_uint_eq(thinker.cancelled, 0);
 }
 END_TEST
 
@@ -416,15 +467,15 @@ START_TEST(handlers_think)
 	const char *s;
 
 	setup();
-	for (unsigned i = 0; i < 6; i++)
-		thinker.later[i] = (unsigned)_i == i || _i == 6;
-	if (_i == 6)
+	for (int i = 0; i < STAGES; i++)
+		thinker.later[stages[i]] = _i == i || _i == STAGES;
+	if (_i == STAGES)
 		fake.full_every = 1000;
 	for (unsigned k = 0; k < 3; k++) {
 		if (k > 0) {
 			setup();
-			for (unsigned i = 0; i < 6; i++)
-				thinker.later[i] = (unsigned)_i == i || _i == 6;
+			for (int i = 0; i < STAGES; i++)
+				thinker.later[stages[i]] = _i == i || _i == STAGES;
 		}
 		s = script_of(sizes[k], &n);
 		expect_codes(talk(s, n), all_yes);
@@ -455,17 +506,18 @@ START_TEST(handler_refuses)
 
 	setup();
 	thinker.refuse = true;
-	thinker.refuse_at = (enum chain_stage)_i;
+	thinker.refuse_at = stages[_i];
 	s = script_of(1000, &n);
 	got = talk(s, n);
-	if (_i == CHAIN_BODY || _i == CHAIN_END) {
+	if (stages[_i] >= CHAIN_BODY) {
 		expect_codes(got, "220 250 250 250 250 354 550 221 ");
 		ck_assert_uint_eq(fake.aborted, 1);
 		ck_assert_uint_eq(fake.committed, 0);
 		ck_assert_uint_eq(counter(STATS_MESSAGES), 0);
+		ck_assert_uint_eq(thinker.delivered, 0);
 	} else {
 		/* A reply to HELO has no enhanced code (RFC 2034 4). */
-		ck_assert_ptr_nonnull(strstr(got, _i == CHAIN_HELO ? "550 no [" : "550 5.7.1 no ["));
+		ck_assert_ptr_nonnull(strstr(got, stages[_i] == CHAIN_HELO ? "550 no [" : "550 5.7.1 no ["));
 		ck_assert_uint_eq(fake.begun, 0);
 	}
 }
@@ -475,14 +527,18 @@ START_TEST(handler_never_answers)
 {
 	size_t n;
 	const char *s, *got;
+	const char *want = stages[_i] == CHAIN_CONNECT ? "421 4.3.0 a check did not"
+	    : stages[_i] == CHAIN_HELO                 ? "451 a check did not"
+						       : "451 4.3.0 a check did not";
 
 	setup();
 	w.chain.later_ms = 200;
-	thinker.later[_i] = thinker.never = true;
+	thinker.later[stages[_i]] = thinker.never = true;
 	s = script_of(100, &n);
 	got = talk(s, n);
-	ck_assert_ptr_nonnull(strstr(got, _i == CHAIN_HELO ? "451 a check did not" : "451 4.3.0 a check did not"));
+	ck_assert_ptr_nonnull(strstr(got, want));
 	ck_assert_uint_ge(counter(STATS_HANDLER_TIMEOUTS), 1);
+	ck_assert_uint_eq(counter(STATS_HANDLER_TIMEOUTS), thinker.cancelled);
 	ck_assert_uint_eq(fake.committed, 0);
 	/* Its answer comes too late for anybody. */
 	ck_assert_int_eq(ask_answer(thinker.last, V_NEXT, NULL), -1);
@@ -535,10 +591,10 @@ main(void)
 
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, nobody_waits);
-	tcase_add_loop_test(t, handlers_think, 0, 7);
+	tcase_add_loop_test(t, handlers_think, 0, STAGES + 1);
 	tcase_add_loop_test(t, store_is_full_now_and_then, 0, 4);
-	tcase_add_loop_test(t, handler_refuses, 0, 6);
-	tcase_add_loop_test(t, handler_never_answers, 0, 6);
+	tcase_add_loop_test(t, handler_refuses, 0, STAGES);
+	tcase_add_loop_test(t, handler_never_answers, 0, STAGES);
 	tcase_add_test(t, client_leaves_while_it_is_stored);
 	tcase_add_loop_test(t, store_fails, 0, 4);
 	suite_add_tcase(s, t);

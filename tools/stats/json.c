@@ -66,20 +66,48 @@ bucket(json_t *le, uint64_t n)
 
 /* Cumulative, as Prometheus has them; "+Inf" is the last one's bound.  What lies above the highest value is left out. */
 static json_t *
-histogram(const struct stats_sum *s, size_t h)
+histogram(const uint64_t buckets[STATS_BUCKETS], uint64_t sum_us)
 {
 	json_t *o = json_object(), *list = json_array();
-	uint64_t n = 0, all = stats_hist_count(s, h);
+	uint64_t n = 0, all = stats_buckets_count(buckets);
 
 	for (unsigned b = 0; b < STATS_BUCKETS - 1 && n < all; b++) {
-		n += s->bucket[h][b];
+		n += buckets[b];
 		if (n > 0)
 			json_array_append_new(list, bucket(json_real((double)(UINT64_C(1) << b) / 1e6), n));
 	}
 	json_array_append_new(list, bucket(json_string("+Inf"), all));
 	set(o, "count", number(all));
-	set(o, "sum", json_real((double)s->sum_us[h] / 1e6));
+	set(o, "sum", json_real((double)sum_us / 1e6));
 	set(o, "buckets", list);
+	return o;
+}
+
+/* By name: what each was asked and said. */
+static json_t *
+handlers(const struct stats_sum *s)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < s->nhandler; i++) {
+		const struct stats_handler_sum *h = &s->handler[i];
+		json_t *o = json_object();
+
+		for (size_t a = 0; a < STATS_NANSWERS; a++)
+			set(o, stats_answer_name[a], number(h->answer[a]));
+		set(o, "seconds", histogram(h->bucket, h->sum_us));
+		set(all, h->name, o);
+	}
+	return all;
+}
+
+static json_t *
+tags(const struct stats_sum *s)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < s->ntag; i++)
+		set(o, s->tag[i].word, number(s->tag[i].count));
 	return o;
 }
 
@@ -171,7 +199,9 @@ json_print(FILE *f, const struct sample *s, bool oneline)
 	set(o, "sessions", sessions(&s->sum));
 	set(o, "tls", tls(&s->sum));
 	for (size_t h = 0; h < STATS_NHISTOGRAMS; h++)
-		set(o, stats_hist_name[h], histogram(&s->sum, h));
+		set(o, stats_hist_name[h], histogram(s->sum.bucket[h], s->sum.sum_us[h]));
+	set(o, "handlers", handlers(&s->sum));
+	set(o, "tags", tags(&s->sum));
 	set(o, "master", master(s));
 	set(o, "workers", workers(s));
 	set(o, "counters", named(stats_counter_name, s->sum.counter, STATS_NCOUNTERS));

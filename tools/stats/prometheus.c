@@ -1,7 +1,7 @@
 /*
  * prometheus: the counters in Prometheus' text format 0.0.4.
  * Label values need no escaping: stats_read() lets only digits, dots and
- * [a-z0-9-] through.
+ * [a-zA-Z0-9_.-] through.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -64,25 +64,52 @@ counters(FILE *f, const struct stats_sum *s)
 	fprintf(f, "letterplate_tls_handshakes_total{version=\"1.3\"} %" PRIu64 "\n", s->counter[STATS_TLS_1_3]);
 }
 
-/* Bucket b's bound is 2^b microseconds; written out with six decimals there is nothing to round. */
+/* Bucket b's bound is 2^b microseconds; written out with six decimals there is nothing to round.  ${label}: "" or ends in a comma. */
 static void
-histogram(FILE *f, const struct stats_sum *s, size_t h)
+series(FILE *f, const char *name, const char *label, const uint64_t bucket[STATS_BUCKETS], uint64_t sum_us)
 {
-	const char *name = stats_hist_name[h];
-	uint64_t n = 0, all = stats_hist_count(s, h);
+	uint64_t n = 0, all = stats_buckets_count(bucket);
+	char only[STATS_HANDLER_MAX + 16] = "";
 
-	family(f, name, "histogram", stats_hist_help[h]);
+	if (label[0] != '\0')
+		snprintf(only, sizeof(only), "{%.*s}", (int)strlen(label) - 1, label);
 	for (unsigned b = 0; b < STATS_BUCKETS - 1; b++) {
 		uint64_t us = UINT64_C(1) << b;
 
-		n += s->bucket[h][b];
-		fprintf(f, "letterplate_%s_bucket{le=\"%" PRIu64 ".%06" PRIu64 "\"} %" PRIu64 "\n", name, us / 1000000,
-		    us % 1000000, n);
+		n += bucket[b];
+		fprintf(f, "letterplate_%s_bucket{%sle=\"%" PRIu64 ".%06" PRIu64 "\"} %" PRIu64 "\n", name, label,
+		    us / 1000000, us % 1000000, n);
 	}
-	fprintf(f, "letterplate_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, all);
-	fprintf(
-	    f, "letterplate_%s_sum %" PRIu64 ".%06" PRIu64 "\n", name, s->sum_us[h] / 1000000, s->sum_us[h] % 1000000);
-	fprintf(f, "letterplate_%s_count %" PRIu64 "\n", name, all);
+	fprintf(f, "letterplate_%s_bucket{%sle=\"+Inf\"} %" PRIu64 "\n", name, label, all);
+	fprintf(f, "letterplate_%s_sum%s %" PRIu64 ".%06" PRIu64 "\n", name, only, sum_us / 1000000, sum_us % 1000000);
+	fprintf(f, "letterplate_%s_count%s %" PRIu64 "\n", name, only, all);
+}
+
+static void
+histogram(FILE *f, const struct stats_sum *s, size_t h)
+{
+	family(f, stats_hist_name[h], "histogram", stats_hist_help[h]);
+	series(f, stats_hist_name[h], "", s->bucket[h], s->sum_us[h]);
+}
+
+static void
+handlers(FILE *f, const struct stats_sum *s)
+{
+	char label[STATS_HANDLER_MAX + 16];
+
+	family(f, "handler_answers_total", "counter", "what handlers were asked and answered");
+	for (size_t i = 0; i < s->nhandler; i++)
+		for (size_t a = 0; a < STATS_NANSWERS; a++)
+			fprintf(f, "letterplate_handler_answers_total{handler=\"%s\",answer=\"%s\"} %" PRIu64 "\n",
+			    s->handler[i].name, stats_answer_name[a], s->handler[i].answer[a]);
+	family(f, "handler_seconds", "histogram", "from a question to a handler's answer");
+	for (size_t i = 0; i < s->nhandler; i++) {
+		snprintf(label, sizeof(label), "handler=\"%s\",", s->handler[i].name);
+		series(f, "handler_seconds", label, s->handler[i].bucket, s->handler[i].sum_us);
+	}
+	family(f, "tags_total", "counter", "messages and sessions with a tag");
+	for (size_t i = 0; i < s->ntag; i++)
+		fprintf(f, "letterplate_tags_total{tag=\"%s\"} %" PRIu64 "\n", s->tag[i].word, s->tag[i].count);
 }
 
 static void
@@ -115,4 +142,5 @@ prometheus_print(FILE *f, const struct sample *s)
 		single(f, stats_gauge_name[i], "gauge", stats_gauge_help[i], s->sum.gauge[i]);
 	for (size_t h = 0; h < STATS_NHISTOGRAMS; h++)
 		histogram(f, &s->sum, h);
+	handlers(f, &s->sum);
 }

@@ -264,6 +264,38 @@ latencies(const struct table *t)
 	}
 }
 
+/* What the middle of a handler's answers were: how many had no objection, refused, could not tell. */
+static void
+handlers(const struct table *t)
+{
+	const struct stats_sum *s = &t->s->sum;
+	char n[4][FORMAT_MAX], half[FORMAT_MAX], most[FORMAT_MAX];
+	bool any = false;
+
+	for (size_t i = 0; i < s->nhandler; i++) {
+		const struct stats_handler_sum *h = &s->handler[i];
+		const uint64_t *a = h->answer;
+
+		if (a[STATS_A_ASKED] == 0)
+			continue;
+		if (!any) {
+			heading(t, "handlers");
+			fprintf(
+			    t->f, "  %-20s%10s%10s%10s%10s%9s%9s\n", "", "asked", "4xx", "5xx", "failed", "p50", "p99");
+		}
+		any = true;
+		fprintf(t->f, "  %-20.20s%10s%10s%10s%10s%9s%9s\n", h->name, format_count(a[STATS_A_ASKED], n[0]),
+		    format_count(a[STATS_A_DEFERRED], n[1]), format_count(a[STATS_A_REFUSED], n[2]),
+		    format_count(a[STATS_A_FAILED] + a[STATS_A_TIMEOUT], n[3]),
+		    format_us(stats_buckets_quantile(h->bucket, 0.5), half),
+		    format_us(stats_buckets_quantile(h->bucket, 0.99), most));
+	}
+	if (s->ntag > 0)
+		heading(t, "tags");
+	for (size_t i = 0; i < s->ntag; i++)
+		row(t, 2, s->tag[i].word, s->tag[i].count, 0, NULL);
+}
+
 static void
 workers(const struct table *t)
 {
@@ -298,5 +330,6 @@ table_print(FILE *f, const struct sample *s, const struct sample *before, bool c
 	replies(&t);
 	events(&t);
 	latencies(&t);
+	handlers(&t);
 	workers(&t);
 }

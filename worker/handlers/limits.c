@@ -21,12 +21,12 @@ limits_too_fast(const struct limits *l, const uint8_t addr[16])
 }
 
 static enum verdict
-limits_on_connect(void *ctx, const struct session_view *s, struct ask a, struct reply *r)
+limits_on_connect(void *ctx, const struct question *q, struct reply *r)
 {
 	const struct limits *l = ctx;
+	const struct session_view *s = q->session;
 	uint32_t mine = conns_enter(l->conns, s->remote_addr);
 
-	(void)a;
 	if (l->conf->limits.connections != 0 && conns_total(l->conns) > l->conf->limits.connections) {
 		reply_set(r, 421, ENH(4, 3, 2), "too-many-connections", "%s has too many connections, try again later",
 		    l->conf->hostname);
@@ -51,11 +51,11 @@ limits_on_connect(void *ctx, const struct session_view *s, struct ask a, struct 
 }
 
 static void
-limits_on_close(void *ctx, const struct session_view *s)
+limits_on_close(void *ctx, const struct question *q)
 {
 	const struct limits *l = ctx;
 
-	conns_leave(l->conns, s->remote_addr);
+	conns_leave(l->conns, q->session->remote_addr);
 }
 
 const struct handler_ops limits_ops = {

@@ -107,20 +107,17 @@ recipients_deliver(struct txn *t, struct rcpt *rc, const struct resolve_box *b)
 }
 
 static enum verdict
-recipients_on_rcpt_to(
-    void *ctx, const struct session_view *s, struct txn *t, struct rcpt *rc, struct ask a, struct reply *r)
+recipients_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 {
 	struct recipients *rs = ctx;
 	struct resolve_box *boxes = NULL;
 	uint64_t t0 = recipients_clock_us();
 	enum verdict v = V_NEXT;
 
-	(void)s;
-	(void)a;
-	switch (resolve(rs->mdb, &rs->resolve, &rc->addr, &rs->arena, &boxes, r, NULL, NULL)) {
+	switch (resolve(rs->mdb, &rs->resolve, &q->rcpt->addr, &rs->arena, &boxes, r, NULL, NULL)) {
 	case RESOLVE_OK:
 		for (const struct resolve_box *b = boxes; b != NULL && v == V_NEXT; b = b->next)
-			if (recipients_deliver(t, rc, b) != 0) {
+			if (recipients_deliver(q->txn, q->rcpt, b) != 0) {
 				reply_set(r, 452, ENH(4, 5, 3), "too-many-mailboxes",
 				    "this mail reaches too many mailboxes, send it to fewer recipients");
 				v = V_REPLY;

@@ -330,23 +330,29 @@ take_all(const struct target_of *o, struct span rest)
 	return say;
 }
 
+/* As given, for those who want to see what we do not know. */
+static int
+keep_given(struct txn *t, struct span rest, struct span *out)
+{
+	while (rest.n > 0 && rest.p[0] == ' ')
+		rest = span_skip(rest, 1);
+	return rest.n > 0 ? arena_dup(t->arena, rest, out) : 0;
+}
+
 const struct say *
 param_mail(const struct smtp *s, struct txn *t, struct span rest)
 {
 	struct target_of o = { .s = s, .t = t };
 	const struct say *say = take_all(&o, rest);
 
-	while (rest.n > 0 && rest.p[0] == ' ')
-		rest = span_skip(rest, 1);
-	if (say == NULL && arena_dup(t->arena, rest, &t->params) != 0)
-		say = &say_no_memory;
-	return say;
+	return say == NULL && keep_given(t, rest, &t->params) != 0 ? &say_no_memory : say;
 }
 
 const struct say *
 param_rcpt(const struct smtp *s, struct txn *t, struct rcpt *r, struct span rest)
 {
 	struct target_of o = { .s = s, .t = t, .r = r };
+	const struct say *say = take_all(&o, rest);
 
-	return take_all(&o, rest);
+	return say == NULL && keep_given(t, rest, &r->params) != 0 ? &say_no_memory : say;
 }

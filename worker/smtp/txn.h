@@ -23,6 +23,13 @@ enum { TXN_RET_FULL = 1, TXN_RET_HDRS = 2 };                                    
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 }; /* RFC 3461 4.1; 0: not given */
 
 struct rcpt;
+struct edits; /* edit.h */
+
+/* A word that a handler attached: the log and the stats count it. */
+struct txn_tag {
+	struct txn_tag *next;
+	const char     *word; /* [a-z0-9._-], in the arena */
+};
 
 /* A mailbox that the message will stand in; unique by key in a transaction. */
 struct target {
@@ -48,6 +55,7 @@ struct rcpt {
 	struct rcpt        *next;
 	struct addr         addr;    /* as the client gave it */
 	struct span         orcpt;   /* ORCPT as given, xtext and type; may be empty */
+	struct span         params;  /* the parameters of RCPT as given, for handlers; may be empty */
 	uint8_t             notify;  /* NOTIFY_* bits */
 	struct rcpt_target *targets; /* what it resolved to, set while RCPT is asked */
 	uint32_t            ntargets;
@@ -76,6 +84,9 @@ struct txn {
 	bool            line_too_long; /* a line over SMTP_TEXT_LINE_MAX was seen */
 	uint8_t         dsn_ret;       /* TXN_RET_*, 0 if not given */
 	struct span     envid;         /* xtext-decoded ENVID, may be empty */
+	struct edits   *edits;         /* what handlers want changed, or NULL; its own arena, ended by the session */
+	struct txn_tag *tags;          /* in order */
+	const char *discard; /* the handler that wants it accepted and dropped, a name that outlives it; NULL: none */
 };
 
 /* A transaction in ${a}, which must be empty; NULL with errno ENOMEM. */

@@ -1,0 +1,282 @@
+/*
+ * conf_handler: the sections that say who is asked about mail: handler, milter,
+ * policy, networks, dns, quota.  The order in which they stand in the file is
+ * the order of asking; here it is made, and checked that names and conditions
+ * make sense.
+ */
+#include <string.h>
+
+#include "common/conf_priv.h"
+
+static const struct {
+	const char *section;
+	enum conf_kind kind;
+} kinds[] = {
+	{ "handler", CONF_K_HANDLER },
+	{ "milter", CONF_K_MILTER },
+	{ "policy", CONF_K_POLICY },
+	{ "networks", CONF_K_NETWORKS },
+	{ "dns", CONF_K_DNS },
+	{ "quota", CONF_K_QUOTA },
+};
+
+/* Names that log and stats use for what is always there, or has a section without a title. */
+static const char *const taken[] = { "limits", "recipients", "networks", "dns", "quota", "tls", "auth", "other" };
+
+int
+conf_handler_kind(const char *section)
+{
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (strcmp(kinds[i].section, section) == 0)
+			return (int)kinds[i].kind;
+	return -1;
+}
+
+struct conf_handler *
+conf_handler_fresh(struct conf_parse *p, enum conf_kind kind)
+{
+	return &p->fresh[kind];
+}
+
+void
+conf_handler_defaults(struct conf_parse *p)
+{
+	memset(p->fresh, 0, sizeof p->fresh);
+	for (size_t i = 0; i < conf_nkey; i++) {
+		const struct conf_key *k = &conf_key[i];
+		int kind = conf_handler_kind(k->section);
+
+		if (kind >= 0 && kind < CONF_K_TITLED && k->def != NULL)
+			(void)k->set(p, k, k->def, (char *)&p->fresh[kind] + k->off);
+	}
+}
+
+static void
+check_title(struct conf_parse *p, const char *section, const char *title, unsigned line)
+{
+	const char *why = conf_title_wrong(title);
+
+	if (why != NULL)
+		conf_mistakef(p, line, "%s \"%.*s\": %s", section, conf_shown(title), title, why);
+	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+		if (strcmp(taken[i], title) == 0)
+			conf_mistakef(p, line, "%s \"%s\": this name is taken by what is built in; choose another",
+			    section, title);
+	for (size_t i = 0; i < p->nhandler; i++)
+		if (strcmp(p->handler[i].name, title) == 0)
+			conf_mistakef(p, line, "%s \"%s\": the name stands on line %u too; logs need different ones",
+			    section, title, p->handler[i].line);
+}
+
+/* What a section cannot do without. */
+static void
+check_whole(struct conf_parse *p, enum conf_kind kind, const char *title, unsigned line)
+{
+	const char *section = kinds[kind].section;
+
+	if (kind == CONF_K_HANDLER && !conf_seen(p, section, "module"))
+		conf_mistakef(p, line,
+		    "handler \"%.*s\" has no module; write e.g. module = \"/usr/lib/letterplate/x.so\"",
+		    conf_shown(title), title);
+	if ((kind == CONF_K_MILTER || kind == CONF_K_POLICY) && !conf_seen(p, section, "socket"))
+		conf_mistakef(p, line, "%s \"%.*s\" has no socket; write e.g. socket = \"inet:127.0.0.1:8891\"",
+		    section, conf_shown(title), title);
+}
+
+static void
+end_networks(struct conf_parse *p, unsigned line)
+{
+	struct conf_networks *n = &p->own->conf.networks;
+
+	n->line = line;
+	if (!conf_take_nets(p, CONF_L_ACCEPT, &n->accept) || !conf_take_nets(p, CONF_L_REJECT, &n->reject) ||
+	    !conf_take_nets(p, CONF_L_DEFER, &n->defer) || !conf_take_nets(p, CONF_L_SKIP, &n->skip_checks))
+		conf_mistake(p, line, "out of memory");
+}
+
+void
+conf_handler_end(struct conf_parse *p, enum conf_kind kind, const char *title, unsigned line)
+{
+	struct conf_handler *h = &p->handler[p->nhandler];
+
+	*h = (struct conf_handler){ 0 };
+	if ((int)kind < CONF_K_TITLED) {
+		check_title(p, kinds[kind].section, title, line);
+		check_whole(p, kind, title, line);
+		*h = p->fresh[kind];
+		if (!conf_take_nets(p, CONF_L_WHEN, &h->when.networks))
+			conf_mistake(p, line, "out of memory");
+		conf_handler_defaults(p);
+	} else if (kind == CONF_K_NETWORKS) {
+		end_networks(p, line);
+	} else if (kind == CONF_K_DNS) {
+		p->own->conf.dns.line = line;
+	} else {
+		p->own->conf.quota.line = line;
+	}
+	h->kind = kind;
+	h->line = line;
+	h->name = conf_keep(p, (int)kind < CONF_K_TITLED ? title : kinds[kind].section);
+	if (h->module == NULL)
+		h->module = "";
+	if (h->argument == NULL)
+		h->argument = "";
+	if (h->name == NULL)
+		conf_mistake(p, line, "out of memory");
+	else if (p->nhandler == CONF_HANDLERS_MAX)
+		conf_mistakef(p, line, "more than %d sections that are asked about mail", CONF_HANDLERS_MAX);
+	else
+		p->nhandler++;
+}
+
+/* A condition that no listener can meet is a slip of the pen. */
+static void
+check_listeners(struct conf_parse *p, const struct conf_handler *h)
+{
+	for (size_t i = 0; i < h->when.nlistener; i++) {
+		size_t l = 0;
+
+		while (l < p->nlistener && strcmp(p->listener[l].name, h->when.listener[i]) != 0)
+			l++;
+		if (l == p->nlistener)
+			conf_mistakef(p, h->line, "%s \"%s\" is for listener \"%s\", and there is none of that name",
+			    kinds[h->kind].section, h->name, h->when.listener[i]);
+	}
+}
+
+bool
+conf_handler_whole(struct conf_parse *p)
+{
+	struct conf *cf = &p->own->conf;
+
+	if (cf->credentials == NULL)
+		cf->credentials = "";
+	cf->handler = arena_alloc(&p->own->arena, (p->nhandler + 1) * sizeof *cf->handler);
+	if (cf->handler == NULL)
+		return false;
+	for (size_t i = 0; i < p->nhandler; i++)
+		check_listeners(p, &p->handler[i]);
+	memcpy(cf->handler, p->handler, p->nhandler * sizeof *cf->handler);
+	cf->nhandler = p->nhandler;
+	return true;
+}
+
+/* --- setters of these sections --- */
+
+static const char no_memory[] = "out of memory";
+
+const char *
+conf_set_text(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	const char *copy;
+
+	if (strlen(value) > k->max)
+		return conf_why(p, "more than %u octets", (unsigned)k->max);
+	copy = conf_keep(p, value);
+	if (copy == NULL)
+		return no_memory;
+	*(const char **)field = copy;
+	return NULL;
+}
+
+const char *
+conf_set_listener_name(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	struct conf_when *w = field;
+
+	(void)k;
+	if (w->nlistener == CONF_WHEN_MAX)
+		return conf_why(p, "more than %d listeners", CONF_WHEN_MAX);
+	w->listener[w->nlistener] = conf_keep(p, value);
+	if (w->listener[w->nlistener] == NULL)
+		return no_memory;
+	w->nlistener++;
+	return NULL;
+}
+
+const char *
+conf_set_allow(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	struct conf_handler *h = (struct conf_handler *)((char *)field - k->off);
+
+	if (strcmp(value, "network") != 0 && conf_value_path(value) != NULL)
+		return "must be \"network\", or the absolute path of a folder that the module may write below";
+	if (h->nallow == CONF_ALLOW_MAX)
+		return conf_why(p, "more than %d", CONF_ALLOW_MAX);
+	h->allow[h->nallow] = conf_keep(p, value);
+	if (h->allow[h->nallow] == NULL)
+		return no_memory;
+	h->nallow++;
+	return NULL;
+}
+
+const char *
+conf_set_socket(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	struct conf_address *a = field;
+	bool inet = strncmp(value, "inet:", 5) == 0;
+	const char *why;
+
+	(void)k;
+	if (!inet && strncmp(value, "unix:", 5) != 0)
+		return "no socket; write it like inet:127.0.0.1:8891, inet:[::1]:8891 or unix:/path";
+	why = conf_value_address(inet ? value + 5 : value, a);
+	if (why != NULL)
+		return inet && why[0] == 'n'
+		    ? "no socket; write it like inet:127.0.0.1:8891, inet:[::1]:8891 or unix:/path"
+		    : why;
+	a->line = p->line;
+	a->text = conf_keep(p, value);
+	return a->text == NULL ? no_memory : NULL;
+}
+
+const char *
+conf_set_server(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	struct conf_dns *d = field;
+	struct conf_address *a = &d->server[d->nserver];
+	const char *why;
+
+	(void)k;
+	if (d->nserver == CONF_SERVERS_MAX)
+		return conf_why(p, "more than %d servers", CONF_SERVERS_MAX);
+	if (strncmp(value, "unix:", 5) == 0)
+		return "no DNS server; write it like 192.0.2.53:53 or [2001:db8::53]:53";
+	why = conf_value_address(value, a);
+	if (why != NULL)
+		return why[0] == 'n' ? "no DNS server; write it like 192.0.2.53:53 or [2001:db8::53]:53" : why;
+	a->line = p->line;
+	a->text = conf_keep(p, value);
+	if (a->text == NULL)
+		return no_memory;
+	d->nserver++;
+	return NULL;
+}
+
+const char *
+conf_set_dnslist(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	static const char form[] = "no list; write its zone and, if you like, its weight: dnsbl.example.org=10";
+	struct conf_dnslist *list = field;
+	struct conf_dns *d = &p->own->conf.dns;
+	size_t *n = field == d->block ? &d->nblock : &d->nallow;
+	const char *eq = strchr(value, '=');
+	size_t zone = eq != NULL ? (size_t)(eq - value) : strlen(value);
+	uint64_t weight = 1;
+	char *copy;
+
+	(void)k;
+	if (*n == CONF_DNSLISTS_MAX)
+		return conf_why(p, "more than %d lists", CONF_DNSLISTS_MAX);
+	if (!addr_domain_ok(span_of(value, zone), false))
+		return form;
+	if (eq != NULL && (conf_value_u64(eq + 1, &weight) != 0 || weight < 1 || weight > 1000))
+		return "the weight must be a number, 1 to 1000";
+	copy = arena_alloc(&p->own->arena, zone + 1);
+	if (copy == NULL)
+		return no_memory;
+	memcpy(copy, value, zone);
+	list[*n] = (struct conf_dnslist){ copy, (int)weight };
+	(*n)++;
+	return NULL;
+}

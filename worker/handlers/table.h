@@ -1,0 +1,13 @@
+/*
+ * table: which handler stands behind a section of the config.
+ */
+#ifndef WORKER_HANDLERS_TABLE_H_
+#define WORKER_HANDLERS_TABLE_H_
+
+#include "common/conf.h"
+#include "worker/handlers/handler.h"
+
+/* The built-in handler for sections of ${kind}; NULL: this release has none (conf_can refuses such a section), or it is a module. */
+const struct handler_ops *handlers_of(enum conf_kind kind);
+
+#endif

@@ -1,0 +1,319 @@
+/*
+ * hooks: handler.h's functions, and the facts that handlers are shown.
+ */
+#include "worker/hooks.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "worker/store/iopool.h"
+
+void
+hooks_view(const struct session *s, struct session_view *out)
+{
+	const struct hooks *h = s->hooks;
+
+	*out = (struct session_view){
+		.id = span_str(s->id),
+		.listener = s->listener->conf->name,
+		.hostname = s->w->conf->hostname,
+		.remote = s->remote,
+		.local = s->local,
+		.proxy = s->proxy,
+		.remote_port = s->remote_port,
+		.local_port = s->local_port,
+		.remote_addr = s->addr,
+		.helo = smtp_helo(s->smtp),
+		.with = smtp_with(s->smtp),
+		.lmtp = s->listener->smtp.lmtp,
+		.tls_version = s->tls != NULL ? s->tls->version : NULL,
+		.tls_cipher = s->tls != NULL ? s->tls->cipher : NULL,
+		.tls_sni = s->tls != NULL ? s->tls->sni : NULL,
+		.client_name = s->name,
+		.user = s->user,
+		.messages = s->messages,
+		.age_us = loop_now_us(s->w->loop) - s->opened_us,
+	};
+	if (h == NULL)
+		return;
+	out->skip_checks = h->skip_checks;
+	if (h->has_reverse)
+		out->reverse_name = h->name[1];
+}
+
+struct chain_about
+hooks_about(struct session *s, struct session_view *view)
+{
+	hooks_view(s, view);
+	return (struct chain_about){
+		.view = view,
+		.txn = smtp_txn(s->smtp),
+		.mine = s->hooks != NULL ? s->hooks->mine : NULL,
+		.who = s,
+	};
+}
+
+static struct hooks *
+hooks_of(struct session *s)
+{
+	if (s->hooks == NULL)
+		s->hooks = arena_alloc(&s->arena, sizeof(*s->hooks));
+	return s->hooks;
+}
+
+void
+hooks_discard(struct session *s, const char *by)
+{
+	struct txn *t = smtp_txn(s->smtp);
+	struct hooks *h;
+
+	if (t != NULL)
+		t->discard = by;
+	else if ((h = hooks_of(s)) != NULL)
+		h->discard = by;
+}
+
+void
+hooks_reset(struct session *s, bool delivered)
+{
+	struct session_view view;
+	struct chain_about about = hooks_about(s, &view);
+
+	chain_reset(&s->w->chain, &about, delivered);
+	if (about.txn->edits != NULL)
+		edits_fini(about.txn->edits);
+	about.txn->edits = NULL;
+}
+
+void
+hooks_closed(struct session *s)
+{
+	struct session_view view;
+	struct chain_about about = hooks_about(s, &view);
+	struct hooks *h = s->hooks;
+
+	about.txn = NULL;
+	chain_closed(&s->w->chain, &about);
+	if (h == NULL)
+		return;
+	/* Another client may come in this session (XCLIENT): it inherits nothing. */
+	if (h->mine != NULL)
+		memset(h->mine, 0, s->w->chain.n * sizeof(*h->mine));
+	h->ntag = 0;
+	h->has_name = h->has_reverse = h->skip_checks = false;
+	h->discard = NULL;
+}
+
+void
+hooks_cancel(struct session *s)
+{
+	struct session_view view;
+	struct chain_about about = hooks_about(s, &view);
+
+	chain_cancel(&s->w->chain, &s->run, &about);
+}
+
+/* --- handler.h --- */
+
+int
+handler_keep(const struct question *q, void *mine)
+{
+	struct session *s = q->session_private;
+	struct hooks *h = hooks_of(s);
+
+	if (h == NULL)
+		return -1;
+	if (h->mine == NULL)
+		h->mine = arena_alloc(&s->arena, s->w->chain.n * sizeof(*h->mine));
+	if (h->mine == NULL)
+		return -1;
+	h->mine[q->index_private] = mine;
+	return 0;
+}
+
+struct edits *
+handler_edits(const struct question *q)
+{
+	struct session *s = q->session_private;
+	struct txn *t = q->txn;
+
+	if (t == NULL) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (t->edits == NULL) {
+		t->edits = arena_alloc(t->arena, sizeof(*t->edits));
+		if (t->edits != NULL)
+			edits_init(t->edits, s->w->conf->message_size_limit);
+	}
+	return t->edits;
+}
+
+static bool
+tag_ok(const char *word)
+{
+	size_t n = strlen(word);
+
+	return n > 0 && n <= HANDLER_TAG_MAX && strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n;
+}
+
+static int
+tag_message(struct txn *t, const char *word)
+{
+	struct txn_tag **at = &t->tags, *tag;
+	struct span copy;
+	unsigned n = 0;
+
+	for (; *at != NULL; at = &(*at)->next, n++)
+		if (strcmp((*at)->word, word) == 0)
+			return 0;
+	if (n == HANDLER_TAGS) {
+		errno = ENOSPC;
+		return -1;
+	}
+	tag = arena_alloc(t->arena, sizeof(*tag));
+	if (tag == NULL || arena_dup(t->arena, span_of(word, strlen(word) + 1), &copy) != 0)
+		return -1;
+	tag->word = (const char *)copy.p;
+	*at = tag;
+	return 0;
+}
+
+static int
+tag_session(struct session *s, const char *word)
+{
+	struct hooks *h = hooks_of(s);
+
+	if (h != NULL && h->tag == NULL)
+		h->tag = arena_alloc(&s->arena, HANDLER_TAGS * sizeof(*h->tag));
+	if (h == NULL || h->tag == NULL)
+		return -1;
+	for (unsigned i = 0; i < h->ntag; i++)
+		if (strcmp(h->tag[i], word) == 0)
+			return 0;
+	if (h->ntag == HANDLER_TAGS) {
+		errno = ENOSPC;
+		return -1;
+	}
+	memcpy(h->tag[h->ntag++], word, strlen(word) + 1);
+	return 0;
+}
+
+int
+handler_tag(const struct question *q, const char *word)
+{
+	if (!tag_ok(word)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return q->txn != NULL ? tag_message(q->txn, word) : tag_session(q->session_private, word);
+}
+
+/* Printable ASCII and no longer than a domain; what DNS says is hostile. */
+static bool
+name_copy(char out[HOOKS_NAME_MAX], const char *name)
+{
+	size_t n = name != NULL ? strlen(name) : 0;
+
+	if (n == 0 || n >= HOOKS_NAME_MAX || !addr_domain_ok(span_of(name, n), false))
+		return false;
+	memcpy(out, name, n + 1);
+	return true;
+}
+
+int
+handler_client_name(const struct question *q, const char *name, const char *reverse)
+{
+	struct session *s = q->session_private;
+	struct hooks *h = hooks_of(s);
+
+	if (h != NULL && h->name == NULL)
+		h->name = arena_alloc(&s->arena, 2 * sizeof(*h->name));
+	if (h == NULL || h->name == NULL)
+		return -1;
+	h->has_name = name_copy(h->name[0], name);
+	h->has_reverse = name_copy(h->name[1], reverse);
+	s->name = h->has_name ? h->name[0] : NULL;
+	return 0;
+}
+
+void
+handler_skip_checks(const struct question *q)
+{
+	struct hooks *h = hooks_of(q->session_private);
+
+	if (h != NULL)
+		h->skip_checks = true;
+}
+
+void
+handler_log(const struct question *q, int level, const char *fmt, ...)
+{
+	static const enum log_level levels[] = { LOG_L_ERROR, LOG_L_WARN, LOG_L_INFO, LOG_L_DEBUG };
+	const struct session *s = q->session_private;
+	enum log_level lv = level >= 0 && level <= 3 ? levels[level] : LOG_L_INFO;
+	struct log_line l;
+	char text[512];
+	va_list ap;
+
+	if (!log_enabled(lv))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_begin(&l, lv, "handler");
+	log_str(&l, "session", s->id);
+	if (q->txn != NULL)
+		log_str(&l, "id", q->txn->id);
+	log_str(&l, "by", s->w->chain.link[q->index_private].name);
+	log_str(&l, "text", text);
+	log_end(&l);
+}
+
+/* --- work that blocks --- */
+
+static struct iopool *hooks_iopool;
+
+void
+hooks_pool(struct iopool *p)
+{
+	hooks_iopool = p;
+}
+
+_Static_assert(
+    sizeof(struct iojob) <= sizeof(((struct handler_job *)0)->private_), "an iojob has room in a handler_job");
+
+static struct handler_job *
+job_of(struct iojob *j)
+{
+	return (struct handler_job *)((char *)j - offsetof(struct handler_job, private_));
+}
+
+static void
+job_run(struct iojob *j)
+{
+	job_of(j)->run(job_of(j));
+}
+
+static void
+job_done(struct iojob *j)
+{
+	job_of(j)->done(job_of(j));
+}
+
+int
+handler_pool(const struct question *q, struct handler_job *j)
+{
+	struct iojob *io = (struct iojob *)(void *)j->private_;
+
+	if (hooks_iopool == NULL) {
+		errno = EAGAIN;
+		return -1;
+	}
+	*io = (struct iojob){ .run = job_run, .done = job_done };
+	j->ask = q->ask;
+	return iopool_submit(hooks_iopool, io);
+}

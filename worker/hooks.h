@@ -1,0 +1,44 @@
+/*
+ * hooks: what a handler may do to a session, and what a session keeps for its
+ * handlers: their own pointers, tags, and names they found.  Nothing of it is
+ * allocated before it is used.
+ */
+#ifndef WORKER_HOOKS_H_
+#define WORKER_HOOKS_H_
+
+#include "worker/session.h"
+
+enum { HOOKS_NAME_MAX = 256 }; /* octets of a host name with its NUL */
+
+/* In the session's arena; made once, so that XCLIENT again and again fills no arena. */
+struct hooks {
+	void **mine;                      /* by place in the chain, or NULL */
+	char (*tag)[HANDLER_TAG_MAX + 1]; /* HANDLER_TAGS of them, or NULL: given before MAIL */
+	char (*name)[HOOKS_NAME_MAX];     /* two of them: verified, reverse; or NULL */
+	unsigned    ntag;
+	bool        has_name, has_reverse;
+	bool        skip_checks;
+	const char *discard; /* the handler that wants all messages dropped, or NULL */
+};
+
+/* Facts for the handlers; good until the session changes. */
+void hooks_view(const struct session *s, struct session_view *out);
+
+/* What the chain is to be told: ${view} is filled. */
+struct chain_about hooks_about(struct session *s, struct session_view *view);
+
+/* A handler wants the message, or before MAIL all of this session's, accepted and dropped. */
+void hooks_discard(struct session *s, const char *by);
+
+/* The transaction or the session ends: tell the handlers, and free what is theirs. */
+void hooks_reset(struct session *s, bool delivered);
+void hooks_closed(struct session *s);
+
+/* Nobody waits for a handler any more. */
+void hooks_cancel(struct session *s);
+
+/* The threads that handlers may block in; NULL before they are wanted.  Set by main.c. */
+struct iopool;
+void hooks_pool(struct iopool *p);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * setup: a worker's chain, made from the config.
+ */
+#ifndef WORKER_SETUP_H_
+#define WORKER_SETUP_H_
+
+#include "worker/worker.h"
+
+/**
+ * setup_handlers(w):
+ * Open the handlers of all sections in their order and put them behind what is
+ * in w->chain.  0, or -1 after one clear logged line.  Before seccomp.
+ */
+int setup_handlers(struct worker *w);
+
+/**
+ * setup_outward(cf, out):
+ * Note whom the handlers of ${cf} connect to, for the sandbox.  0, or -1 after
+ * one clear logged line.
+ */
+struct sandbox_out;
+int setup_outward(const struct conf *cf, struct sandbox_out *out);
+
+#endif
