@@ -11,7 +11,7 @@ import logschema
 
 FIELD = re.compile(r'\blog_(?:span|str|u64|i64|ms)\(\s*&?\w+,\s*"([^"]+)"|\baccount_address\(\s*&?\w+,\s*"([^"]+)"')
 # Where fields are added by a function with a name of its own, its third or second argument is the event.
-BEGIN = re.compile(r'\b(?:log_begin|about)\(\s*&?\w+,\s*LOG_L_\w+,\s*([^;]*?)(?:,|\);)')
+BEGIN = re.compile(r'\b(?:log_begin|about)\(\s*&?\w+,\s*(?:LOG_L_\w+|lv),\s*([^;]*?)(?:,|\);)')
 BEGIN_TWO = re.compile(r'\blog_begin\(\s*&?\w+,\s*[^,;]*\?[^,;]*,\s*([^;]*?)\);')
 
 

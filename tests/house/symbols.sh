@@ -21,6 +21,8 @@ for file in $(find common worker master tools -name '*.c' | sort); do
 	case $file in
 	common/xtext.c) module="$module|path" ;;   # path_encode: of a Maildir's path, beside its siblings
 	worker/asks.c) module="$module|ask" ;;     # one of them
+	worker/hooks.c) module="$module|handler" ;; # handlers/handler.h's functions, which need the session
+	worker/smtp/edit.c) module="$module|edits" ;; # one of them, and all of a message
 	worker/smtp/*) module="$module|say" ;;     # the engine's replies, rows of one table over several files
 	esac
 	bad=$(nm -g --defined-only "$o" | awk '$2 !~ /^[wWuVv]$/ { print $3 }' |

@@ -200,6 +200,148 @@ START_TEST(other_abi_is_refused)
 }
 END_TEST
 
+/* A failure is what the section says; what was added to the edits goes with a no. */
+START_TEST(failure_is_as_configured)
+{
+	static const struct {
+		enum conf_on_failure f;
+		enum verdict v;
+		uint16_t code;
+	} row[] = { { CONF_F_ACCEPT, V_NEXT, 0 }, { CONF_F_TEMPFAIL, V_REPLY, 451 }, { CONF_F_REJECT, V_REPLY, 554 } };
+	struct conf_handler h = { .name = "x", .on_failure = row[_i].f, .timeout_ms = 1234 };
+	struct chain c;
+	struct chain_run run;
+	struct edits e;
+	struct txn t = { .edits = &e };
+	int me;
+	struct chain_about about = { .who = &me, .txn = &t };
+	struct reply r;
+
+	setup(&c);
+	c.n = 0;
+	edits_init(&e, 1000);
+	ck_assert_int_eq(edit_add_header(&e, SPAN("X-Before"), SPAN("1")), 0);
+	ck_assert_int_eq(chain_add(&c, &ops_0, NULL, &h), 0);
+	says[0] = V_LATER;
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_LATER);
+	ck_assert_uint_eq(chain_later_ms(&c, &run), 1234);
+	ck_assert_int_eq(edit_add_header(&e, SPAN("X-While"), SPAN("1")), 0);
+	ck_assert_int_eq(chain_told(&c, &run, &about, V_LATER, &r), V_LATER);
+	ck_assert_int_eq(
+	    _i == 1 ? (int)chain_late(&c, &run, &about, &r) : (int)chain_told(&c, &run, &about, V_FAIL, &r), row[_i].v);
+	if (row[_i].code != 0)
+		ck_assert_uint_eq(r.code, row[_i].code);
+	ck_assert_uint_eq(e.n, 1);
+	edits_fini(&e);
+	teardown();
+}
+END_TEST
+
+START_TEST(a_reply_without_code_is_a_failure)
+{
+	struct chain c;
+	struct chain_run run;
+	int me;
+	struct chain_about about = { .who = &me };
+	struct reply r = { .code = 0 };
+
+	setup(&c);
+	says[0] = V_LATER;
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_LATER);
+	ck_assert_int_eq(chain_told(&c, &run, &about, V_REPLY, &r), V_REPLY);
+	ck_assert_uint_eq(r.code, 451);
+	teardown();
+}
+END_TEST
+
+START_TEST(again_asks_the_same_one)
+{
+	struct chain c;
+	struct chain_run run;
+	int me;
+	struct chain_about about = { .who = &me };
+	struct reply r;
+
+	setup(&c);
+	says[1] = V_LATER;
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_LATER);
+	ck_assert(!again[1]);
+	ck_assert_int_eq(chain_told(&c, &run, &about, V_AGAIN, &r), V_NEXT);
+	says[1] = V_DISCARD;
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_DISCARD);
+	ck_assert(again[1]);
+	ck_assert_str_eq(order, "abb");
+	ck_assert_str_eq(chain_name(&c, &run), "h1");
+	teardown();
+}
+END_TEST
+
+/* For ever is not possible. */
+START_TEST(more_time_has_an_end)
+{
+	struct chain c;
+	struct chain_run run;
+	int me;
+	struct chain_about about = { .who = &me };
+	struct reply r;
+
+	setup(&c);
+	says[0] = V_LATER;
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_LATER);
+	for (unsigned i = 0; i < CHAIN_EXTEND_MAX; i++)
+		ck_assert_int_eq(chain_told(&c, &run, &about, V_LATER, &r), V_LATER);
+	ck_assert_int_eq(chain_told(&c, &run, &about, V_LATER, &r), V_REPLY);
+	ck_assert_uint_eq(r.code, 451);
+	ck_assert_int_eq(ask_answer(right[0], V_NEXT, NULL), -1);
+	teardown();
+}
+END_TEST
+
+START_TEST(conditions)
+{
+	static const uint8_t here[16] = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1 };
+	struct conf_net ten = { { [10] = 0xff, [11] = 0xff, [12] = 10 }, 104 },
+			nine = { { [10] = 0xff, [11] = 0xff, [12] = 9 }, 104 };
+	const struct {
+		struct conf_when when;
+		bool asked;
+	} row[] = {
+		{ { .nlistener = 0 }, true },
+		{ { .listener = { "a", "mx" }, .nlistener = 2 }, true },
+		{ { .listener = { "a", "b" }, .nlistener = 2 }, false },
+		{ { .networks = { &ten, 1 } }, true },
+		{ { .networks = { &nine, 1 } }, false },
+		{ { .authenticated = CONF_YES }, false },
+		{ { .authenticated = CONF_NO }, true },
+		{ { .tls = CONF_YES }, true },
+		{ { .tls = CONF_NO }, false },
+		{ { .tls = CONF_YES, .listener = { "b" }, .nlistener = 1 }, false },
+	};
+	const struct session_view view = { .listener = "mx", .remote_addr = here, .tls_version = "TLSv1.3" };
+	int me;
+	struct chain_about about = { .who = &me, .view = &view };
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct conf_handler h = { .name = "x", .when = row[i].when };
+		struct chain c;
+		struct chain_run run;
+		struct reply r;
+
+		setup(&c);
+		c.n = 0;
+		ck_assert_int_eq(chain_add(&c, &ops_0, NULL, &h), 0);
+		chain_begin(&run, CHAIN_MAIL);
+		ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_NEXT);
+		ck_assert_msg((order[0] == 'a') == row[i].asked, "row %zu", i);
+		teardown();
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -210,6 +352,11 @@ main(void)
 	tcase_add_test(t, reply_ends_it);
 	tcase_add_test(t, later_resumes_behind);
 	tcase_add_test(t, cancelled_is_not_told);
+	tcase_add_loop_test(t, failure_is_as_configured, 0, 3);
+	tcase_add_test(t, a_reply_without_code_is_a_failure);
+	tcase_add_test(t, again_asks_the_same_one);
+	tcase_add_test(t, more_time_has_an_end);
+	tcase_add_test(t, conditions);
 	tcase_add_test(t, other_abi_is_refused);
 	suite_add_tcase(s, t);
 	return suite_run(s);
