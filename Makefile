@@ -20,7 +20,7 @@ VARIANT := $(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 OBJ := build/obj/$(VARIANT)
 BIN := build/bin
 
-PROGRAMS := letterplate letterplate-worker letterplate-keys letterplate-mailboxes letterplate-stats letterplate-log
+PROGRAMS := letterplate letterplate-worker letterplate-keys letterplate-reports letterplate-mailboxes letterplate-stats letterplate-log
 all: $(PROGRAMS:%=$(BIN)/%)
 
 include mk/flags.mk
@@ -28,6 +28,7 @@ include mk/flags.mk
 LIBS_letterplate := -lconfuse -lcrypto -lidn2 -lunistring -lbsd
 LIBS_letterplate-worker := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-keys := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
+LIBS_letterplate-reports := -lconfuse -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
 LIBS_letterplate-stats := -ljansson -lbsd
 LIBS_letterplate-log := -ljansson -lz
@@ -37,14 +38,15 @@ SRC_common := $(wildcard common/*.c)
 SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))
 SRC_master := $(filter-out master/main.c,$(wildcard master/*.c))
 SRC_keys := $(filter-out keys/main.c,$(wildcard keys/*.c))
+SRC_reports := $(filter-out reports/main.c,$(wildcard reports/*.c))
 SRC_mailboxes := $(filter-out tools/mailboxes/main.c,$(wildcard tools/mailboxes/*.c))
 SRC_stats := $(filter-out tools/stats/main.c,$(wildcard tools/stats/*.c))
 SRC_logtool := $(filter-out tools/log/main.c,$(wildcard tools/log/*.c))
-SRC_mains := master/main.c worker/main.c keys/main.c tools/mailboxes/main.c tools/stats/main.c tools/log/main.c
+SRC_mains := master/main.c worker/main.c keys/main.c reports/main.c tools/mailboxes/main.c tools/stats/main.c tools/log/main.c
 SRC_unit := $(wildcard tests/unit/*.c)
-SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_keys) $(SRC_mailboxes) $(SRC_stats) $(SRC_logtool) $(wildcard $(SRC_mains))
+SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_keys) $(SRC_reports) $(SRC_mailboxes) $(SRC_stats) $(SRC_logtool) $(wildcard $(SRC_mains))
 
-LIBRARIES := worker master keys mailboxes stats logtool common
+LIBRARIES := worker master keys reports mailboxes stats logtool common
 define library
 $(OBJ)/lib$(1).a: $(SRC_$(1):%.c=$(OBJ)/%.o)
 	@rm -f $$@
@@ -65,6 +67,8 @@ $(eval $(call program,letterplate,master/main,master common))
 $(eval $(call program,letterplate-worker,worker/main,worker common))
 # The key process has a worker's sandbox.
 $(eval $(call program,letterplate-keys,keys/main,keys worker common))
+# letterplate-reports too, and its store.
+$(eval $(call program,letterplate-reports,reports/main,reports worker common))
 $(eval $(call program,letterplate-mailboxes,tools/mailboxes/main,mailboxes common))
 $(eval $(call program,letterplate-stats,tools/stats/main,stats common))
 $(eval $(call program,letterplate-log,tools/log/main,logtool common))

@@ -631,6 +631,12 @@ conf_offers_tls(const struct conf *cf)
 	return false;
 }
 
+bool
+conf_offers_dsn(const struct conf *cf)
+{
+	return cf->dsn && cf->dsn_relay[0] != '\0';
+}
+
 void
 conf_free(struct conf *cf)
 {

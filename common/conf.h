@@ -207,5 +207,8 @@ bool conf_nets_have(const struct conf_nets *nets, const uint8_t addr[16]);
 /* Whether any listener offers TLS: then there are certificates, a key process, ticket keys. */
 bool conf_offers_tls(const struct conf *cf);
 
+/* Whether DSN is offered: it is wanted, and there is a way for all reports. */
+bool conf_offers_dsn(const struct conf *cf);
+
 void conf_free(struct conf *cf); /* NULL is a no-op */
 #endif

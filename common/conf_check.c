@@ -126,6 +126,9 @@ check_master(struct check *c)
 		    "warning: hostname \"%s\" is no full name; senders may "
 		    "refuse to talk to it",
 		    cf->hostname);
+	if (cf->dsn && !conf_offers_dsn(cf))
+		say(c, conf_line(cf, "", "dsn"), false,
+		    "warning: without dsn_relay reports to foreign senders cannot be sent: DSN is not offered");
 }
 
 /* A line of the child's: its verdict in the first octet. */

@@ -39,6 +39,15 @@ enum {
 	IPC_KEYS_FD_CHANNEL = 7  /* the first of NCHANNELS pairs to workers */
 };
 
+/*
+ * The same of letterplate-reports; argv: letterplate-reports LAYOUT CONFIGFILE GENERATION
+ */
+enum {
+	IPC_REPORTS_FD_CONF    = IPC_FD_CONF,
+	IPC_REPORTS_FD_CONTROL = IPC_FD_CONTROL,
+	IPC_REPORTS_FD_STATS   = IPC_FD_STATS /* closed once its slot is mapped */
+};
+
 enum ipc_type {
 	IPC_READY = 1, /* worker: the sandbox is closed, the listeners are watched */
 	IPC_FAILED,    /* worker: cannot start; arg is a sysexits code, the reason was logged */

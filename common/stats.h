@@ -22,15 +22,16 @@
 enum {
 	STATS_MAGIC = 0x4c505354, /* "LPST" */
 	/* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
-	STATS_LAYOUT      = 2,
-	STATS_PAGE        = 4096, /* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
-	STATS_SLOTS       = 129,  /* the master's, and two generations of 64 workers */
-	STATS_CODES       = 600,  /* reply codes; 0..199 stay unused */
-	STATS_REASONS     = 256,  /* different (code, enhanced, reason) a slot; the last one holds the overflow */
-	STATS_HANDLERS    = 56,   /* different handlers a slot; the last one holds the overflow */
-	STATS_HANDLER_MAX = 72,   /* octets of a handler's name with its NUL */
-	STATS_TAGS        = 64,   /* different tags a slot; the last one holds the overflow */
-	STATS_TAG_MAX     = 32,   /* octets of a tag with its NUL */
+	STATS_LAYOUT       = 2,
+	STATS_PAGE         = 4096, /* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
+	STATS_SLOTS        = 130,  /* the master's, two generations of 64 workers, and the reports' */
+	STATS_SLOT_REPORTS = STATS_SLOTS - 1, /* letterplate-reports counts here; it is no worker */
+	STATS_CODES        = 600,             /* reply codes; 0..199 stay unused */
+	STATS_REASONS      = 256, /* different (code, enhanced, reason) a slot; the last one holds the overflow */
+	STATS_HANDLERS     = 56,  /* different handlers a slot; the last one holds the overflow */
+	STATS_HANDLER_MAX  = 72,  /* octets of a handler's name with its NUL */
+	STATS_TAGS         = 64,  /* different tags a slot; the last one holds the overflow */
+	STATS_TAG_MAX      = 32,  /* octets of a tag with its NUL */
 	STATS_BUCKETS = 40 /* of a histogram: bucket i counts values below 2^i microseconds that no lower one took */
 };
 
@@ -62,6 +63,12 @@ enum {
 	X(TLS_FAILED, "tls_failed", "TLS handshakes that failed") \
 	X(TLS_RESUMED, "tls_resumed", "TLS handshakes that resumed a session by its ticket") \
 	X(TLS_INJECTED, "tls_injected", "sessions closed for plaintext behind STARTTLS") \
+	X(REPORTS_QUEUED, "reports_queued", "delivery reports put into the spool") \
+	X(REPORTS_DELIVERED, "reports_delivered", "delivery reports put into mailboxes here") \
+	X(REPORTS_SENT, "reports_sent", "delivery reports that dsn_relay took") \
+	X(REPORTS_DEFERRED, "reports_deferred", "times a delivery report has to be tried again") \
+	X(REPORTS_FAILED, "reports_failed", "delivery reports given up") \
+	X(REPORTS_DIED, "reports_died", "letterplate-reports ended unasked (master)") \
 	X(WORKERS_STARTED, "workers_started", "workers started (master)") \
 	X(WORKERS_DIED, "workers_died", "workers that ended unasked (master)") \
 	X(KEYS_DIED, "keys_died", "key processes that ended unasked (master)") \
@@ -71,6 +78,7 @@ enum {
 #define STATS_GAUGES(X) \
 	X(SESSIONS_OPEN, "sessions_open", "sessions open now") \
 	X(COMMITS_PENDING, "commits_pending", "messages being made durable now") \
+	X(REPORTS_WAITING, "reports_waiting", "delivery reports in the spool now") \
 	X(SANDBOX_LEVEL, "sandbox_level", "bits: 1 uid, 2 Landlock, 4 seccomp") \
 	X(DIRECTORY_MADE, "directory_made", "unix time the mapped directory was made") \
 	X(DIRECTORY_ENTRIES, "directory_entries", "entries of the mapped directory") \

@@ -232,6 +232,15 @@ add_owner(struct stats_sum *sum, unsigned slot, const struct stats_slot *s, bool
 	}
 }
 
+/* letterplate-reports is no worker, and what it knows is an amount. */
+static void
+add_gauges(struct stats_sum *sum, const struct stats_slot *s)
+{
+	for (size_t g = 0; g < STATS_NGAUGES; g++)
+		if (!is_state(g))
+			stats_sum_add(&sum->gauge[g], stats_get(&s->gauge[g]));
+}
+
 static void
 copy_version(const struct stats_head *h, char out[33])
 {
@@ -272,7 +281,9 @@ stats_read(const struct stats_map *m, struct stats_sum *out)
 		if (read_slot(m->fd, i, s) != 0 || add_rows(out, s, &cap) != 0 || stats_read_handlers(out, s) != 0)
 			goto err;
 		add_numbers(out, s);
-		if (stats_get(&s->pid) != 0) {
+		if (i == STATS_SLOT_REPORTS) {
+			add_gauges(out, s);
+		} else if (stats_get(&s->pid) != 0) {
 			add_owner(out, i, s, first);
 			first = first && i == 0;
 		}

@@ -17,6 +17,7 @@
 #include "master/generation.h"
 #include "master/keys.h"
 #include "master/notify.h"
+#include "master/reports.h"
 #include "master/spawn.h"
 
 int64_t
@@ -77,6 +78,8 @@ stop(struct master *m, enum ipc_type how)
 	notify_send("STOPPING=1\nSTATUS=draining");
 	log_msg(LOG_L_INFO, "stop", "draining %u workers", spawn_running(m));
 	spawn_tell(m, NULL, how);
+	if (m->serving != NULL)
+		reports_tell(m->serving->reports, IPC_STOP);
 	listen_close_all(&m->listen);
 	ctl_done(m, CTL_RELOAD, EX_TEMPFAIL, "the server is stopping");
 }
@@ -113,6 +116,8 @@ timeout_ms(const struct master *m)
 		next = keys_next_ms(m);
 	if (ctl_next_ms(m) < next)
 		next = ctl_next_ms(m);
+	if (reports_next_ms(m) < next)
+		next = reports_next_ms(m);
 	/* Once a second the master shows that it lives. */
 	if (next > now + 1000)
 		next = now + 1000;
@@ -122,7 +127,7 @@ timeout_ms(const struct master *m)
 static void
 turn(struct master *m)
 {
-	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX + CTL_POLL_MAX];
+	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX + REPORTS_POLL_MAX + CTL_POLL_MAX];
 	unsigned slot[MASTER_SLOTS];
 	nfds_t n = 0, nworkers;
 
@@ -136,6 +141,7 @@ turn(struct master *m)
 	nworkers = n;
 	n += keys_poll(m, p + n);
 	n += ctl_poll(m, p + n);
+	n += reports_poll(m, p + n);
 	if (poll(p, n, timeout_ms(m)) < 0 && errno != EINTR) {
 		log_msg(LOG_L_ERROR, "poll", "%s", strerror(errno));
 		sleep(1);
@@ -146,11 +152,13 @@ turn(struct master *m)
 		if (p[k].revents != 0 && m->slot[slot[k]].control == p[k].fd)
 			spawn_hear(m, slot[k]);
 	keys_hear(m);
+	reports_hear(m);
 	spawn_reap(m);
 	ctl_hear(m);
 	act(m);
 	spawn_due(m);
 	keys_due(m);
+	reports_due(m);
 	generation_due(m);
 	stats_beat(m->stats, (uint64_t)time(NULL));
 }

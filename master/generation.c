@@ -19,6 +19,7 @@
 #include "master/keys.h"
 #include "master/notify.h"
 #include "master/process.h"
+#include "master/reports.h"
 #include "master/spawn.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -62,6 +63,7 @@ generation_free(struct generation *gen)
 	if (gen->keys_exe >= 0)
 		close(gen->keys_exe);
 	keys_free(gen->keys);
+	reports_free(gen->reports);
 	conf_free(gen->conf);
 	free(gen);
 }
@@ -123,6 +125,8 @@ generation_prepare(struct master *m, struct conf *conf, const char *text, size_t
 		return code;
 	}
 	code = keys_prepare(m, gen, why, LISTEN_WHY_MAX);
+	if (code == 0)
+		code = reports_prepare(m, gen, why, LISTEN_WHY_MAX);
 	if (code != 0) {
 		listen_drop_fresh(&m->listen);
 		generation_free(gen);
@@ -137,7 +141,7 @@ generation_launch(struct master *m, char *why)
 {
 	struct generation *gen = m->starting;
 
-	if (keys_start(m, gen) == 0 && spawn_generation(m, gen, gen->conf->workers) == 0)
+	if (keys_start(m, gen) == 0 && reports_start(m, gen) == 0 && spawn_generation(m, gen, gen->conf->workers) == 0)
 		return 0;
 	snprintf(why, LISTEN_WHY_MAX, "cannot start workers: %s", strerror(errno));
 	m->starting = NULL;
@@ -179,6 +183,7 @@ commit(struct master *m, struct generation *gen)
 		old->state = GENERATION_RETIRING;
 		stats_add(m->stats, STATS_RELOADS, 1);
 		spawn_tell(m, old, IPC_RETIRE);
+		reports_tell(old->reports, IPC_RETIRE);
 	}
 	listen_keep(&m->listen, gen->sock, gen->nsock);
 	m->log_level = (enum log_level)gen->conf->log.level;
@@ -201,7 +206,7 @@ generation_ready(struct master *m, struct generation *gen)
 		return;
 	for (unsigned i = 1; i < MASTER_SLOTS; i++)
 		ready += m->slot[i].gen == gen && m->slot[i].state == WORKER_READY;
-	if (ready == gen->conf->workers && keys_ready(gen->keys))
+	if (ready == gen->conf->workers && keys_ready(gen->keys) && reports_ready(gen->reports))
 		commit(m, gen);
 }
 

@@ -176,6 +176,7 @@ init(struct master *m, const char *file)
 	m->file = file;
 	m->tickets_fd = -1;
 	LIST_INIT(&m->keys);
+	LIST_INIT(&m->reports);
 	for (unsigned i = 0; i < MASTER_SLOTS; i++)
 		m->slot[i].control = -1;
 	listen_init(&m->listen);

@@ -20,10 +20,10 @@
 #include "master/listen.h"
 
 enum {
-	MASTER_SLOTS    = STATS_SLOTS, /* slot 0 is the master's own */
-	MASTER_START_MS = 30000,       /* how long a generation may take to be ready */
-	MASTER_KILL_MS  = 5000,        /* what is granted beyond timeouts.drain before SIGKILL */
-	MASTER_LIVED_MS = 2000,        /* a worker that lived as long starts the back-off anew */
+	MASTER_SLOTS    = STATS_SLOT_REPORTS, /* slot 0 is the master's own */
+	MASTER_START_MS = 30000,              /* how long a generation may take to be ready */
+	MASTER_KILL_MS  = 5000,               /* what is granted beyond timeouts.drain before SIGKILL */
+	MASTER_LIVED_MS = 2000,               /* a worker that lived as long starts the back-off anew */
 	MASTER_DEATHS_FREE =
 	    3, /* deaths in a row that are mended at once: somebody's kill, not a worker that can't live */
 	MASTER_BACKOFF_FIRST_MS = 100,
@@ -33,7 +33,8 @@ enum {
 
 enum generation_state { GENERATION_STARTING, GENERATION_SERVING, GENERATION_RETIRING, GENERATION_DEAD };
 
-struct keys; /* keys.h */
+struct keys;    /* keys.h */
+struct reports; /* reports.h */
 
 /* Workers of one config. */
 struct generation {
@@ -44,11 +45,12 @@ struct generation {
 	struct listen_sock   *sock[CONF_ADDRESSES_MAX]; /* in the order of the config */
 	unsigned              nsock;
 	enum generation_state state;
-	int          worker_exe, keys_exe; /* held open, so that all its processes are of one build; -1: none */
-	unsigned     live;                 /* slots that it holds */
-	int64_t      deadline_ms;          /* STARTING: to be ready; RETIRING: to be gone */
-	int          code;                 /* sysexits, why it could not start */
-	struct keys *keys;                 /* NULL: no listener offers TLS */
+	int             worker_exe, keys_exe; /* held open, so that all its processes are of one build; -1: none */
+	unsigned        live;                 /* slots that it holds */
+	int64_t         deadline_ms;          /* STARTING: to be ready; RETIRING: to be gone */
+	int             code;                 /* sysexits, why it could not start */
+	struct keys    *keys;                 /* NULL: no listener offers TLS */
+	struct reports *reports;              /* NULL: DSN is not offered */
 };
 
 enum worker_state {
@@ -76,7 +78,8 @@ struct master {
 	const char     *file;       /* the config, as given by -c */
 	int             tickets_fd; /* -1: no listener has offered TLS yet */
 	struct tickets *tickets;
-	LIST_HEAD(, keys) keys; /* of all generations */
+	LIST_HEAD(, keys) keys;       /* of all generations */
+	LIST_HEAD(, reports) reports; /* the same */
 	int                 null, stats_fd, conns_fd, state_fd, signal_fd;
 	struct stats_slot  *stats; /* slot 0 */
 	struct listen_table listen;

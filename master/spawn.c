@@ -16,6 +16,7 @@
 #include "master/generation.h"
 #include "master/keys.h"
 #include "master/process.h"
+#include "master/reports.h"
 
 unsigned
 spawn_free_slots(const struct master *m)
@@ -163,7 +164,7 @@ spawn_reap(struct master *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (keys_ended(m, pid, status))
+		if (keys_ended(m, pid, status) || reports_ended(m, pid, status))
 			continue;
 		for (unsigned i = 1; i < MASTER_SLOTS; i++)
 			if (m->slot[i].pid == pid) {

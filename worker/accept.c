@@ -137,6 +137,8 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	};
 	if (cl->tls == CONF_TLS_STARTTLS || cl->tls == CONF_TLS_REQUIRED)
 		ls->smtp.ext |= SMTP_EXT_STARTTLS;
+	if (conf_offers_dsn(cf))
+		ls->smtp.ext |= SMTP_EXT_DSN;
 }
 
 /* A socket on one address has all its connections there; one on a wildcard must be asked for each. */

@@ -177,6 +177,68 @@ account_session_tags(struct session *s, struct log_line *l)
 		log_span(l, "tags", span_of(text, n));
 }
 
+static void
+account_notify(struct log_line *l, const struct txn *t)
+{
+	static const struct {
+		uint8_t bit;
+		const char *word;
+	} words[] = { { NOTIFY_NEVER, "never" }, { NOTIFY_SUCCESS, "success" }, { NOTIFY_FAILURE, "failure" },
+		{ NOTIFY_DELAY, "delay" } };
+	char text[ACCOUNT_TO_MAX];
+	size_t n = 0;
+	bool any = false;
+
+	for (const struct rcpt *r = t->rcpts; r != NULL && n + sizeof("success+failure+delay,") < sizeof(text);
+	     r = r->next) {
+		size_t was = n;
+
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+			if ((r->notify & words[i].bit) != 0)
+				n += (size_t)snprintf(
+				    text + n, sizeof(text) - n, "%s%s", n > was ? "+" : "", words[i].word);
+		any |= n > was;
+		if (r->next != NULL)
+			text[n++] = ',';
+	}
+	if (any)
+		log_span(l, "notify", span_of(text, n));
+}
+
+/* ORCPT as given, by recipient; xtext has no space. */
+static void
+account_orcpt(struct log_line *l, const struct txn *t)
+{
+	char text[ACCOUNT_TO_MAX];
+	size_t n = 0;
+	bool any = false;
+
+	for (const struct rcpt *r = t->rcpts; r != NULL && r->orcpt.n + 2 < sizeof(text) - n; r = r->next) {
+		any |= r->orcpt.n > 0;
+		if (r->orcpt.n > 0)
+			memcpy(text + n, r->orcpt.p, r->orcpt.n);
+		else
+			text[n] = '-';
+		n += r->orcpt.n > 0 ? r->orcpt.n : 1;
+		if (r->next != NULL)
+			text[n++] = ' ';
+	}
+	if (any)
+		log_span(l, "orcpt", span_of(text, n));
+}
+
+/* What the sender asked to be told (RFC 3461), where it did. */
+static void
+account_dsn(struct log_line *l, const struct txn *t)
+{
+	if (t->dsn_ret != 0)
+		log_str(l, "ret", t->dsn_ret == TXN_RET_FULL ? "full" : "hdrs");
+	if (t->envid.n > 0)
+		log_span(l, "envid", t->envid);
+	account_notify(l, t);
+	account_orcpt(l, t);
+}
+
 void
 account_transaction(struct session *s, struct smtp_sent how)
 {
@@ -217,6 +279,7 @@ account_transaction(struct session *s, struct smtp_sent how)
 	account_code(&l, how.code, how.enh, how.reason);
 	account_tags(s, &l, t);
 	account_recipients(&l, t);
+	account_dsn(&l, t);
 	log_end(&l);
 }
 

@@ -18,9 +18,11 @@
 
 #include "common/ipc.h"
 #include "common/log.h"
+#include "common/report.h"
 #include "worker/accept.h"
 #include "worker/asks.h"
 #include "worker/drain.h"
+#include "worker/dsn.h"
 #include "worker/handlers/limits.h"
 #include "worker/handlers/recipients.h"
 #include "worker/id.h"
@@ -75,7 +77,7 @@ main_args(int argc, char **argv, struct main_args *a)
 	if (argc != 6)
 		return -1;
 	a->conf_file = argv[2];
-	a->slot = (unsigned)strtonum(argv[3], 1, STATS_SLOTS - 1, &e[0]);
+	a->slot = (unsigned)strtonum(argv[3], 1, STATS_SLOT_REPORTS - 1, &e[0]);
 	a->generation = (uint64_t)strtonum(argv[4], 0, INT64_MAX, &e[1]);
 	a->nlisten = (unsigned)strtonum(argv[5], 1, CONF_ADDRESSES_MAX, &e[2]);
 	return e[0] == NULL && e[1] == NULL && e[2] == NULL ? 0 : -1;
@@ -174,6 +176,8 @@ main_sandbox(void)
 		.master = getppid(),
 	};
 
+	if (conf_offers_dsn(me.conf) && me.sandbox.fsize_max < REPORT_RECORD_MAX)
+		me.sandbox.fsize_max = REPORT_RECORD_MAX;
 	getrlimit(RLIMIT_NOFILE, &rl);
 	me.sandbox.nofile = (uint32_t)rl.rlim_cur;
 	if (setup_outward(me.conf, &me.sandbox.out) != 0)
@@ -200,6 +204,11 @@ main_inside(void)
 	if (w->store->open(&me.env, &w->store_ctx) != 0)
 		main_fail(EX_CANTCREAT);
 	w->chain.stats = w->stats;
+	if (conf_offers_dsn(me.conf) && (w->dsn = dsn_open(me.conf->store.path, me.pool)) == NULL) {
+		log_msg(LOG_L_ERROR, "start", "cannot make the spool of reports in %s: %s", me.conf->store.path,
+		    strerror(errno));
+		main_fail(EX_CANTCREAT);
+	}
 	me.limits = (struct limits){ me.conf, w->conns };
 	me.recipients = recipients_new(me.conf, w->stats);
 	if (asks_init(w->loop, session_told) != 0 || me.recipients == NULL ||

@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "worker/account.h"
+#include "worker/dsn.h"
 #include "worker/hooks.h"
 #include "worker/smtp/content.h"
 #include "worker/smtp/trace.h"
@@ -19,7 +20,7 @@ enum message_step {
 	MESSAGE_BODY,    /* content is coming */
 	MESSAGE_TAIL,    /* complete; what the filter held back goes its way */
 	MESSAGE_VERDICT, /* the handlers are asked for their last word */
-	MESSAGE_COMMIT,  /* the store makes it durable */
+	MESSAGE_COMMIT,  /* the store makes it durable, and the spool the report that the sender asked for */
 	MESSAGE_DONE     /* there is a result */
 };
 
@@ -35,6 +36,8 @@ struct message {
 	struct reply verdict; /* the handlers'; code 0: no objection */
 	struct store_done done;
 	uint64_t commit_start_us, commit_us;
+	struct dsn *dsn; /* NULL: no report is asked for */
+	int report_err;  /* errno: the message is stored, its report is not */
 };
 
 static void
@@ -57,6 +60,10 @@ message_store_reply(int error, struct reply *r)
 		break;
 	case EDQUOT:
 		reply_set(r, 452, ENH(4, 2, 2), "over-quota", "the mailbox has no room now, try again later");
+		break;
+	case ENOBUFS:
+		reply_set(r, 452, ENH(4, 3, 1), "reports-full",
+		    "too many delivery reports wait already, try again later or without NOTIFY=SUCCESS");
 		break;
 	case EAGAIN:
 		reply_set(r, 452, ENH(4, 3, 1), "store-busy", "too much mail is being stored now, try again later");
@@ -125,8 +132,13 @@ message_begin(struct session *s, struct reply *r)
 	if (m->content == NULL)
 		goto err;
 	buf_init(&m->pend, CONN_IN_MAX + CONTENT_HOLD_MAX);
+	if (s->w->dsn != NULL && dsn_wanted(t) && (m->dsn = dsn_begin(s->w->dsn, t)) == NULL) {
+		error = errno;
+		goto err;
+	}
 	if (s->w->store->begin(s->w->store_ctx, t, span_of(received, (size_t)n), message_room, s, &m->sm) != 0) {
 		error = errno;
+		dsn_end(m->dsn);
 		goto err;
 	}
 	s->msg = m;
@@ -188,8 +200,13 @@ message_write(struct session *s, struct message *m, struct span *kept)
 
 	if (m->sm == NULL || m->verdict.code >= 400 || smtp_txn(s->smtp)->discard != NULL)
 		return true;
-	if (s->w->store->write(m->sm, *kept, &taken) == 0)
+	if (s->w->store->write(m->sm, *kept, &taken) == 0) {
+		if (m->dsn != NULL)
+			dsn_content(m->dsn, *kept);
 		return true;
+	}
+	if (m->dsn != NULL)
+		dsn_content(m->dsn, span_head(*kept, taken));
 	if (errno == EAGAIN) {
 		*kept = span_skip(*kept, taken);
 		s->wait = SESSION_ROOM;
@@ -281,6 +298,21 @@ message_loops(struct session *s, struct message *m)
 }
 
 static void
+message_published(void *arg, int err)
+{
+	struct session *s = arg;
+	struct message *m = s->msg;
+
+	if (dsn_published(m->dsn))
+		stats_add(s->w->stats, STATS_REPORTS_QUEUED, 1);
+	if (err != 0)
+		message_store_log(s, err, "report");
+	m->report_err = m->done.nstored > 0 ? err : 0;
+	m->step = MESSAGE_DONE;
+	session_wake(s);
+}
+
+static void
 message_committed(void *arg, const struct store_done *d)
 {
 	struct session *s = arg;
@@ -288,9 +320,38 @@ message_committed(void *arg, const struct store_done *d)
 
 	m->done = *d;
 	m->commit_us = loop_clock_us() - m->commit_start_us;
-	m->step = MESSAGE_DONE;
 	if (d->err != 0)
 		message_store_log(s, d->err, "commit");
+	if (m->dsn != NULL) {
+		dsn_publish(m->dsn, d->nstored > 0, message_published, s);
+		return;
+	}
+	m->step = MESSAGE_DONE;
+	session_wake(s);
+}
+
+static void
+message_commit(struct session *s, struct message *m)
+{
+	s->w->store->commit(m->sm, !s->listener->smtp.lmtp, message_committed, s);
+	m->sm = NULL;
+}
+
+/* The record of the report is on disk, if not yet where it counts; now the message. */
+static void
+message_staged(void *arg, int err)
+{
+	struct session *s = arg;
+	struct message *m = s->msg;
+
+	if (err == 0) {
+		message_commit(s, m);
+		return;
+	}
+	message_store_log(s, err, "report");
+	m->error = err;
+	message_abort_store(s, m);
+	m->step = MESSAGE_DONE;
 	session_wake(s);
 }
 
@@ -325,8 +386,10 @@ message_decide(struct session *s, struct message *m)
 	m->step = MESSAGE_COMMIT;
 	m->commit_start_us = loop_clock_us();
 	s->wait = SESSION_COMMIT;
-	s->w->store->commit(m->sm, !s->listener->smtp.lmtp, message_committed, s);
-	m->sm = NULL;
+	if (m->dsn != NULL)
+		dsn_stage(m->dsn, message_staged, s);
+	else
+		message_commit(s, m);
 	return false;
 }
 
@@ -345,6 +408,8 @@ message_result(struct message *m, const struct rcpt *rc, struct reply *r)
 		for (const struct rcpt_target *rt = rc->targets; rt != NULL && error == 0; rt = rt->next)
 			error = rt->target->err;
 	}
+	if (error == 0 && m->report_err != 0 && (rc == NULL || dsn_tells(rc)))
+		error = m->report_err;
 	if (error != 0)
 		message_store_reply(error, r);
 	else
@@ -390,6 +455,7 @@ message_drop(struct session *s)
 	if (m == NULL)
 		return;
 	message_abort_store(s, m);
+	dsn_end(m->dsn);
 	buf_free(&m->pend);
 }
 

@@ -252,3 +252,9 @@ sandbox_close_keys(unsigned *level)
 {
 	return close_with(SECCOMP_KEYS, 0, level);
 }
+
+int
+sandbox_close_reports(const struct sandbox *sb, unsigned *level)
+{
+	return close_with(SECCOMP_REPORTS, sb->out.kinds, level);
+}

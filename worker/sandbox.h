@@ -61,6 +61,9 @@ int sandbox_drop(const struct sandbox *sb, unsigned *level);
  */
 int sandbox_close(const struct sandbox *sb, unsigned *level);
 
+/* The same with the table of letterplate-reports, which accepts nobody; sb->out is its relay. */
+int sandbox_close_reports(const struct sandbox *sb, unsigned *level);
+
 /* The same with the table of the key process, which is a worker's without files, sockets of its own and clients. */
 int sandbox_close_keys(unsigned *level);
 #endif

@@ -190,12 +190,77 @@ static const struct row keys_table[] = {
 	ANY(gettid),                     /* abort */
 };
 
+/* clang-format off */
+/* letterplate-reports: a worker's files, memory and threads; no client.  To the relay it gets by out_table. */
+static const struct row reports_table[] = {
+	ANY(poll),			/* waits for master, spool, relay, pool; log's writing thread */
+	ANY(ppoll),			/* the same where there is no poll (arm64) */
+	ANY(recvfrom),			/* the relay's replies */
+	ANY(recvmsg),			/* the master's word; ipc.c refuses descriptors */
+	EQ(sendto, 4, 0),		/* to relay and master; no address, so no datagram */
+	ANY(writev),			/* a message's pieces; abort's words */
+	ANY(close),			/* of anything */
+
+	ANY(openat),			/* spool, Maildir, a snapshot; Landlock says which */
+	ANY(read),			/* records, eventfd, inotify */
+	ANY(write),			/* the log, eventfd */
+	ANY(pread64),			/* LMDB's head pages */
+	ANY(lseek),			/* directory streams */
+	ANY(fsync),			/* a message and its folder */
+	ANY(fstat),			/* is it another snapshot? how long is a record? */
+	ANY(newfstatat),		/* the same by name */
+	ANY(statx),			/* the same in newer C libraries */
+	ANY(uname),			/* LMDB asks for the kernel's version */
+	ANY(fstatfs),			/* the kind of file system */
+	ANY(mkdirat),			/* a recipient's folders */
+	EQ(renameat2, 4, RENAME_NOREPLACE), /* tmp/ to new/; a record that cannot be read to bad/ */
+	EQ(linkat, 4, 0),		/* the same where there is no RENAME_NOREPLACE */
+	EQ(unlinkat, 2, 0),		/* a record that is done */
+	ANY(getdents64),		/* the spool; sweeping tmp/ */
+	EQ(flock, 1, LOCK_EX | LOCK_NB),/* one such process at a time; a message on its way */
+	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
+	EQ(fcntl, 1, F_GETFD),		/* is standard error open? LMDB */
+	EQ(fcntl, 1, F_SETFD),		/* FD_CLOEXEC: LMDB */
+	EQ(fcntl, 1, F_DUPFD_CLOEXEC),	/* a second descriptor for fdopendir() */
+
+	ANY(brk),			/* malloc */
+	WITHOUT(mmap, 2, PROT_EXEC),	/* malloc, LMDB's map */
+	WITHOUT(mprotect, 2, PROT_EXEC),/* malloc grows a thread's heap by it */
+	ANY(munmap),			/* free, LMDB */
+	ANY(mremap),			/* realloc */
+	ANY(madvise),			/* malloc gives memory back */
+
+	ANY(futex),			/* mutexes, conditions, join */
+	ANY(sched_yield),		/* spinning in the C library */
+	ANY(sched_getaffinity),		/* malloc asks how many processors there are */
+	ANY(set_robust_list),		/* a thread that still starts while the filter comes down */
+	ANY(rseq),			/* the same */
+	EQ(prctl, 0, PR_SET_NAME),	/* the same, to be told apart in ps */
+	ANY(rt_sigprocmask),		/* thread start and end, abort */
+	ANY(rt_sigreturn),		/* back from a handler */
+	ANY(restart_syscall),		/* after a stop and continue */
+	ANY(exit),			/* a thread's */
+	ANY(exit_group),		/* the process's */
+
+	ANY(clock_gettime),		/* mostly without a call (vDSO) */
+	ANY(gettimeofday),		/* the same */
+	ANY(time),			/* the same */
+	ANY(nanosleep),			/* log_flush() */
+	ANY(clock_nanosleep),		/* the same */
+	ANY(getrandom),			/* arc4random */
+	ANY(getpid),			/* abort, unique names */
+	ANY(gettid),			/* abort */
+	ANY(sysinfo),			/* glibc's qsort asks for the size of memory */
+};
+/* clang-format on */
+
 static const struct {
 	const struct row *row;
 	size_t n;
 } tables[] = {
 	[SECCOMP_WORKER] = { worker_table, sizeof(worker_table) / sizeof(worker_table[0]) },
 	[SECCOMP_KEYS] = { keys_table, sizeof(keys_table) / sizeof(keys_table[0]) },
+	[SECCOMP_REPORTS] = { reports_table, sizeof(reports_table) / sizeof(reports_table[0]) },
 };
 
 static const struct {

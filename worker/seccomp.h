@@ -5,7 +5,7 @@
 #ifndef WORKER_SECCOMP_H_
 #define WORKER_SECCOMP_H_
 
-enum seccomp_table { SECCOMP_WORKER, SECCOMP_KEYS };
+enum seccomp_table { SECCOMP_WORKER, SECCOMP_KEYS, SECCOMP_REPORTS };
 
 /**
  * seccomp_confine(table, out):

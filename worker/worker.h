@@ -27,6 +27,7 @@ enum {
 };
 
 struct session;
+struct dsn_spool; /* dsn.h */
 
 struct worker {
 	struct loop            *loop;
@@ -36,6 +37,7 @@ struct worker {
 	struct chain            chain;
 	const struct store_ops *store;
 	void                   *store_ctx;
+	struct dsn_spool       *dsn; /* NULL: DSN is not offered */
 	LIST_HEAD(, session) sessions;
 	uint32_t nsessions, sessions_max;
 	bool     draining;                 /* an idle session is told 421 4.3.2 */

@@ -23,6 +23,8 @@ may_include() {
 	worker/sandbox.* | worker/landlock.* | worker/seccomp.* | worker/sanitized.*)
 		echo 'common/log\.h|worker/(sandbox|landlock|seccomp|sanitized)\.h' ;;
 	worker/*) echo 'common/.*|worker/(net|smtp|store|handlers)/.*|worker/[a-z_]*\.h' ;;
+	reports/*)
+		echo 'common/.*|reports/.*|worker/sandbox\.h|worker/store/store\.h' ;;
 	keys/*) echo 'common/.*|keys/.*|worker/sandbox\.h' ;;
 	master/*) echo 'common/.*|master/.*' ;;
 	tools/*/*)
@@ -48,7 +50,7 @@ ares\.h	worker/net/dns
 idn2\.h	common/norm\.c
 uni(str|case|norm|types)\.h	common/'
 
-for file in $(find common worker master keys tools -name '*.[ch]' | sort); do
+for file in $(find common worker master keys reports tools -name '*.[ch]' | sort); do
 	bad=$(sed -n 's/^#[[:space:]]*include "\([^"]*\)".*/\1/p' "$file" | grep -vxE "$(may_include "$file")")
 	angled=$(sed -n 's/^#[[:space:]]*include [<"]\([^">]*\)[>"].*/\1/p' "$file")
 	while IFS='	' read -r header owner; do

@@ -75,12 +75,16 @@ def pids_where(test):
     return sorted(found)
 
 
-def is_keys(pid):
+def is_a(name, pid):
     try:
         with open("/proc/%d/cmdline" % pid, "rb") as f:
-            return b"letterplate-keys" in f.read()
+            return b"letterplate-" + name in f.read()
     except OSError:
         return False
+
+
+def is_keys(pid):
+    return is_a(b"keys", pid)
 
 
 class Server:
@@ -188,10 +192,13 @@ class Server:
         return self.child.pid
 
     def workers(self):
-        return [p for p in pids_where(lambda f: f[1] == self.pid) if not is_keys(p)]
+        return [p for p in pids_where(lambda f: f[1] == self.pid) if not is_keys(p) and not is_a(b"reports", p)]
 
     def key_processes(self):
         return [p for p in pids_where(lambda f: f[1] == self.pid) if is_keys(p)]
+
+    def reports_processes(self):
+        return [p for p in pids_where(lambda f: f[1] == self.pid) if is_a(b"reports", p)]
 
     def processes(self):
         """All processes that this master started, and itself."""

@@ -1,0 +1,296 @@
+/*
+ * spool: names, and the system calls on them.
+ */
+#include "reports/spool.h"
+
+#include <bsd/string.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+enum { READ_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+
+static int
+folder(int at, const char *name)
+{
+	if (mkdirat(at, name, 0700) == -1 && errno != EEXIST)
+		return -1;
+	return openat(at, name, READ_FLAGS);
+}
+
+int
+spool_open(struct spool *sp, const char *store)
+{
+	int root = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC), bad;
+
+	*sp = (struct spool){ .base = -1, .new = -1, .tmp = -1 };
+	TAILQ_INIT(&sp->list);
+	if (root == -1)
+		return -1;
+	sp->base = folder(root, REPORT_SPOOL);
+	close(root);
+	if (sp->base == -1 || (sp->new = folder(sp->base, "new")) == -1 || (sp->tmp = folder(sp->base, "tmp")) == -1 ||
+	    (bad = folder(sp->base, "bad")) == -1)
+		return -1;
+	close(bad);
+	return 0;
+}
+
+int
+spool_lock(struct spool *sp)
+{
+	if (flock(sp->base, LOCK_EX | LOCK_NB) == 0)
+		return 1;
+	return errno == EWOULDBLOCK ? 0 : -1;
+}
+
+/* SECONDS.ID, as worker/dsn.c writes it. */
+static bool
+name_ok(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 2 && n < REPORT_NAME_MAX && name[0] >= '0' && name[0] <= '9' && strchr(name, '.') != NULL;
+}
+
+/* FNV-1a. */
+static struct spool_entry **
+bucket(struct spool *sp, const char *name)
+{
+	uint32_t h = 2166136261U;
+
+	for (; *name != '\0'; name++)
+		h = (h ^ (uint8_t)*name) * 16777619U;
+	return &sp->bucket[h % SPOOL_BUCKETS];
+}
+
+static struct spool_entry *
+find(struct spool *sp, const char *name)
+{
+	struct spool_entry *e = *bucket(sp, name);
+
+	while (e != NULL && strcmp(e->name, name) != 0)
+		e = e->next;
+	return e;
+}
+
+static void
+forget(struct spool *sp, struct spool_entry *e)
+{
+	struct spool_entry **at = bucket(sp, e->name);
+
+	while (*at != e)
+		at = &(*at)->next;
+	*at = e->next;
+	TAILQ_REMOVE(&sp->list, e, entry);
+	sp->n--;
+	free(e);
+}
+
+static int
+note(struct spool *sp, const char *name)
+{
+	struct spool_entry *e = find(sp, name);
+
+	if (e == NULL) {
+		if ((e = calloc(1, sizeof(*e))) == NULL)
+			return -1;
+		strlcpy(e->name, name, sizeof(e->name));
+		e->next = *bucket(sp, name);
+		*bucket(sp, name) = e;
+		TAILQ_INSERT_TAIL(&sp->list, e, entry);
+		sp->n++;
+	}
+	e->seen = true;
+	return 0;
+}
+
+/* A folder to read, from its beginning. */
+static DIR *
+open_list(int fd)
+{
+	int mine = openat(fd, ".", READ_FLAGS);
+	DIR *d = mine != -1 ? fdopendir(mine) : NULL;
+
+	if (d == NULL && mine != -1)
+		close(mine);
+	return d;
+}
+
+int
+spool_scan(struct spool *sp)
+{
+	DIR *d = open_list(sp->new);
+	struct spool_entry *e, *next;
+	const struct dirent *de;
+	int err = 0;
+
+	if (d == NULL)
+		return -1;
+	TAILQ_FOREACH(e, &sp->list, entry)
+		e->seen = false;
+	errno = 0;
+	while (err == 0 && (de = readdir(d)) != NULL) {
+		if (name_ok(de->d_name) && note(sp, de->d_name) != 0)
+			err = errno;
+		errno = 0;
+	}
+	if (err == 0)
+		err = errno;
+	closedir(d);
+	for (e = TAILQ_FIRST(&sp->list); err == 0 && e != NULL; e = next) {
+		next = TAILQ_NEXT(e, entry);
+		/* Somebody has taken it away by hand. */
+		if (!e->seen && !e->busy)
+			forget(sp, e);
+	}
+	errno = err;
+	return err == 0 ? 0 : -1;
+}
+
+void
+spool_sweep(struct spool *sp, int64_t now)
+{
+	DIR *d = open_list(sp->tmp);
+	const struct dirent *de;
+	struct stat st;
+
+	while (d != NULL && (de = readdir(d)) != NULL)
+		if (name_ok(de->d_name) && fstatat(sp->tmp, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && now - st.st_mtim.tv_sec > SPOOL_STALE_S)
+			(void)unlinkat(sp->tmp, de->d_name, 0);
+	if (d != NULL)
+		closedir(d);
+}
+
+struct spool_entry *
+spool_next(struct spool *sp, enum spool_way way, int64_t now_ms)
+{
+	struct spool_entry *e;
+
+	TAILQ_FOREACH(e, &sp->list, entry)
+		if (e->way == way && !e->busy && e->due_ms <= now_ms)
+			return e;
+	return NULL;
+}
+
+int64_t
+spool_due_ms(const struct spool *sp)
+{
+	const struct spool_entry *e;
+	int64_t due = INT64_MAX;
+
+	TAILQ_FOREACH(e, &sp->list, entry)
+		if (!e->busy && e->due_ms < due)
+			due = e->due_ms;
+	return due;
+}
+
+/* All of ${fd}, which has ${size} octets. */
+static int
+read_all(int fd, uint8_t *p, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size) {
+		ssize_t r = read(fd, p + n, size - n);
+
+		if (r == -1 && errno == EINTR)
+			continue;
+		if (r <= 0) {
+			errno = r == 0 ? EBADMSG : errno;
+			return -1;
+		}
+		n += (size_t)r;
+	}
+	return 0;
+}
+
+int
+spool_read(struct spool *sp, const struct spool_entry *e, uint8_t **text, struct report *r)
+{
+	int fd = openat(sp->new, e->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), err = 0;
+	struct stat st;
+
+	*text = NULL;
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == -1)
+		err = errno;
+	else if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > REPORT_RECORD_MAX)
+		err = EBADMSG;
+	else if ((*text = malloc((size_t)st.st_size)) == NULL || read_all(fd, *text, (size_t)st.st_size) != 0)
+		err = errno;
+	else if (report_read(span_of(*text, (size_t)st.st_size), r) != 0)
+		err = EBADMSG;
+	close(fd);
+	if (err == 0)
+		return 0;
+	free(*text);
+	*text = NULL;
+	errno = err;
+	return -1;
+}
+
+int64_t
+spool_age_s(const struct spool_entry *e, int64_t now)
+{
+	int64_t written = strtoimax(e->name, NULL, 10);
+
+	return written > 0 && written < now ? now - written : 0;
+}
+
+void
+spool_done(struct spool *sp, struct spool_entry *e, int64_t now_ms)
+{
+	if (unlinkat(sp->new, e->name, 0) == 0 || errno == ENOENT) {
+		/* A power cut before this is on disk sends the report twice. */
+		(void)fsync(sp->new);
+		forget(sp, e);
+		return;
+	}
+	log_msg(LOG_L_ERROR, "reports", "cannot remove %s/new/%s: %s", REPORT_SPOOL, e->name, strerror(errno));
+	spool_later(sp, e, now_ms);
+}
+
+void
+spool_bad(struct spool *sp, struct spool_entry *e)
+{
+	int bad = openat(sp->base, "bad", READ_FLAGS);
+
+	if (bad == -1 || renameat2(sp->new, e->name, bad, e->name, RENAME_NOREPLACE) == -1)
+		log_msg(LOG_L_ERROR, "reports", "cannot put %s/new/%s aside: %s", REPORT_SPOOL, e->name, strerror(errno));
+	if (bad != -1)
+		close(bad);
+	/* If it is still there, the next scan finds it. */
+	forget(sp, e);
+}
+
+void
+spool_again(struct spool *sp, struct spool_entry *e)
+{
+	e->tries++;
+	e->busy = false;
+	e->way = SPOOL_UNKNOWN;
+	TAILQ_REMOVE(&sp->list, e, entry);
+	TAILQ_INSERT_TAIL(&sp->list, e, entry);
+}
+
+void
+spool_later(struct spool *sp, struct spool_entry *e, int64_t now_ms)
+{
+	int64_t wait = SPOOL_RETRY_FIRST_MS;
+
+	for (unsigned i = 0; i < e->tries && wait < SPOOL_RETRY_MAX_MS; i++)
+		wait *= 2;
+	e->due_ms = now_ms + (wait < SPOOL_RETRY_MAX_MS ? wait : SPOOL_RETRY_MAX_MS);
+	spool_again(sp, e);
+}

@@ -1,0 +1,355 @@
+#!/usr/bin/env -S python3 -B
+"""dsn: who asked to be told of success is told: in a mailbox here, or by the relay, and no report is lost."""
+import glob
+import os
+import re
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from harness import check, equal, main, test
+from maildir import Maildir
+from server import MAILBOXES, Server, free_port, wait_for
+from sink import HANG, Sink
+
+TEXT = b"Subject: hello\r\nFrom: sender@client.example\r\nX-Long: a\r\n b\r\n\r\nthe body stays here\r\n"
+BOB = "bob@example.org"
+
+
+class DsnServer(Server):
+    """Offers DSN; RELAY is host:port."""
+    def __init__(self, relay, **more):
+        self.relay = relay
+        super().__init__(**more)
+
+    def config(self):
+        return super().config() + 'dsn = yes\ndsn_relay = "%s"\n' % self.relay
+
+    def waiting(self):
+        return sorted(glob.glob(os.path.join(self.store_path, ".reports", "new", "*")))
+
+    def ask(self, sender="sender@client.example", rcpts=(("alice@example.org", "NOTIFY=SUCCESS"),), mail="", text=TEXT):
+        """Send a message; the final reply."""
+        c = self.client()
+        c.hello()
+        c.cmd("MAIL FROM:<%s>%s" % (sender, mail and " " + mail)).is_(250)
+        for to, params in rcpts:
+            c.cmd("RCPT TO:<%s> %s" % (to, params)).is_(250)
+        r = c.data(text)
+        c.quit()
+        return r
+
+    def lines(self, event):
+        return [dict(re.findall(r'(\w+)=("[^"]*"|\S+)', x)) for x in re.findall(r"^.* event=%s .*$" % event, self.log(), re.M)]
+
+
+def fields(part):
+    """The groups of a message/delivery-status."""
+    return [dict(g.items()) for g in part.get_payload()]
+
+
+@test
+def a_report_goes_to_the_relay():
+    with Sink() as relay, DsnServer(relay.address) as s:
+        c = s.client()
+        check("DSN" in c.hello().lines, "DSN is not offered")
+        c.quit()
+        r = s.ask(mail="RET=FULL ENVID=QQ+2B314", rcpts=[
+            ("alice@example.org", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Al+2Bx@old.example"),
+            ("bob@example.org", "NOTIFY=FAILURE"), ("sales@example.org", "NOTIFY=SUCCESS")]).is_(250)
+        m = relay.wait(1)[0]
+        equal(m.sender, "MAIL FROM:<>", "reverse-path")
+        equal(m.rcpts, ["RCPT TO:<sender@client.example>"], "recipient")
+        msg = m.message
+        equal(msg["Auto-Submitted"], "auto-replied", "Auto-Submitted")
+        equal((msg.get_content_type(), msg.get_param("report-type")), ("multipart/report", "delivery-status"), "type")
+        words, status, headers = msg.get_payload()
+        equal([p.get_content_type() for p in (words, status, headers)],
+              ["text/plain", "message/delivery-status", "text/rfc822-headers"], "parts")
+        per_message, alice, sales = fields(status)
+        equal(per_message["Reporting-MTA"], "dns;mx.test.example", "Reporting-MTA")
+        equal(per_message["Original-Envelope-Id"], "QQ+314", "Original-Envelope-Id")
+        equal(alice["Original-Recipient"], "rfc822;Al+x@old.example", "Original-Recipient")
+        equal(alice["Final-Recipient"], "rfc822;alice@example.org", "Final-Recipient")
+        equal((alice["Action"], alice["Status"]), ("delivered", "2.0.0"), "Action, Status")
+        check("Original-Recipient" not in sales, "an Original-Recipient that was never given")
+        equal(sales["Final-Recipient"], "rfc822;sales@example.org", "an alias does not tell whom it reaches")
+        equal(headers.get_payload().replace("\r\n", "\n").strip(), TEXT.partition(b"\r\n\r\n")[0].decode().replace("\r\n", "\n"),
+              "the header comes back")
+        check(b"the body stays" not in m.text, "the body came back")
+        wait_for(lambda: not s.waiting(), why="the record is still in the spool")
+        equal([s.counter("reports_" + x) for x in ("queued", "sent", "delivered", "failed")], [1, 1, 0, 0], "counters")
+        line = s.lines("transaction")[0]
+        equal((line["ret"], line["envid"], line["notify"]), ("full", "QQ+314", "success+failure,failure,success"), "log line")
+        line = s.lines("report")[0]
+        equal((line["id"], line["result"], line["way"]), (r.queued, "sent", "relay"), "report's log line")
+
+
+@test
+def a_sender_here_finds_it_in_the_mailbox():
+    with Sink() as relay, DsnServer(relay.address) as s:
+        s.ask(sender=BOB).is_(250)
+        wait_for(lambda: s.messages(BOB), why="no report in the mailbox")
+        text = s.messages(BOB)[0]
+        check(text.startswith(b"Return-Path: <>\nDelivered-To: bob@example.org\n"), text[:200])
+        check(b"Final-Recipient: rfc822;alice@example.org\nAction: delivered\n" in text, text)
+        check(b"\r" not in text, "a CR in the file")
+        wait_for(lambda: not s.waiting(), why="the record is still in the spool")
+        equal([s.counter("reports_" + x) for x in ("queued", "sent", "delivered", "failed")], [1, 0, 1, 0], "counters")
+        equal(relay.verbs, [], "the relay was bothered")
+
+
+@test
+def no_report_where_none_is_due():
+    with Sink() as relay, DsnServer(relay.address) as s:
+        s.ask(sender="").is_(250)
+        s.ask(rcpts=[("alice@example.org", "NOTIFY=NEVER")]).is_(250)
+        s.ask(rcpts=[("alice@example.org", "NOTIFY=FAILURE,DELAY"), (BOB, "")]).is_(250)
+        c = s.client()
+        c.hello()
+        c.envelope(["alice@example.org"])
+        c.cmd("RCPT TO:<nobody@example.org> NOTIFY=SUCCESS").is_(550)
+        c.data(TEXT).is_(250)
+        c.cmd("MAIL FROM:<a@client.example>").is_(250)
+        c.cmd("RCPT TO:<alice@example.org> NOTIFY=SUCCESS").is_(250)
+        c.data(b"Subject: x\r\n\r\nbare\nnewline\r\n").is_(550)
+        c.quit()
+        equal(s.counter("reports_queued"), 0, "reports queued")
+        equal(s.waiting(), [], "the spool")
+        # A local domain, and no such mailbox: there is nobody to tell.
+        s.ask(sender="nobody@example.org").is_(250)
+        wait_for(lambda: s.counter("reports_failed") == 1, why="not given up")
+        wait_for(lambda: not s.waiting(), why="the record is still in the spool")
+        equal(relay.verbs, [], "the relay was bothered")
+
+
+@test
+def utf8_forms():
+    """RFC 6533: global forms for a sender with UTF-8; to one of ASCII all is ASCII."""
+    with Sink() as relay, DsnServer(relay.address, mailboxes=MAILBOXES + "grün@example.org\n") as s:
+        header = "Subject: für dich\r\n\r\nx\r\n".encode()
+        s.ask(sender="jörg@example.com.example", mail="SMTPUTF8 BODY=8BITMIME", text=header,
+              rcpts=[("grün@example.org", "NOTIFY=SUCCESS ORCPT=utf-8;gr\\x{FC}n@alt.example")]).is_(250)
+        m = relay.wait(1)[0]
+        equal(m.sender, "MAIL FROM:<> BODY=8BITMIME SMTPUTF8", "MAIL")
+        for line in ("Content-Type: message/global-delivery-status", "Content-Type: message/global-headers",
+                     "Final-Recipient: utf-8;grün@example.org", "Original-Recipient: utf-8;gr\\x{FC}n@alt.example"):
+            check(("\r\n%s\r\n" % line).encode() in m.text, "no line %s in %s" % (line, m.text))
+        s.ask(sender="joe@example.com.example", mail="SMTPUTF8", text=header,
+              rcpts=[("grün@example.org", "NOTIFY=SUCCESS ORCPT=utf-8;grün@alt.example")]).is_(250)
+        m = relay.wait(2)[1]
+        equal(m.sender, "MAIL FROM:<>", "MAIL")
+        check(m.text.isascii(), "not ASCII")
+        for line in ("Content-Type: message/delivery-status", "Final-Recipient: utf-8;gr\\x{FC}n@example.org",
+                     "Original-Recipient: utf-8;gr\\x{FC}n@alt.example", "Content-Transfer-Encoding: quoted-printable",
+                     "Subject:=20f=C3=BCr=20dich"):
+            check(("\r\n%s\r\n" % line).encode() in m.text, "no line %s in %s" % (line, m.text))
+
+
+@test
+def a_relay_without_smtputf8_ends_it():
+    with Sink(offers=("8BITMIME",)) as relay, DsnServer(relay.address) as s:
+        s.ask(sender="jörg@client.example", mail="SMTPUTF8").is_(250)
+        wait_for(lambda: s.counter("reports_failed") == 1, why="not given up")
+        s.ask().is_(250)
+        relay.wait(1)
+
+
+@test
+def what_the_relay_says():
+    """4xx: again later; 5xx: given up, with a line; nonsense, 421, hanging up: again later."""
+    said = {"MAIL": {1: "451 4.3.0 not now"}, "RCPT": {2: "550 5.1.1 nobody"}, "END": {1: "452 4.3.1 full"},
+            "CONNECT": {3: "554 no", 4: "what?", 5: "421 busy"}, "DATA": {2: ""}}
+    with Sink(mode=lambda verb, n: said.get(verb, {}).get(n)) as relay, DsnServer(relay.address) as s:
+        s.ask(sender="first@client.example").is_(250)
+        relay.wait(1, 60)
+        s.ask(sender="second@client.example").is_(250)
+        s.ask(sender="third@client.example").is_(250)
+        relay.wait(2, 60)
+        wait_for(lambda: not s.waiting(), 60, "the spool is not empty")
+        equal(s.counter("reports_queued"), s.counter("reports_sent") + s.counter("reports_failed"), "all accounted for")
+        equal(s.counter("reports_failed"), 1, "given up")
+        check(s.counter("reports_deferred") >= 2, "deferred %d" % s.counter("reports_deferred"))
+        line = [x for x in s.lines("report") if x["result"] == "given-up"]
+        equal((len(line), line[0]["why"]), (1, '"550 5.1.1 nobody"'), "the log says why")
+
+
+@test
+def a_silent_relay_is_left():
+    """It takes connections and says nothing: the sender never notices, a report for a mailbox here neither."""
+    hang = [True]
+    with Sink(mode=lambda verb, n: HANG if hang[0] else None) as relay, \
+            DsnServer(relay.address, timeouts='command = "700ms" data = "700ms" drain = "5s"') as s:
+        s.ask().is_(250)
+        wait_for(lambda: relay.verbs, why="nobody came")
+        s.ask(sender=BOB).is_(250)
+        wait_for(lambda: s.messages(BOB), 0.6, why="a report for a mailbox here waits for the relay")
+        wait_for(lambda: "does not answer" in s.log(), why="it was not left")
+        hang[0] = False
+        relay.wait(1, 30)
+
+
+@test
+def a_relay_that_is_down_comes_back():
+    port = free_port()
+    with DsnServer("127.0.0.1:%d" % port) as s:
+        for i in range(5):
+            s.ask(sender="s%d@client.example" % i).is_(250)
+        wait_for(lambda: s.counter("reports_deferred") >= 1, why="not deferred")
+        equal(len(s.waiting()), 5, "records in the spool")
+        wait_for(lambda: s.stats()["gauges"]["reports_waiting"] == 5, why="the gauge")
+        with Sink(port) as relay:
+            relay.wait(5, 60)
+            wait_for(lambda: not s.waiting(), why="the spool is not empty")
+
+
+@test
+def too_old_is_given_up():
+    port = free_port()
+    with DsnServer("127.0.0.1:%d" % port) as s:
+        s.ask().is_(250)
+        wait_for(lambda: s.counter("reports_deferred") >= 1, why="not deferred")
+        old = s.waiting()[0]
+        seconds, _, rest = os.path.basename(old).partition(".")
+        os.rename(old, os.path.join(os.path.dirname(old), "%d.%s" % (int(seconds) - 6 * 86400, rest)))
+        wait_for(lambda: s.counter("reports_failed") == 1, 40, "it is not given up")
+        wait_for(lambda: not s.waiting(), why="the record is still in the spool")
+        check([x for x in s.lines("report") if x["result"] == "given-up"], "no line says so")
+
+
+@test
+def a_damaged_record_is_put_aside():
+    with Sink() as relay, DsnServer(relay.address) as s:
+        s.ask().is_(250)
+        relay.wait(1)
+        new = os.path.join(s.store_path, ".reports", "new")
+        good = b"M\0\0\0\x14letterplate report 1"
+        for i, text in enumerate((b"", b"junk", good, good + b"I\xff\xff\xff\xffabc", os.urandom(3000))):
+            path = os.path.join(new, "..%d" % i)
+            with open(path, "wb") as f:
+                f.write(text)
+            os.chmod(path, 0o666)
+            os.rename(path, os.path.join(new, "%d.bad%d" % (time.time(), i)))
+        wait_for(lambda: not s.waiting(), why="they are still in the spool")
+        equal(len(os.listdir(os.path.join(s.store_path, ".reports", "bad"))), 5, "records put aside")
+        equal(s.counter("reports_failed"), 5, "counted")
+        s.ask().is_(250)
+        relay.wait(2)
+
+
+@test
+def killed_at_any_moment():
+    """Workers and letterplate-reports are killed all the time: each message that got its 250 has its report, at least once."""
+    acked = set()
+    with Sink() as relay, DsnServer(relay.address) as s:
+        s.may_die = s.may_leave_tmp = True
+        s.count = False
+        end = time.monotonic() + 8
+        n = 0
+        while time.monotonic() < end:
+            n += 1
+            name = "n%d@client.example" % n
+            try:
+                if s.ask(sender=name).code == 250:
+                    acked.add(name)
+            except (OSError, AssertionError, Exception) as why:
+                if not isinstance(why, (OSError, AssertionError)) and type(why).__name__ != "Closed":
+                    raise
+            if n % 3 == 0:
+                victims = s.reports_processes() if n % 2 else s.workers()
+                for pid in victims[:1]:
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+            time.sleep(0.02)
+        check(len(acked) > 20, "only %d messages were taken" % len(acked))
+
+        def missing():
+            told = {re.search("<(.*)>", m.rcpts[0]).group(1) for m in relay.mails}
+            return acked - told
+        wait_for(lambda: not missing(), 60, lambda: "without a report: %s" % sorted(missing())[:5])
+
+
+@test
+def reports_outlive_a_restart_and_a_reload():
+    port = free_port()
+    with DsnServer("127.0.0.1:%d" % port) as s:
+        s.ask(sender="one@client.example").is_(250)
+        equal(s.term(), 0, "status")
+        check(s.waiting(), "the record is gone")
+        s.count = False
+        s.start()
+        s.ask(sender="two@client.example").is_(250)
+        s.reload()
+        wait_for(lambda: len(s.reports_processes()) == 1, why="more than one letterplate-reports")
+        s.ask(sender="three@client.example").is_(250)
+        with Sink(port) as relay:
+            got = relay.wait(3, 60)
+            equal(sorted(m.rcpts[0][9:-16] for m in got), ["one", "three", "two"], "told")
+
+
+@test
+def a_full_spool_is_452():
+    port = free_port()
+    with DsnServer("127.0.0.1:%d" % port) as s:
+        s.ask().is_(250)
+        new = os.path.join(s.store_path, ".reports", "new")
+        for pid in s.reports_processes():
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for i in range(10000 - len(s.waiting())):
+                open(os.path.join(new, "1.full%d" % i), "w").close()
+            s.ask().is_(452, "4.3.1")
+            s.ask(rcpts=[("alice@example.org", "")]).is_(250)
+            equal(len(s.messages("alice@example.org")), 2, "messages")
+            for name in os.listdir(new):
+                if ".full" in name:
+                    os.unlink(os.path.join(new, name))
+            s.ask().is_(250)
+        finally:
+            for pid in s.reports_processes():
+                os.kill(pid, signal.SIGCONT)
+
+
+@test
+def lmtp_tells_of_those_that_have_it():
+    with Sink() as relay:
+        port = free_port()
+        listener = 'listener "l" { address = {"127.0.0.1:%d"} protocol = "lmtp" }' % port
+        with DsnServer(relay.address, listener=listener) as s:
+            s.port = port
+            # What is no folder takes no mail.
+            domain = os.path.join(s.store_path, "example.org")
+            os.mkdir(domain, 0o777)
+            os.chmod(domain, 0o777)
+            open(os.path.join(domain, "bob"), "w").close()
+            c = s.client()
+            c.cmd("LHLO x.example").is_(250)
+            c.cmd("MAIL FROM:<sender@client.example>").is_(250)
+            for to in ("alice@example.org", BOB):
+                c.cmd("RCPT TO:<%s> NOTIFY=SUCCESS" % to).is_(250)
+            c.cmd("DATA").is_(354)
+            c.send(TEXT + b".\r\n")
+            equal([c.reply().code, c.reply().code], [250, 451], "replies")
+            c.quit()
+            m = relay.wait(1)[0]
+            equal(re.findall(r"Final-Recipient: rfc822;(\S+)", m.text.decode()), ["alice@example.org"], "told of")
+
+
+@test
+def without_a_relay_it_is_not_offered():
+    class Half(Server):
+        def config(self):
+            return super().config() + "dsn = yes\n"
+    with Half() as s:
+        c = s.client()
+        check("DSN" not in c.hello().lines, "DSN is offered")
+        c.cmd("MAIL FROM:<a@b.example> RET=HDRS").is_(555, "5.5.4")
+        c.quit()
+        equal(s.reports_processes(), [], "letterplate-reports")
+        check("without dsn_relay reports to foreign senders cannot be sent: DSN is not offered" in s.log(), "no warning")
+
+
+main()
