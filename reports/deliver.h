@@ -12,7 +12,7 @@
 #include "reports/spool.h"
 
 enum {
-	DELIVER_DOWN_FIRST_MS = 1000,  /* after a connection that came to nothing; doubled each time */
+	DELIVER_DOWN_FIRST_MS = 250, /* after a connection that came to nothing; doubled each time */
 	DELIVER_DOWN_MAX_MS   = 300000,
 	DELIVER_ASK_AGAIN_MS  = 60000, /* so long down: the relay's name is to be looked up anew */
 	DELIVER_SCAN_MS	      = 30000, /* the folder is read at least so often */

@@ -12,7 +12,7 @@
 #include "common/report.h"
 
 enum {
-	SPOOL_RETRY_FIRST_MS = 2000,	  /* after the first 4xx; doubled each time */
+	SPOOL_RETRY_FIRST_MS = 1000,	  /* after the first 4xx; doubled each time */
 	SPOOL_RETRY_MAX_MS   = 30 * 60000,
 	SPOOL_BUCKETS	     = 4096,
 	SPOOL_STALE_S	     = 3600	  /* seconds after which a file in tmp/ was left by a crash */

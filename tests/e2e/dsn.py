@@ -91,7 +91,7 @@ def a_sender_here_finds_it_in_the_mailbox():
     with Sink() as relay, DsnServer(relay.address) as s:
         s.ask(sender=BOB).is_(250)
         wait_for(lambda: s.messages(BOB), why="no report in the mailbox")
-        text = s.messages(BOB)[0]
+        text = s.messages(BOB)[0].raw
         check(text.startswith(b"Return-Path: <>\nDelivered-To: bob@example.org\n"), text[:200])
         check(b"Final-Recipient: rfc822;alice@example.org\nAction: delivered\n" in text, text)
         check(b"\r" not in text, "a CR in the file")
@@ -159,7 +159,7 @@ def a_relay_without_smtputf8_ends_it():
 @test
 def what_the_relay_says():
     """4xx: again later; 5xx: given up, with a line; nonsense, 421, hanging up: again later."""
-    said = {"MAIL": {1: "451 4.3.0 not now"}, "RCPT": {2: "550 5.1.1 nobody"}, "END": {1: "452 4.3.1 full"},
+    said = {"MAIL": {1: "451 4.3.0 not now"}, "RCPT": {4: "550 5.1.1 nobody"}, "END": {1: "452 4.3.1 full"},
             "CONNECT": {3: "554 no", 4: "what?", 5: "421 busy"}, "DATA": {2: ""}}
     with Sink(mode=lambda verb, n: said.get(verb, {}).get(n)) as relay, DsnServer(relay.address) as s:
         s.ask(sender="first@client.example").is_(250)
