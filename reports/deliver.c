@@ -28,12 +28,11 @@ clock_ms(void)
 /* --- what is said and counted --- */
 
 static void
-tell(const struct spool_entry *e, const struct report *r, enum log_level level, const char *way, const char *result,
-    const char *why)
+tell(const struct spool_entry *e, const struct report *r, bool good, const char *way, const char *result, const char *why)
 {
 	struct log_line l;
 
-	log_begin(&l, level, "report");
+	log_begin(&l, good ? LOG_L_INFO : LOG_L_WARN, "report");
 	log_str(&l, "record", e->name);
 	if (r != NULL) {
 		log_span(&l, "id", r->id);
@@ -53,7 +52,7 @@ succeeded(struct deliver *d, struct spool_entry *e, const struct report *r, cons
 	bool here = strcmp(way, "mailbox") == 0;
 
 	stats_add(d->stats, here ? STATS_REPORTS_DELIVERED : STATS_REPORTS_SENT, 1);
-	tell(e, r, LOG_L_INFO, way, here ? "delivered" : "sent", words);
+	tell(e, r, true, way, here ? "delivered" : "sent", words);
 	spool_done(&d->spool, e, clock_ms());
 }
 
@@ -61,7 +60,7 @@ static void
 given_up(struct deliver *d, struct spool_entry *e, const struct report *r, const char *way, const char *why)
 {
 	stats_add(d->stats, STATS_REPORTS_FAILED, 1);
-	tell(e, r, LOG_L_ERROR, way, "given-up", why);
+	tell(e, r, false, way, "given-up", why);
 	spool_done(&d->spool, e, clock_ms());
 }
 
@@ -75,7 +74,7 @@ deferred_how(struct deliver *d, struct spool_entry *e, const struct report *r, c
 		return;
 	}
 	stats_add(d->stats, STATS_REPORTS_DEFERRED, 1);
-	tell(e, r, LOG_L_WARN, way, "deferred", why);
+	tell(e, r, false, way, "deferred", why);
 	if (blameless)
 		spool_again(&d->spool, e);
 	else
@@ -137,7 +136,6 @@ relay_told_us(void *arg, enum relay_result how, const char *words)
 	d->record = NULL;
 }
 
-/* What REQUIRETLS protected is not told in clear (RFC 8689 5). */
 static void
 to_relay(struct deliver *d, struct spool_entry *e, int64_t now_ms)
 {
@@ -191,7 +189,7 @@ sort(struct deliver *d, struct spool_entry *e)
 			return;
 		}
 		stats_add(d->stats, STATS_REPORTS_FAILED, 1);
-		tell(e, NULL, LOG_L_ERROR, "spool", "put-aside", "it is damaged, or not ours; it is in " REPORT_SPOOL "/bad now");
+		tell(e, NULL, false, "spool", "put-aside", "it is damaged, or not ours; it is in " REPORT_SPOOL "/bad now");
 		spool_bad(&d->spool, e);
 		return;
 	}
@@ -203,6 +201,7 @@ sort(struct deliver *d, struct spool_entry *e)
 		return;
 	case LOCAL_FOREIGN:
 		e->busy = false;
+		/* What REQUIRETLS protected is not told in clear (RFC 8689 5). */
 		if (r.requiretls)
 			given_up(d, e, &r, "relay", "the message came with REQUIRETLS, and the relay is reached in clear");
 		else

@@ -16,7 +16,7 @@ BEGIN_TWO = re.compile(r'\blog_begin\(\s*&?\w+,\s*[^,;]*\?[^,;]*,\s*([^;]*?)\);'
 
 
 def sources():
-    names = subprocess.run(["find", "common", "worker", "master", "keys", "-name", "*.c"], cwd=TOP, capture_output=True,
+    names = subprocess.run(["find", "common", "worker", "master", "keys", "reports", "-name", "*.c"], cwd=TOP, capture_output=True,
                            text=True, check=True).stdout.split()
     for n in sorted(names):
         with open(os.path.join(TOP, n)) as f:

@@ -146,7 +146,7 @@ START_TEST(every_key)
 	    "message_size_limit = \"1GiB\" recipient_limit = 100\n"
 	    "recipient_delimiters = \"+-\"\n"
 	    "postmaster = \"Alice@Example.ORG\"\n"
-	    "dsn = no dsn_relay = \"\" greeting_delay = \"1500ms\"\n"
+	    "dsn = yes dsn_relay = \"relay.example:26\" greeting_delay = \"1500ms\"\n"
 	    "/* over\n lines { \" ' */\n"
 	    "listener \"one\" {\n address = {\"0.0.0.0:25\", \"[::]:25\"}\n protocol = \"smtp\" tls = none\n"
 	    " proxy_from = {} xclient_from = {} bare_newline_from = {\"10.0.0.0/8\", \"2001:db8::/32\", \"::1\"}\n}\n"
@@ -167,6 +167,9 @@ START_TEST(every_key)
 	ck_assert_uint_eq(cf->recipient_limit, 100);
 	ck_assert_str_eq(cf->recipient_delimiters, "+-");
 	ck_assert_str_eq(cf->postmaster, "alice@example.org");
+	ck_assert(cf->dsn);
+	ck_assert_str_eq(cf->dsn_relay, "relay.example:26");
+	ck_assert(conf_offers_dsn(cf));
 	ck_assert_uint_eq(cf->greeting_delay_ms, 1500);
 	ck_assert_uint_eq(cf->nlistener, 2);
 	ck_assert_uint_eq(l[0].naddress, 2);

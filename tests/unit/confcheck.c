@@ -146,6 +146,19 @@ START_TEST(check_no_snapshot_is_a_warning)
 }
 END_TEST
 
+START_TEST(check_dsn_without_a_relay_is_a_warning)
+{
+	touch(in_dir("directory/mailboxes.mdb"));
+	ck_assert_msg(check_conf("dsn = yes\n") == 0, "%s", told.text);
+	ck_assert_msg(
+	    strstr(told.text,
+		": warning: without dsn_relay reports to foreign senders cannot be sent: DSN is not offered\n") != NULL,
+	    "%s", told.text);
+	ck_assert_msg(check_conf("dsn = yes dsn_relay = \"relay.example:25\"\n") == 0, "%s", told.text);
+	ck_assert_str_eq(told.text, "");
+}
+END_TEST
+
 START_TEST(check_missing_folders)
 {
 	char want[512], store[512];
@@ -266,6 +279,7 @@ main(void)
 	tcase_add_checked_fixture(t, make_dir, remove_dir);
 	tcase_add_test(t, check_good);
 	tcase_add_test(t, check_no_snapshot_is_a_warning);
+	tcase_add_test(t, check_dsn_without_a_relay_is_a_warning);
 	tcase_add_test(t, check_missing_folders);
 	tcase_add_test(t, check_file_as_folder);
 	tcase_add_test(t, check_not_writable);
