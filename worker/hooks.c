@@ -40,6 +40,7 @@ hooks_view(const struct session *s, struct session_view *out)
 	if (h == NULL)
 		return;
 	out->skip_checks = h->skip_checks;
+	out->skip_all = h->skip_all;
 	if (h->has_reverse)
 		out->reverse_name = h->name[1];
 }
@@ -62,6 +63,31 @@ hooks_of(struct session *s)
 	if (s->hooks == NULL)
 		s->hooks = arena_alloc(&s->arena, sizeof(*s->hooks));
 	return s->hooks;
+}
+
+void
+hooks_begin(struct session *s)
+{
+	if (s->hooks != NULL && s->hooks->defer != NULL)
+		s->hooks->defer->reply[0].code = s->hooks->defer->reply[1].code = 0;
+}
+
+enum verdict
+hooks_conclude(struct session *s, enum verdict v, struct reply *r)
+{
+	const struct hooks_defer *d = s->hooks != NULL ? s->hooks->defer : NULL;
+	bool refused = v == V_REPLY && r->code >= 500;
+
+	if (d == NULL || d->reply[refused].code == 0 || (v == V_REPLY && r->code >= 400 && !refused))
+		return v;
+	*r = d->reply[refused];
+	/* A greeting knows 421 and 554 alone (RFC 5321 4.3.2). */
+	if (s->run.stage == CHAIN_CONNECT) {
+		r->code = 421;
+		r->close = true;
+	}
+	s->run.next = (uint8_t)(d->by[refused] + 1U); /* the one whose word it is, for the log */
+	return V_REPLY;
 }
 
 void
@@ -103,7 +129,7 @@ hooks_closed(struct session *s)
 	if (h->mine != NULL)
 		memset(h->mine, 0, s->w->chain.n * sizeof(*h->mine));
 	h->ntag = 0;
-	h->has_name = h->has_reverse = h->skip_checks = false;
+	h->has_name = h->has_reverse = h->skip_checks = h->skip_all = false;
 	h->discard = NULL;
 }
 
@@ -247,6 +273,32 @@ handler_skip_checks(const struct question *q)
 
 	if (h != NULL)
 		h->skip_checks = true;
+}
+
+void
+handler_skip_all(const struct question *q)
+{
+	struct hooks *h = hooks_of(q->session_private);
+
+	if (h != NULL)
+		h->skip_checks = h->skip_all = true;
+}
+
+int
+handler_defer(const struct question *q, const struct reply *r, bool if_reject)
+{
+	struct session *s = q->session_private;
+	struct hooks *h = hooks_of(s);
+
+	if (h != NULL && h->defer == NULL)
+		h->defer = arena_alloc(&s->arena, sizeof(*h->defer));
+	if (h == NULL || h->defer == NULL)
+		return -1;
+	if (h->defer->reply[if_reject].code == 0) {
+		h->defer->reply[if_reject] = *r;
+		h->defer->by[if_reject] = (uint8_t)q->index_private;
+	}
+	return 0;
 }
 
 void

@@ -10,15 +10,22 @@
 
 enum { HOOKS_NAME_MAX = 256 }; /* octets of a host name with its NUL */
 
+/* What handlers said about the question at hand for the case that others do not refuse, [0], or do, [1]. */
+struct hooks_defer {
+	struct reply reply[2]; /* code 0: none */
+	uint8_t      by[2];    /* places in the chain */
+};
+
 /* In the session's arena; made once, so that XCLIENT again and again fills no arena. */
 struct hooks {
 	void **mine;                      /* by place in the chain, or NULL */
 	char (*tag)[HANDLER_TAG_MAX + 1]; /* HANDLER_TAGS of them, or NULL: given before MAIL */
 	char (*name)[HOOKS_NAME_MAX];     /* two of them: verified, reverse; or NULL */
-	unsigned    ntag;
-	bool        has_name, has_reverse;
-	bool        skip_checks;
-	const char *discard; /* the handler that wants all messages dropped, or NULL */
+	unsigned            ntag;
+	bool                has_name, has_reverse;
+	bool                skip_checks, skip_all;
+	struct hooks_defer *defer;   /* or NULL */
+	const char         *discard; /* the handler that wants all messages dropped, or NULL */
 };
 
 /* Facts for the handlers; good until the session changes. */
@@ -26,6 +33,12 @@ void hooks_view(const struct session *s, struct session_view *out);
 
 /* What the chain is to be told: ${view} is filled. */
 struct chain_about hooks_about(struct session *s, struct session_view *view);
+
+/* A question begins: nothing was said about it yet. */
+void hooks_begin(struct session *s);
+
+/* All were asked, and ${v} with *r is what it came to: what it comes to when handler_defer() was said. */
+enum verdict hooks_conclude(struct session *s, enum verdict v, struct reply *r);
 
 /* A handler wants the message, or before MAIL all of this session's, accepted and dropped. */
 void hooks_discard(struct session *s, const char *by);

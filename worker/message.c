@@ -362,8 +362,10 @@ message_decide(struct session *s, struct message *m)
 	enum verdict v = V_NEXT;
 
 	if (m->verdict.code == 0 && m->error == 0) {
-		if (!m->asking)
+		if (!m->asking) {
+			hooks_begin(s);
 			chain_begin(&s->run, CHAIN_END);
+		}
 		v = session_ask(s, NULL, (struct span){ NULL, 0 }, &m->verdict);
 		if (v == V_LATER)
 			return false;
@@ -371,6 +373,8 @@ message_decide(struct session *s, struct message *m)
 		if (v == V_NEXT)
 			m->verdict.code = 0;
 	}
+	if (m->error == 0 && s->run.stage == CHAIN_END)
+		(void)hooks_conclude(s, m->verdict.code != 0 ? V_REPLY : V_NEXT, &m->verdict);
 	if (m->verdict.code >= 400 || m->error != 0) {
 		if (m->verdict.code >= 400)
 			account_refusal(s, NULL, &m->verdict, chain_name(&s->w->chain, &s->run));

@@ -136,6 +136,7 @@ session_conclude(struct session *s, struct rcpt *rc, enum verdict v, struct repl
 {
 	struct txn *t = smtp_txn(s->smtp);
 
+	v = hooks_conclude(s, v, r);
 	if (s->run.stage == CHAIN_RCPT && rc != NULL && v == V_NEXT && rc->ntargets == 0) {
 		v = V_REPLY;
 		reply_set(r, 451, ENH(4, 3, 0), "no-mailbox-decided", "no one here could say where this mail belongs");
@@ -210,6 +211,7 @@ session_begin_stage(struct session *s, enum chain_stage stage, struct rcpt *rc)
 		s->accounted = false;
 	}
 	s->asked = rc;
+	hooks_begin(s);
 	chain_begin(&s->run, stage);
 	return session_question(s, rc);
 }

@@ -62,20 +62,27 @@ setup_outward(const struct conf *cf, struct sandbox_out *out)
 	return 0;
 }
 
+static int
+setup_one(struct worker *w, const struct conf_handler *h)
+{
+	const struct handler_ops *ops = handlers_of(h->kind);
+
+	if (ops != NULL)
+		return setup_section(w, h, ops);
+	log_msg(LOG_L_ERROR, "start", "%s:%u: this release has nobody for %s", w->conf->file, h->line, h->name);
+	return -1;
+}
+
 int
 setup_handlers(struct worker *w)
 {
-	for (size_t i = 0; i < w->conf->nhandler; i++) {
-		const struct conf_handler *h = &w->conf->handler[i];
-		const struct handler_ops *ops = handlers_of(h->kind);
+	/* Which network a client is of says whom to ask at all: wherever the section stands. */
+	for (int networks = 1; networks >= 0; networks--)
+		for (size_t i = 0; i < w->conf->nhandler; i++) {
+			const struct conf_handler *h = &w->conf->handler[i];
 
-		if (ops == NULL) {
-			log_msg(LOG_L_ERROR, "start", "%s:%u: this release has nobody for %s", w->conf->file, h->line,
-			    h->name);
-			return -1;
+			if ((h->kind == CONF_K_NETWORKS) == (networks == 1) && setup_one(w, h) != 0)
+				return -1;
 		}
-		if (setup_section(w, h, ops) != 0)
-			return -1;
-	}
 	return 0;
 }

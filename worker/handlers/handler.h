@@ -72,6 +72,7 @@ struct session_view {
 	uint64_t       messages;                 /* accepted in this session so far */
 	uint64_t       age_us;                   /* since it began */
 	bool           skip_checks;              /* handler_skip_checks() was said */
+	bool           skip_all;                 /* handler_skip_all() was said */
 };
 
 /* A one-shot right to answer later.  A handle, not a pointer: to answer after the client left is a harmless no-op. */
@@ -202,6 +203,17 @@ int handler_client_name(const struct question *q, const char *name, const char *
 
 /* Handlers with .check are not asked in this session any more. */
 void handler_skip_checks(const struct question *q);
+
+/* No handler of a section is asked in this session any more, but for what keeps mailboxes within their quota. */
+void handler_skip_all(const struct question *q);
+
+/**
+ * handler_defer(q, r, if_reject):
+ * ${r} (4xx, copied) is the answer to this question if nobody refuses it, or,
+ * with ${if_reject}, in place of a 5xx: Postfix's DEFER_IF_PERMIT and
+ * DEFER_IF_REJECT.  The first one said stands.  0, or -1 with errno ENOMEM.
+ */
+int handler_defer(const struct question *q, const struct reply *r, bool if_reject);
 
 /* One line of the log that names the session and the handler; ${level}: 0 error, 1 warning, 2 info, 3 debug. */
 void handler_log(const struct question *q, int level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -3,14 +3,20 @@
  */
 #include "worker/handlers/table.h"
 
+#include "worker/handlers/networks.h"
+#include "worker/handlers/policy/policy.h"
+
 const struct handler_ops *
 handlers_of(enum conf_kind kind)
 {
 	switch (kind) {
 	case CONF_K_HANDLER:
 	case CONF_K_MILTER:
+		break;
 	case CONF_K_POLICY:
+		return &policy_ops;
 	case CONF_K_NETWORKS:
+		return &networks_ops;
 	case CONF_K_DNS:
 	case CONF_K_QUOTA:
 		break;

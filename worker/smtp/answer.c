@@ -254,7 +254,9 @@ smtp_txn(const struct smtp *s)
 struct span
 smtp_helo(const struct smtp *s)
 {
-	return span_of(s->name[s->name_now].p, s->name[s->name_now].n);
+	const struct helo_name *h = &s->name[s->question == SMTP_EV_HELO ? !s->name_now : s->name_now];
+
+	return span_of(h->p, h->n);
 }
 
 /* RFC 3848; RFC 6531 4.3.  HELO is SMTP whatever is below it: the other keywords imply EHLO. */
@@ -266,7 +268,8 @@ smtp_with(const struct smtp *s)
 		{ { "LMTP", "LMTPS" }, { "UTF8LMTP", "UTF8LMTPS" } }
 	};
 
-	if (!s->esmtp)
+	/* While a name is asked about, it is the one it came with that counts. */
+	if (!(s->question == SMTP_EV_HELO ? s->name_esmtp : s->esmtp))
 		return s->cf->lmtp ? "LMTP" : "SMTP";
 	return words[s->cf->lmtp][s->t != NULL && s->t->smtputf8][s->tls];
 }

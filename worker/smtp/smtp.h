@@ -150,7 +150,7 @@ void smtp_allow_xclient(struct smtp *s);
 /* The transaction, or NULL.  During SMTP_EV_MAIL it is the one that is asked about. */
 struct txn *smtp_txn(const struct smtp *s);
 
-/* The HELO name as given, empty before HELO.  Good until the next SMTP_EV_HELO is answered. */
+/* The HELO name as given, empty before HELO; during SMTP_EV_HELO the one that is asked about.  Good until the next SMTP_EV_HELO is answered. */
 struct span smtp_helo(const struct smtp *s);
 
 /* RFC 3848 and RFC 6531 keyword for Received: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP"... static. */
