@@ -83,6 +83,27 @@ check_whole(struct conf_parse *p, enum conf_kind kind, const char *title, unsign
 		    section, conf_shown(title), title);
 }
 
+/* The same network in two lists says nothing; one inside another does: the smaller one decides. */
+static void
+check_networks(struct conf_parse *p, const struct conf_networks *n, unsigned line)
+{
+	static const char *const names[] = { "accept", "reject", "defer", "skip_checks" };
+	const struct conf_nets *list[] = { &n->accept, &n->reject, &n->defer, &n->skip_checks };
+
+	for (size_t a = 0; a < sizeof list / sizeof *list; a++)
+		for (size_t b = 0; b < a; b++)
+			for (size_t i = 0; i < list[a]->n; i++)
+				for (size_t k = 0; k < list[b]->n; k++)
+					if (list[a]->net[i].bits == list[b]->net[k].bits &&
+					    memcmp(list[a]->net[i].addr, list[b]->net[k].addr, 16) == 0) {
+						conf_mistakef(p, line,
+						    "networks: number %zu of %s stands in %s too; a network can be in "
+						    "one of them",
+						    i + 1, names[a], names[b]);
+						break;
+					}
+}
+
 static void
 end_networks(struct conf_parse *p, unsigned line)
 {
@@ -92,6 +113,7 @@ end_networks(struct conf_parse *p, unsigned line)
 	if (!conf_take_nets(p, CONF_L_ACCEPT, &n->accept) || !conf_take_nets(p, CONF_L_REJECT, &n->reject) ||
 	    !conf_take_nets(p, CONF_L_DEFER, &n->defer) || !conf_take_nets(p, CONF_L_SKIP, &n->skip_checks))
 		conf_mistake(p, line, "out of memory");
+	check_networks(p, n, line);
 }
 
 void
