@@ -65,6 +65,7 @@ struct conf_store {
 	const char *kind; /* "maildir" */
 	const char *path;
 	bool        delivered_to;
+	uint64_t    journal; /* octets a worker, 0: none */
 };
 
 struct conf_tls_section {

@@ -92,6 +92,16 @@ conf_set_size(struct conf_parse *p, const struct conf_key *k, const char *value,
 	return NULL;
 }
 
+/* 0 without a unit is none. */
+const char *
+conf_set_journal(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	if (strcmp(value, "0") != 0)
+		return conf_set_size(p, k, value, field);
+	*(uint64_t *)field = 0;
+	return NULL;
+}
+
 const char *
 conf_set_duration(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
 {

@@ -156,6 +156,8 @@ const struct conf_key conf_key[] = {
 	{ "store", "path", conf_set_path, ROOT(store.path), "/var/mail/letterplate", 1, CONF_PATH_MAX, "",
 	    CONF_CAN_ALWAYS, false },
 	{ "store", "delivered_to", conf_set_bool, ROOT(store.delivered_to), "yes", 0, 1, "", CONF_CAN_ALWAYS, false },
+	{ "store", "journal", conf_set_journal, ROOT(store.journal), "64MiB", 8 << 20, 4 * GIB, "0, or 8MiB to 4GiB",
+	    CONF_CAN_ALWAYS, false },
 
 	{ "log", "format", conf_set_enum, ROOT(log.format), "logfmt", 0, 0, "logfmt json", CONF_CAN_ALWAYS, false },
 	{ "log", "level", conf_set_enum, ROOT(log.level), "info", 0, 0, "error warn info debug", CONF_CAN_ALWAYS,

@@ -1,63 +1,15 @@
 /*
- * mdbfile: checksum, tail and self-description of a snapshot, as octets.
+ * mdbfile: tail and self-description of a snapshot, as octets.
  * Numbers are little endian.  Opens nothing; see mdbguard.c for what compares
  * pages and mdb.c for what reads entries.
  */
 #include "common/mdbfile.h"
 
 #include <endian.h>
-#include <stdatomic.h>
 
-enum {
-	CRC32C_POLY = 0x82f63b78u, /* Castagnoli's, reflected (RFC 3720 appendix B.4) */
-	CRC_SLICES = 8             /* octets taken at a time */
-};
+#include "common/crc32c.h"
 
 static const uint8_t tail_magic[8] = { 'L', 'P', 'M', 'B', '\r', '\n', 0x1a, 0xff };
-
-/* --- CRC-32C --- */
-
-static uint32_t crc_table[CRC_SLICES][256];
-static atomic_bool crc_ready;
-
-/* Two threads that do it at once write the same values. */
-static void
-crc_prepare(void)
-{
-	for (uint32_t i = 0; i < 256; i++) {
-		uint32_t c = i;
-
-		for (int bit = 0; bit < 8; bit++)
-			c = c & 1 ? c >> 1 ^ CRC32C_POLY : c >> 1;
-		crc_table[0][i] = c;
-	}
-	for (int s = 1; s < CRC_SLICES; s++)
-		for (int i = 0; i < 256; i++)
-			crc_table[s][i] = crc_table[s - 1][i] >> 8 ^ crc_table[0][crc_table[s - 1][i] & 0xff];
-	atomic_store_explicit(&crc_ready, true, memory_order_release);
-}
-
-uint32_t
-mdbfile_crc(uint32_t crc, const void *data, size_t n)
-{
-	const uint8_t *p = data;
-
-	if (!atomic_load_explicit(&crc_ready, memory_order_acquire))
-		crc_prepare();
-	crc = ~crc;
-	for (; n >= CRC_SLICES; n -= CRC_SLICES, p += CRC_SLICES) {
-		uint64_t v;
-
-		memcpy(&v, p, sizeof(v));
-		v = le64toh(v) ^ crc;
-		crc = crc_table[7][v & 0xff] ^ crc_table[6][v >> 8 & 0xff] ^ crc_table[5][v >> 16 & 0xff] ^
-		    crc_table[4][v >> 24 & 0xff] ^ crc_table[3][v >> 32 & 0xff] ^ crc_table[2][v >> 40 & 0xff] ^
-		    crc_table[1][v >> 48 & 0xff] ^ crc_table[0][v >> 56];
-	}
-	for (; n > 0; n--)
-		crc = crc >> 8 ^ crc_table[0][(crc ^ *p++) & 0xff];
-	return ~crc;
-}
 
 /* --- numbers --- */
 
@@ -104,7 +56,7 @@ mdbfile_tail_write(const struct mdbfile_tail *t, uint8_t out[MDBFILE_TAIL])
 	put32(out + 12, t->psize);
 	put64(out + 16, t->npages);
 	put32(out + 24, t->table_crc);
-	put32(out + 36, mdbfile_crc(0, out, 36));
+	put32(out + 36, crc32c(0, out, 36));
 }
 
 int
@@ -112,7 +64,7 @@ mdbfile_tail_read(const uint8_t in[MDBFILE_TAIL], uint64_t size, struct mdbfile_
 {
 	uint64_t want;
 
-	if (memcmp(in, tail_magic, sizeof(tail_magic)) != 0 || get32(in + 36) != mdbfile_crc(0, in, 36) ||
+	if (memcmp(in, tail_magic, sizeof(tail_magic)) != 0 || get32(in + 36) != crc32c(0, in, 36) ||
 	    get32(in + 8) != MDBFILE_VERSION)
 		return -1;
 	*t = (struct mdbfile_tail){ get32(in + 12), get32(in + 24), get64(in + 16) };

@@ -30,9 +30,6 @@ struct mdbfile_tail {
 	uint64_t npages;
 };
 
-/* CRC-32C (Castagnoli) of ${n} octets, going on from ${crc}, which is 0 at first. */
-uint32_t mdbfile_crc(uint32_t crc, const void *data, size_t n);
-
 void mdbfile_tail_write(const struct mdbfile_tail *t, uint8_t out[MDBFILE_TAIL]);
 
 /* 0, or -1 when it is not the tail of a snapshot of this version that is ${size} octets long. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/crc32c.h"
 #include "common/mdbfile.h"
 
 enum {
@@ -62,7 +63,7 @@ mdbfile_guard_page(struct mdbfile_guard *g, uint64_t pgno)
 	if (g->seen[pgno / 8] & 1U << pgno % 8)
 		return true;
 	memcpy(&want, g->table + pgno * MDBFILE_SUM, sizeof(want));
-	if (mdbfile_crc(0, g->map + pgno * g->psize, g->psize) != le32toh(want))
+	if (crc32c(0, g->map + pgno * g->psize, g->psize) != le32toh(want))
 		return false;
 	g->seen[pgno / 8] |= (uint8_t)(1U << pgno % 8);
 	return true;
@@ -94,7 +95,7 @@ guard_check(struct mdbfile_guard *g)
 	g->npages = t.npages;
 	g->psize = t.psize;
 	g->table = g->map + t.npages * t.psize;
-	if (mdbfile_crc(0, g->table, t.npages * MDBFILE_SUM) != t.table_crc)
+	if (crc32c(0, g->table, t.npages * MDBFILE_SUM) != t.table_crc)
 		return -1;
 	g->seen = calloc(t.npages / 8 + 1, 1);
 	if (g->seen == NULL)

@@ -53,6 +53,9 @@ enum {
 	X(BARE_NEWLINES, "bare_newlines", "messages with a CR or LF that stands alone") \
 	X(LOST_CLIENTS, "lost_clients", "sessions the client left without QUIT") \
 	X(STORE_ERRORS, "store_errors", "messages the store could not take") \
+	X(JOURNAL_RECORDS, "journal_records", "messages made durable by the journal") \
+	X(JOURNAL_BATCHES, "journal_batches", "times the journal was synced for them") \
+	X(JOURNAL_REPLAYED, "journal_replayed", "messages written to their mailboxes again after a crash") \
 	X(LOOKUP_ERRORS, "lookup_errors", "recipients that could not be looked up") \
 	X(DISCARDED, "discarded", "messages accepted and dropped because a handler said so") \
 	X(HANDLER_TIMEOUTS, "handler_timeouts", "handlers that did not answer in time") \

@@ -8,6 +8,7 @@
 #include <bsd/stdlib.h>
 #include <bsd/unistd.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ static struct {
 	struct sandbox sandbox;
 	unsigned level;   /* of the sandbox */
 	uint64_t dropped; /* log lines, counted so far */
+	char boot[40];    /* the kernel's id of this boot, "" where it cannot be read */
 } me;
 
 /* Cannot start: the reason was logged.  The master learns the code. */
@@ -164,6 +166,27 @@ main_sessions_max(void)
 	me.w.sessions_max = (uint32_t)(rl.rlim_cur - WORKER_FDS_FIXED) / WORKER_SPOOL_SHARE * (WORKER_SPOOL_SHARE - 1);
 }
 
+/* A message or a part of the journal, whichever is larger. */
+static uint64_t
+main_fsize(void)
+{
+	uint64_t message = me.conf->message_size_limit + MAIN_FSIZE_MORE, journal = me.conf->store.journal;
+
+	return message > journal ? message : journal;
+}
+
+/* Out of reach inside the sandbox.  The journal asks with it whether the machine has crashed since. */
+static void
+main_boot(void)
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd != -1 ? read(fd, me.boot, sizeof(me.boot) - 1) : 0;
+
+	me.boot[n > 0 ? n : 0] = '\0';
+	if (fd != -1)
+		close(fd);
+}
+
 static void
 main_sandbox(void)
 {
@@ -172,7 +195,7 @@ main_sandbox(void)
 		.user = me.conf->user,
 		.store_path = me.conf->store.path,
 		.directory = me.conf->directory,
-		.fsize_max = me.conf->message_size_limit + MAIN_FSIZE_MORE,
+		.fsize_max = main_fsize(),
 		.master = getppid(),
 	};
 
@@ -199,8 +222,8 @@ main_inside(void)
 		main_fail(EX_OSERR);
 	}
 	me.env = (struct store_env){ &me.conf->store, me.conf->hostname, me.pool, w->stats, me.args.slot,
-		me.conf->message_size_limit };
-	w->store = &store_maildir;
+		me.conf->message_size_limit, me.boot };
+	w->store = &store_journal;
 	if (w->store->open(&me.env, &w->store_ctx) != 0)
 		main_fail(EX_CANTCREAT);
 	w->chain.stats = w->stats;
@@ -312,6 +335,7 @@ main(int argc, char **argv, char **envp)
 	}
 	main_tls();
 	main_sessions_max();
+	main_boot();
 	main_sandbox();
 	main_inside();
 	if (sandbox_close(&me.sandbox, &me.level) != 0)

@@ -75,6 +75,12 @@ static const struct row worker_table[] = {
 	ANY(lseek),			/* directory streams; exit() puts back what a stream read too far */
 	ANY(copy_file_range),		/* a message for the next recipient, where no link is possible */
 	ANY(fsync),			/* a message and its folder */
+	ANY(fdatasync),			/* the journal */
+	ANY(pwritev),			/* a batch of messages to the journal */
+	ANY(pwrite64),			/* the head of a segment; a new one is filled */
+	ANY(fallocate),			/* a new segment of the journal, and never room that is not there */
+	ANY(syncfs),			/* mailboxes in the background; takes a descriptor, gives nothing but work to the disk */
+	ANY(renameat),			/* a segment that is finished; a message that a crash has torn is replaced */
 	ANY(sync_file_range),		/* starts writing early */
 	ANY(fstat),			/* is it another snapshot? */
 	ANY(newfstatat),		/* the same by name; does a folder exist? */

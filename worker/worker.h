@@ -20,7 +20,7 @@
 
 enum {
 	/* descriptors that are no session's: listeners, pool, map, log, the store's open folders */
-	WORKER_FDS_FIXED = 1200,
+	WORKER_FDS_FIXED = 1400,
 	/* one descriptor in so many is kept for messages over STORE_CHUNK that come in; when they run out: 451 */
 	WORKER_SPOOL_SHARE  = 4,
 	WORKER_SESSIONS_MIN = 16 /* sessions that must fit, or the worker says so and does not start */

@@ -70,7 +70,17 @@ class Disk:
         mounted.remove(self.path)
 
 
-def one_round(disk, n, rng):
+def replay(path, ledger, rng, *journal):
+    """Let readers take what they find, then start the store and end it."""
+    for folder, _, files in os.walk(path):
+        if os.path.basename(folder) == "new":
+            for name in files:
+                if rng.random() < 0.3:
+                    os.rename(os.path.join(folder, name), os.path.join(folder, "../cur", name + ":2,S"))
+    store.drive(path, ledger, "-n", 0, *journal)
+
+
+def one_round(disk, n, rng, journal=()):
     """Mount, deliver, cut, mount again, compare; (acknowledged, unknown that stand)."""
     name = "round%d" % n
     load = rng.choice(LOADS)
@@ -78,15 +88,17 @@ def one_round(disk, n, rng):
     if n % 2 == 0:
         when = ("-k", rng.randint(1, 150))
     else:
-        when = ("-K", rng.randint(1000, 150000))
+        when = ("-K", rng.randint(1000, 1500000 if journal and n % 4 == 3 else 150000))
     disk.mount()
     path = os.path.join(disk.path, name)
     os.mkdir(path)
     os.sync()               # the store's own folder is the administrator's
-    out = store.drive(path, ledger, "-i", name, "-n", 100000, *load, *when)
+    out = store.drive(path, ledger, "-i", name, "-n", 100000, *load, *journal, *when)
     check(not out, "the power stayed on: %s" % out)
     disk.umount()
     disk.mount()
+    if journal:             # who starts next replays; as a reader may have moved some, that must not double them
+        replay(path, ledger, rng, *journal)
     messages = store.read_ledger(ledger)
     for m in messages.values():
         # Between the cut and the end of the process calls fail: nobody would have heard that answer, nor could it be taken back.
@@ -96,17 +108,17 @@ def one_round(disk, n, rng):
     try:
         unknown = store.reckon(path, messages, "-1" not in load)
     except AssertionError as why:
-        raise AssertionError("%s, round %d of SEED=%d (%s): %s" % (disk.kind, n, SEED, " ".join(map(str, load + when)), why))
+        raise AssertionError("%s, round %d of SEED=%d (%s): %s" % (disk.kind, n, SEED, " ".join(map(str, load + journal + when)), why))
     shutil.rmtree(path)
     disk.umount()
     return sum(m.state == "acked" for m in messages.values()), unknown
 
 
-def rounds(kind):
+def rounds(kind, journal=()):
     disk, rng = Disk(kind), random.Random(SEED)
     acked = unknown = 0
     for n in range(ROUNDS):
-        a, u = one_round(disk, n, rng)
+        a, u = one_round(disk, n, rng, journal)
         acked, unknown = acked + a, unknown + u
     print("# %s: %d rounds, SEED=%d: %d acknowledged, 0 lost, 0 torn; %d not acknowledged stand there" %
           (kind, ROUNDS, SEED, acked, unknown))
@@ -158,6 +170,16 @@ def ext4():
 @test
 def xfs():
     rounds("xfs")
+
+
+@test
+def ext4_journal():
+    rounds("ext4", ("-j", 8))
+
+
+@test
+def xfs_journal():
+    rounds("xfs", ("-j", 8))
 
 
 if __name__ == "__main__":

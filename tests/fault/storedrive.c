@@ -48,7 +48,7 @@ struct slot { /* a message at a time */
 
 static struct {
 	const char *store, *ledger, *prefix;
-	unsigned messages, at_once, boxes, rcpts, threads, cut_after, cut_us;
+	unsigned messages, at_once, boxes, rcpts, threads, cut_after, cut_us, linger_ms;
 	size_t octets, octets_max;
 	bool lmtp, delivered_to, pause, new_boxes;
 } opt = { .prefix = "m",
@@ -61,6 +61,7 @@ static struct {
 	.octets_max = 10240,
 	.delivered_to = true };
 
+static const struct store_ops *const ops = &store_journal; /* the Maildir store itself without -j */
 static struct conf_store conf = { .kind = "maildir" };
 static struct store_env env = { .conf = &conf, .hostname = "drive.example", .size_max = 1 << 30 };
 static void *ctx;
@@ -197,7 +198,7 @@ slot_go_on(void *arg)
 	while (s->left.n > 0) {
 		size_t taken, n = s->left.n < PIECE ? s->left.n : PIECE;
 
-		if (store_maildir.write(s->msg, span_head(s->left, n), &taken) == -1) {
+		if (ops->write(s->msg, span_head(s->left, n), &taken) == -1) {
 			s->left = span_skip(s->left, taken);
 			if (errno == EAGAIN)
 				return;
@@ -205,7 +206,7 @@ slot_go_on(void *arg)
 		}
 		s->left = span_skip(s->left, taken);
 	}
-	store_maildir.commit(s->msg, !opt.lmtp, slot_done, s);
+	ops->commit(s->msg, !opt.lmtp, slot_done, s);
 }
 
 static void
@@ -214,13 +215,13 @@ slot_next(struct slot *s)
 	unsigned number = begun;
 	size_t octets = octets_of(number);
 
-	if (begun == opt.messages)
+	if (begun >= opt.messages)
 		return;
 	begun++;
 	snprintf(s->id, sizeof(s->id), "%s-%u", opt.prefix, number);
 	make_txn(s, number, octets);
 	make_text(s, octets);
-	if (store_maildir.begin(ctx, s->txn, span_str(received), slot_go_on, s, &s->msg) == -1)
+	if (ops->begin(ctx, s->txn, span_str(received), slot_go_on, s, &s->msg) == -1)
 		err(EX_OSERR, "begin");
 	slot_go_on(s);
 }
@@ -249,7 +250,8 @@ usage(void)
 	    "\t-1          one file, hard-linked (delivered_to = no)\n\t-p          at the first refusal say so and "
 	    "wait for an octet\n"
 	    "\t-k N        cut the power after the N-th acknowledgement\n\t-K US       cut it after so many "
-	    "microseconds\n");
+	    "microseconds\n"
+	    "\t-j MIB      with a journal of that size (0: none)\n\t-w MS       live on for so long at the end\n");
 	exit(EX_USAGE);
 }
 
@@ -258,7 +260,7 @@ options(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "d:l:i:n:c:t:s:S:b:Br:L1pk:K:")) != -1)
+	while ((c = getopt(argc, argv, "d:l:i:n:c:t:s:S:b:Br:L1pk:K:j:w:")) != -1)
 		switch (c) {
 		case 'd':
 			opt.store = optarg;
@@ -302,6 +304,12 @@ options(int argc, char **argv)
 		case 'p':
 			opt.pause = true;
 			break;
+		case 'j':
+			conf.journal = (uint64_t)number(optarg, 1024) << 20;
+			break;
+		case 'w':
+			opt.linger_ms = number(optarg, 100000);
+			break;
 		case 'k':
 			opt.cut_after = number(optarg, 10000000);
 			break;
@@ -313,6 +321,19 @@ options(int argc, char **argv)
 		}
 	if (opt.store == NULL || opt.ledger == NULL || optind != argc || opt.octets > opt.octets_max)
 		usage();
+}
+
+/* As worker/main.c asks for it. */
+static const char *
+boot_id(void)
+{
+	static char id[40];
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd != -1 ? read(fd, id, sizeof(id) - 1) : 0;
+
+	if (fd != -1)
+		close(fd);
+	return n > 0 ? id : NULL;
 }
 
 int
@@ -332,7 +353,8 @@ main(int argc, char **argv)
 		err(EX_CANTCREAT, "%s", opt.ledger);
 	if ((cut_fd = open(opt.store, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		err(EX_NOINPUT, "%s", opt.store);
-	if ((env.pool = iopool_start(opt.threads, opt.at_once)) == NULL || store_maildir.open(&env, &ctx) == -1)
+	env.boot = boot_id();
+	if ((env.pool = iopool_start(opt.threads, opt.at_once)) == NULL || ops->open(&env, &ctx) == -1)
 		err(EX_OSERR, "start");
 	if ((slot = calloc(opt.at_once, sizeof(*slot))) == NULL)
 		err(EX_OSERR, NULL);
@@ -351,8 +373,9 @@ main(int argc, char **argv)
 	}
 	clock_gettime(CLOCK_MONOTONIC, &t1);
 	seconds = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9;
+	usleep(opt.linger_ms * 1000);
 	iopool_stop(env.pool);
-	store_maildir.close(ctx);
+	ops->close(ctx);
 	free(slot);
 	printf("%u acked, %u refused, %.3f s, %.0f/s\n", acked, refused, seconds, (acked + refused) / seconds);
 	return EX_OK;

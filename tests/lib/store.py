@@ -78,9 +78,9 @@ def read_ledger(path):
 
 
 def found(store):
-    """(ID, box, path, octets) of all that stands in new/; what is not of the drive is an error."""
+    """(ID, box, path, octets) of all that stands in new/ and cur/; what is not of the drive is an error."""
     for folder, _, files in os.walk(store):
-        if os.path.basename(folder) != "new":
+        if os.path.basename(folder) not in ("new", "cur"):
             continue
         box = os.path.basename(os.path.dirname(folder))
         for name in files:
@@ -107,7 +107,7 @@ def reckon(store, messages, delivered_to=True):
         check(content == m.content(), "torn: %s in %s, %d octets" % (ident, path, len(raw)))
         want = b"Return-Path: <>\n" + (b"Delivered-To: " if delivered_to else b"")
         check(prefix.startswith(want), "begins wrongly: %s" % path)
-        check(path.endswith(",S=%d" % len(raw)), "wrong size in its name: %s, %d octets" % (path, len(raw)))
+        check(path.removesuffix(":2,S").endswith(",S=%d" % len(raw)), "wrong size in its name: %s, %d octets" % (path, len(raw)))
         seen[ident, box] = seen.get((ident, box), 0) + 1
     for m in messages.values():
         for box in m.boxes:

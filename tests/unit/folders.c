@@ -55,18 +55,18 @@ START_TEST(longest_key)
 	memset(name, 'n', 254);
 	name[254] = '\0';
 	snprintf(key, sizeof(key), "%s/%s", name, name);
-	home = folders_make(root, key, &unique);
+	home = folders_make(root, key, &unique, false);
 	ck_assert_int_ne(home, -1);
 	ck_assert_int_eq(fstatat(home, "new", &st, 0), 0);
 	ck_assert_int_eq(mkdirat(home, ".folder", 0700), 0);
 	close(home);
 	snprintf(key, sizeof(key), "%s/%s/.folder", name, name);
-	home = folders_make(root, key, &unique);
+	home = folders_make(root, key, &unique, false);
 	ck_assert_int_ne(home, -1);
 	ck_assert_int_eq(fstatat(home, "cur", &st, 0), 0);
 	close(home);
 	snprintf(key, sizeof(key), "%s/%s/.other", name, name);
-	ck_assert_int_eq(folders_make(root, key, &unique), -1);
+	ck_assert_int_eq(folders_make(root, key, &unique, false), -1);
 	ck_assert_int_eq(errno, ENOENT);
 	close(root);
 }
@@ -150,13 +150,13 @@ END_TEST
 
 START_TEST(sweep_when_made_sure_of)
 {
-	int root = scratch(), home = folders_make(root, "d/l", &unique), tmp;
+	int root = scratch(), home = folders_make(root, "d/l", &unique, false), tmp;
 
 	ck_assert_int_ne(home, -1);
 	tmp = folders_open(home, "tmp");
 	put(tmp, OURS, 7200);
 	close(home);
-	home = folders_make(root, "d/l", &unique);
+	home = folders_make(root, "d/l", &unique, false);
 	ck_assert_int_ne(home, -1);
 	ck_assert(!has(tmp, OURS));
 	close(tmp);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "common/crc32c.h"
 #include "common/mdbfile.h"
 
 enum { USERS = 2000, FLIPS = 400, LONG_TARGETS = 900 };
@@ -210,7 +211,7 @@ ask_flipped(size_t at, int *found, int *unknown)
 	rc = mdb_find(x, SPAN("all@example.org"), &val);
 	ck_assert_msg(rc != 0, "octet %zu: the alias is said not to exist", at);
 	if (rc == 1) /* a long value lies on pages of its own */
-		ck_assert_msg(mdbfile_crc(0, val.p, val.n) == all_crc, "octet %zu: the alias leads elsewhere", at);
+		ck_assert_msg(crc32c(0, val.p, val.n) == all_crc, "octet %zu: the alias leads elsewhere", at);
 	rc = mdb_find(x, SPAN("user00000x@example.org"), &val);
 	ck_assert_msg(rc != 1, "octet %zu: nobody is said to exist", at);
 	rc = mdb_walk(x, true, &key, &val);
@@ -227,7 +228,7 @@ START_TEST(flipped)
 
 	ck_assert_int_eq(mdb_open(snap.dir, MDB_FILE, &m), 0);
 	ck_assert_int_eq(mdb_find(m, SPAN("all@example.org"), &val), 1);
-	all_crc = mdbfile_crc(0, val.p, val.n);
+	all_crc = crc32c(0, val.p, val.n);
 	srandom(1);
 	for (int i = 0; i < FLIPS; i++) {
 		size_t at = (size_t)random() % n;
@@ -353,14 +354,14 @@ START_TEST(crc)
 	uint8_t p[32];
 
 	memset(p, 0, sizeof(p));
-	ck_assert_uint_eq(mdbfile_crc(0, p, 32), 0x8a9136aa);
+	ck_assert_uint_eq(crc32c(0, p, 32), 0x8a9136aa);
 	memset(p, 0xff, sizeof(p));
-	ck_assert_uint_eq(mdbfile_crc(0, p, 32), 0x62a8ab43);
+	ck_assert_uint_eq(crc32c(0, p, 32), 0x62a8ab43);
 	for (unsigned i = 0; i < 32; i++)
 		p[i] = (uint8_t)i;
-	ck_assert_uint_eq(mdbfile_crc(0, p, 32), 0x46dd794e);
+	ck_assert_uint_eq(crc32c(0, p, 32), 0x46dd794e);
 	for (size_t cut = 0; cut <= 32; cut++)
-		ck_assert_uint_eq(mdbfile_crc(mdbfile_crc(0, p, cut), p + cut, 32 - cut), 0x46dd794e);
+		ck_assert_uint_eq(crc32c(crc32c(0, p, cut), p + cut, 32 - cut), 0x46dd794e);
 }
 END_TEST
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/crc32c.h"
 #include "common/mdbfile.h"
 
 enum { CHUNK = 32 }; /* pages read at a time */
@@ -58,7 +59,7 @@ sum_pages(int fd, uint8_t *buf, uint32_t *sum, size_t npages, size_t psize)
 		if (read_all(fd, buf, n * psize, (off_t)(i * psize)) != 0)
 			return -1;
 		for (size_t j = 0; j < n; j++)
-			sum[i++] = htole32(mdbfile_crc(0, buf + j * psize, psize));
+			sum[i++] = htole32(crc32c(0, buf + j * psize, psize));
 	}
 	return 0;
 }
@@ -74,7 +75,7 @@ sums_write(int fd, size_t npages, size_t psize)
 
 	if (sum != NULL && buf != NULL && ftruncate(fd, (off_t)(npages * psize)) == 0 &&
 	    sum_pages(fd, buf, sum, npages, psize) == 0) {
-		t.table_crc = mdbfile_crc(0, sum, len);
+		t.table_crc = crc32c(0, sum, len);
 		mdbfile_tail_write(&t, tail);
 		rc = write_all(fd, (const uint8_t *)sum, len, (off_t)(npages * psize));
 		if (rc == 0)

@@ -75,7 +75,7 @@ folders_sync(int at)
 
 /* tmp/, new/ and cur/ of ${home}, whatever is there already; then sweep what a crash left in tmp/. */
 static int
-furnish(int home, const struct unique *u)
+furnish(int home, const struct unique *u, bool lazy)
 {
 	static const char *const sub[] = { "tmp", "new", "cur" };
 	int tmp;
@@ -87,18 +87,18 @@ furnish(int home, const struct unique *u)
 		return -1;
 	folders_sweep(tmp, u, time(NULL));
 	close(tmp);
-	return folders_sync(home);
+	return lazy ? 0 : folders_sync(home);
 }
 
 /* The folder .FOLDER of ${local}, or ${local} itself when ${key} names none. */
 static int
-open_home(int local, const char *folder)
+open_home(int local, const char *folder, bool lazy)
 {
 	int home;
 
 	if (folder == NULL)
 		return folders_open(local, ".");
-	if ((home = folders_open(local, folder)) != -1 && folders_sync(local) == 0)
+	if ((home = folders_open(local, folder)) != -1 && (lazy || folders_sync(local) == 0))
 		return home;
 	if (home != -1) {
 		int err = errno;
@@ -114,7 +114,7 @@ open_home(int local, const char *folder)
  * what the others find already on disk.
  */
 int
-folders_make(int root, const char *key, const struct unique *u)
+folders_make(int root, const char *key, const struct unique *u, bool lazy)
 {
 	char domain[256], local[256];
 	const char *slash = strchr(key, '/'), *folder = strstr(key, "/.");
@@ -130,8 +130,8 @@ folders_make(int root, const char *key, const struct unique *u)
 	else
 		strlcpy(local, slash + 1, sizeof(local));
 	if ((d = open_made(root, domain)) == -1 || (l = open_made(d, local)) == -1 ||
-	    (home = open_home(l, folder != NULL ? folder + 1 : NULL)) == -1 || furnish(home, u) == -1 ||
-	    folders_sync(d) == -1 || folders_sync(root) == -1)
+	    (home = open_home(l, folder != NULL ? folder + 1 : NULL, lazy)) == -1 || furnish(home, u, lazy) == -1 ||
+	    (!lazy && (folders_sync(d) == -1 || folders_sync(root) == -1)))
 		err = errno;
 	if (d != -1)
 		close(d);

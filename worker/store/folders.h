@@ -28,9 +28,10 @@ int folders_open(int at, const char *name);
  * folders_make(root, key, u):
  * Make and sync what is missing of "DOMAIN/LOCAL" or "DOMAIN/LOCAL/.FOLDER"
  * (which must exist itself: ENOENT), with tmp/, new/ and cur/; sweep its tmp/.
- * The mailbox's descriptor, or -1 with errno.
+ * ${lazy}: sync nothing; the caller's journal answers for it.  The mailbox's
+ * descriptor, or -1 with errno.
  */
-int folders_make(int root, const char *key, const struct unique *u);
+int folders_make(int root, const char *key, const struct unique *u, bool lazy);
 
 /* Remove stale files from the folder ${tmp}; ${now} in unix seconds.  How many went.  What cannot be removed stays. */
 unsigned folders_sweep(int tmp, const struct unique *u, time_t now);

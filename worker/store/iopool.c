@@ -47,15 +47,19 @@ jobs_init(struct jobs *q)
 	q->tail = &q->head;
 }
 
-static void
-job_ended(struct iopool *p, struct iojob *j)
+void
+iopool_ended(struct iopool *p, struct iojob *j)
 {
 	static const uint64_t one = 1;
+	struct iojob *next;
 	bool first;
 
 	pthread_mutex_lock(&p->lock);
 	first = p->ended.head == NULL;
-	jobs_put(&p->ended, j);
+	for (; j != NULL; j = next) {
+		next = j->next;
+		jobs_put(&p->ended, j);
+	}
 	if (p->drain)
 		pthread_cond_signal(&p->news);
 	pthread_mutex_unlock(&p->lock);
@@ -70,6 +74,7 @@ thread_main(void *arg)
 	struct iopool *p = arg;
 	struct iojob *j;
 	char name[16];
+	bool kept;
 
 	pthread_mutex_lock(&p->lock);
 	/* The name is set here: from outside it would take a write to /proc, which a sandbox refuses. */
@@ -85,8 +90,11 @@ thread_main(void *arg)
 		if ((p->queued.head = j->next) == NULL)
 			p->queued.tail = &p->queued.head;
 		pthread_mutex_unlock(&p->lock);
+		kept = j->kept;
+		j->next = NULL;
 		j->run(j);
-		job_ended(p, j);
+		if (!kept)
+			iopool_ended(p, j);
 		pthread_mutex_lock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -94,8 +102,8 @@ thread_main(void *arg)
 }
 
 /* Signals are the loop's; only those that a thread brings on itself stay (a blocked SIGSYS could not be told from outside). */
-static int
-threads_create(struct iopool *p, unsigned n)
+int
+iopool_thread(pthread_t *t, void *(*run)(void *arg), void *arg)
 {
 	sigset_t block, old;
 	pthread_attr_t attr;
@@ -111,13 +119,21 @@ threads_create(struct iopool *p, unsigned n)
 	sigdelset(&block, SIGSYS);
 	sigdelset(&block, SIGABRT);
 	pthread_sigmask(SIG_SETMASK, &block, &old);
-	err = pthread_attr_setstacksize(&attr, IOPOOL_STACK);
-	while (err == 0 && p->nthreads < n)
-		if ((err = pthread_create(&p->thread[p->nthreads], &attr, thread_main, p)) == 0)
-			p->nthreads++;
+	if ((err = pthread_attr_setstacksize(&attr, IOPOOL_STACK)) == 0)
+		err = pthread_create(t, &attr, run, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
+	return err;
+}
 
+static int
+threads_create(struct iopool *p, unsigned n)
+{
+	int err = 0;
+
+	while (err == 0 && p->nthreads < n)
+		if ((err = iopool_thread(&p->thread[p->nthreads], thread_main, p)) == 0)
+			p->nthreads++;
 	pthread_mutex_lock(&p->lock);
 	while (p->up < p->nthreads)
 		pthread_cond_wait(&p->news, &p->lock);

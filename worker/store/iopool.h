@@ -5,6 +5,7 @@
 #ifndef WORKER_STORE_IOPOOL_H_
 #define WORKER_STORE_IOPOOL_H_
 
+#include <pthread.h>
 #include <stdbool.h>
 
 enum {
@@ -18,6 +19,7 @@ struct iojob {
 	void (*done)(struct iojob *j); /* in the loop, which owns *j again and may free it */
 	struct iojob *next;            /* private */
 	bool          promised;        /* private */
+	bool          kept; /* its end is not run()'s return but iopool_ended(); set before it is handed over */
 };
 
 struct iopool;
@@ -46,6 +48,17 @@ void iopool_unreserve(struct iopool *p);
 
 /* Hand ${j} over on a promise.  Cannot fail. */
 void iopool_submit_reserved(struct iopool *p, struct iojob *j);
+
+/**
+ * iopool_ended(p, j):
+ * In any thread: the kept jobs that are chained by next from ${j} on have
+ * ended, in this order.  run() must not look at its job any more once another
+ * thread may have done this.
+ */
+void iopool_ended(struct iopool *p, struct iojob *j);
+
+/* A thread like those of a pool: their signals, their stack.  0, or an errno. */
+int iopool_thread(pthread_t *t, void *(*run)(void *arg), void *arg);
 
 /* An eventfd that is readable when done() calls are due.  Owned by the pool. */
 int iopool_fd(const struct iopool *p);

@@ -24,6 +24,7 @@ struct entry {
 	uint32_t hash;
 	unsigned users; /* threads that use home just now */
 	bool listed;    /* can still be found */
+	bool durable;   /* its folders were synced by this process */
 	int home;       /* -1: the entry is free */
 	dev_t dev;      /* ... and which folder that is */
 	ino_t ino;
@@ -34,6 +35,7 @@ TAILQ_HEAD(entries, entry);
 struct mailboxes {
 	pthread_mutex_t lock;
 	int root;
+	dev_t dev; /* of the root */
 	const struct unique *unique;
 	unsigned nlisted, max; /* remembered, and how many may be while nobody uses them */
 	struct entries order;  /* latest used first */
@@ -56,9 +58,11 @@ struct mailboxes *
 mailbox_cache_new(int root, const struct unique *u)
 {
 	struct mailboxes *c = calloc(1, sizeof(*c));
+	struct stat st;
 
 	if (c == NULL)
 		return NULL;
+	c->dev = fstat(root, &st) == 0 ? st.st_dev : 0;
 	pthread_mutex_init(&c->lock, NULL);
 	TAILQ_INIT(&c->order);
 	c->root = root;
@@ -170,7 +174,7 @@ release(struct mailboxes *c, struct entry *e)
 
 /* Remember ${home} (now owned) under ${key} and acquire it; another thread may have been faster. */
 static struct entry *
-insert(struct mailboxes *c, const char *key, uint32_t h, int home)
+insert(struct mailboxes *c, const char *key, uint32_t h, int home, bool durable)
 {
 	struct stat st = { 0 };
 	struct entry *e;
@@ -181,6 +185,7 @@ insert(struct mailboxes *c, const char *key, uint32_t h, int home)
 	if ((e = find(c, key, h)) != NULL) {
 		close(home);
 		e->users++;
+		e->durable |= durable;
 		goto out;
 	}
 	e = TAILQ_LAST(&c->order, entries);
@@ -199,6 +204,7 @@ insert(struct mailboxes *c, const char *key, uint32_t h, int home)
 	e->ino = st.st_ino;
 	e->users = 1;
 	e->listed = true;
+	e->durable = durable;
 	c->nlisted++;
 	e->next = c->bucket[h % MAILBOX_CACHE];
 	c->bucket[h % MAILBOX_CACHE] = e;
@@ -232,20 +238,34 @@ still_there(struct mailboxes *c, const struct entry *e)
 	return fstatat(c->root, e->key, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == e->dev && st.st_ino == e->ino;
 }
 
-/* Open tmp/ and new/ of the mailbox at ${key}, from the cache or from scratch; *cached says which. */
-static int
-enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool *cached)
+/* The entry at ${key}, with its folders as durable as asked for; *cached: it was remembered.  NULL with errno. */
+static struct entry *
+entry_get(struct mailboxes *c, const char *key, bool lazy, bool *cached)
 {
 	uint32_t h = hash(key);
 	struct entry *e = acquire(c, key, h);
-	int home, err = 0;
+	int home;
 
 	*cached = e != NULL;
-	if (e == NULL) {
-		if ((home = folders_make(c->root, key, c->unique)) == -1)
-			return -1;
-		e = insert(c, key, h, home);
-	}
+	if (e != NULL && (lazy || e->durable))
+		return e;
+	if (e != NULL)
+		release(c, e);
+	if ((home = folders_make(c->root, key, c->unique, lazy)) == -1)
+		return NULL;
+	return insert(c, key, h, home, !lazy);
+}
+
+/* Open tmp/ and new/ of the mailbox at ${key}, from the cache or from scratch; *cached says which. */
+static int
+enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, bool *cached)
+{
+	struct entry *e = entry_get(c, key, lazy, cached);
+	int err = 0;
+
+	if (e == NULL)
+		return -1;
+	mb->foreign = e->dev != c->dev;
 	if (*cached && !still_there(c, e))
 		err = ENOENT;
 	else if ((mb->tmp = folders_open(e->home, "tmp")) == -1 || (mb->new = folders_open(e->home, "new")) == -1)
@@ -260,16 +280,16 @@ enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool *cached)
 
 /* ENOENT below a remembered folder: somebody removed or moved what was there a moment ago.  Start over, once. */
 static int
-enter_again(struct mailboxes *c, const char *key, struct mailbox *mb)
+enter_again(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy)
 {
 	bool cached;
 
-	if (enter(c, key, mb, &cached) == 0)
+	if (enter(c, key, mb, lazy, &cached) == 0)
 		return 0;
 	if (errno != ENOENT || !cached)
 		return -1;
 	forget(c, key);
-	return enter(c, key, mb, &cached);
+	return enter(c, key, mb, lazy, &cached);
 }
 
 /* Write "DOMAIN/LOCAL" or "DOMAIN/LOCAL/.FOLDER" as a string. */
@@ -293,8 +313,8 @@ key_set(char key[static MAILBOX_KEY_MAX], struct span dir, struct span folder)
 	return 0;
 }
 
-int
-mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb)
+static int
+mailbox_get(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb, bool lazy)
 {
 	char key[MAILBOX_KEY_MAX];
 
@@ -302,14 +322,26 @@ mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct 
 	if (key_set(key, dir, *folder) == -1)
 		return -1;
 	if (folder->n > 0) {
-		if (enter_again(c, key, mb) == 0)
+		if (enter_again(c, key, mb, lazy) == 0)
 			return 0;
 		if (errno != ENOENT)
 			return -1;
 		folder->n = 0;
 		key[dir.n] = '\0';
 	}
-	return enter_again(c, key, mb);
+	return enter_again(c, key, mb, lazy);
+}
+
+int
+mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb)
+{
+	return mailbox_get(c, dir, folder, mb, false);
+}
+
+int
+mailbox_enter_lazy(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb)
+{
+	return mailbox_get(c, dir, folder, mb, true);
 }
 
 void

@@ -20,7 +20,8 @@ struct mailboxes;
 
 /* An open mailbox.  The descriptors are the caller's alone (see docs/DURABILITY.md, "One descriptor, one report"); -1 when closed. */
 struct mailbox {
-	int tmp, new;
+	int  tmp, new;
+	bool foreign; /* not on the file system of the store's path: another one's sync says nothing of it */
 };
 
 /* Below ${root}, a folder's descriptor that outlives it.  NULL with errno ENOMEM. */
@@ -37,6 +38,9 @@ void              mailbox_cache_free(struct mailboxes *c); /* NULL is a no-op */
  * symbolic link, ENOSPC, EINVAL for a ${dir} that could lead elsewhere...).
  */
 int mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb);
+
+/* The same, but what is made is not synced.  A later mailbox_enter() makes up for it. */
+int mailbox_enter_lazy(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb);
 
 /* Forget what is remembered of it: its folders turned out to be gone. */
 void mailbox_forget(struct mailboxes *c, struct span dir, struct span folder);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/store/journal.h"
 
 static uint64_t
 now_us(void)
@@ -98,6 +99,7 @@ msg_free(struct store_msg *m)
 	if (m->spot != &m->one)
 		free(m->spot);
 	free(m->spool);
+	free(m->record);
 	free(m->fill);
 	free(m->out);
 	free(m);
@@ -218,6 +220,8 @@ commit_done(struct iojob *j)
 
 	for (uint32_t i = 0; i < m->nspot; i++)
 		m->spot[i].target->err = m->spot[i].err;
+	if (m->md->journal != NULL)
+		journal_count(m);
 	conclude(m);
 }
 
@@ -242,7 +246,8 @@ spots_make(struct store_msg *m)
 	if (m->txn->ntargets > 1 && (m->spot = calloc(m->txn->ntargets, sizeof(*m->spot))) == NULL)
 		return -1;
 	for (struct target *tg = m->txn->targets; tg != NULL && i < m->txn->ntargets; tg = tg->next, i++)
-		m->spot[i] = (struct spot){ .target = tg, .folder = tg->folder, .box = { -1, -1 }, .fd = -1 };
+		m->spot[i] =
+		    (struct spot){ .target = tg, .folder = tg->folder, .box = { .tmp = -1, .new = -1 }, .fd = -1 };
 	m->nspot = i;
 	return 0;
 }
@@ -259,7 +264,12 @@ commit_submit(struct store_msg *m)
 		return;
 	}
 	m->nfill += fold_end(&m->fold, m->fill + m->nfill);
-	submit(m, maildir_commit_run, commit_done);
+	if (m->md->journal != NULL && journal_takes(m)) {
+		m->job.kept = true;
+		submit(m, journal_stage_run, commit_done);
+	} else {
+		submit(m, maildir_commit_run, commit_done);
+	}
 }
 
 static void

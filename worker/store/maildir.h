@@ -19,7 +19,10 @@ enum {
 	MAILDIR_FDS = 2 + MAILBOX_CACHE + IOPOOL_THREADS * (3 * MAILDIR_BATCH + 8)
 };
 
+struct journal;
+
 struct maildir {
+	struct journal         *journal; /* in front of it, or NULL */
 	const struct store_env *env;
 	int                     root; /* the store's path */
 	struct unique           unique;
@@ -33,8 +36,9 @@ struct spot {
 	struct span        folder; /* emptied when there is no such sub-folder */
 	struct mailbox     box;    /* open while the spot is worked on */
 	struct unique_name tmp_name, new_name;
-	uint64_t           size; /* of the file, octets */
-	int                fd;   /* written and not yet synced; or -1 */
+	struct span        prefix; /* what stands before the content, if it is known already: the journal's record */
+	uint64_t           size;   /* of the file, octets */
+	int                fd;     /* written and not yet synced; or -1 */
 	int                err;
 	bool               in_tmp, in_new;
 };
@@ -76,6 +80,12 @@ struct store_msg {
 	struct spool  *spool; /* NULL while all content is in fill */
 	struct target *spool_target;
 
+	/* The journal's: see journal.h. */
+	uint8_t *record;
+	size_t   nrecord;
+	bool     journaled; /* it was made durable by the journal */
+	bool     keeps;     /* counted among those that hold descriptors */
+
 	struct spot *spot; /* commit: one a target */
 	uint32_t     nspot;
 	struct spot  one; /* the usual number */
@@ -87,12 +97,23 @@ void maildir_append_run(struct iojob *j);
 /* In the pool: make the message durable in every target; msg.result and spot.err say how it went. */
 void maildir_commit_run(struct iojob *j);
 
+/*
+ * In the pool, for the journal: the two halves of maildir_commit_run() without
+ * any sync, for a message without spool.  maildir_stage(): 0, 1 when a mailbox
+ * is on another file system, or -1: it failed and is over.  With ${keep} its
+ * folders stay open until maildir_place(), which concludes it.
+ * maildir_unstage(): take back what was staged; over with ${err}, or as new with 0.
+ */
+int  maildir_stage(struct store_msg *m, bool keep);
+void maildir_place(struct store_msg *m);
+void maildir_unstage(struct store_msg *m, int err);
+
 /* In the pool: remove the spool. */
 void maildir_discard_run(struct iojob *j);
 
 /* Create a file in the tmp/ of ${box}, which is ${dir} and ${folder} entered; entered again when it is gone.  As files_create(). */
 int maildir_create(
-    struct maildir *md, struct span dir, struct span *folder, struct mailbox *box, struct unique_name *n);
+    struct maildir *md, struct span dir, struct span *folder, struct mailbox *box, struct unique_name *n, bool lazy);
 
 /* Write to the spool; it is removed when that fails.  0, or -1 with errno. */
 int maildir_spool_write(struct store_msg *m, struct span s);

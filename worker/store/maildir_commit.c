@@ -19,6 +19,7 @@ struct commit {
 	struct store_msg *m;
 	struct maildir *md;
 	bool all, links;
+	bool lazy;         /* nothing is synced: the journal answers for it */
 	struct spot *lead; /* what the others are linked to */
 	struct span mem;   /* content in memory, all of it or what the spool lacks */
 	int from;          /* the spool, to copy content from; or -1 */
@@ -41,7 +42,7 @@ spot_enter(struct commit *c, struct spot *s)
 {
 	if (s->box.tmp != -1)
 		return 0;
-	return mailbox_enter(c->md->boxes, s->target->dir, &s->folder, &s->box);
+	return (c->lazy ? mailbox_enter_lazy : mailbox_enter)(c->md->boxes, s->target->dir, &s->folder, &s->box);
 }
 
 /* Take back whatever of it is on disk.  Sync the folder if it stood in new/: a take-back that a power cut takes back would be a second copy. */
@@ -66,7 +67,8 @@ spot_undo(struct commit *c, struct spot *s)
 	if (s->in_new) {
 		unique_new(&c->md->unique, &s->new_name, s->size, name);
 		(void)files_remove(s->box.new, name);
-		(void)fsync(s->box.new);
+		if (!c->lazy)
+			(void)fsync(s->box.new);
 	}
 	s->in_tmp = s->in_new = false;
 }
@@ -77,21 +79,26 @@ spot_undo(struct commit *c, struct spot *s)
 static int
 spot_write(struct commit *c, struct spot *s)
 {
-	char prefix[TRACE_TARGET_MAX];
-	ssize_t n = trace_target(c->m->txn, s->target, !c->links, c->m->received, prefix, sizeof(prefix));
+	char text[TRACE_TARGET_MAX];
+	struct span prefix = s->prefix; /* the journal has written it already */
 
-	if (n == -1) {
-		errno = EMSGSIZE;
-		return -1;
+	if (prefix.n == 0) {
+		ssize_t n = trace_target(c->m->txn, s->target, !c->links, c->m->received, text, sizeof(text));
+
+		if (n == -1) {
+			errno = EMSGSIZE;
+			return -1;
+		}
+		prefix = span_of(text, (size_t)n);
 	}
-	s->size = (uint64_t)n + c->content;
-	s->fd = maildir_create(c->md, s->target->dir, &s->folder, &s->box, &s->tmp_name);
+	s->size = prefix.n + c->content;
+	s->fd = maildir_create(c->md, s->target->dir, &s->folder, &s->box, &s->tmp_name, c->lazy);
 	s->in_tmp = s->fd != -1;
 	if (!s->in_tmp)
 		return -1;
 	if (c->from == -1)
-		return files_write(s->fd, span_of(prefix, (size_t)n), c->mem);
-	if (files_write(s->fd, span_of(prefix, (size_t)n), span_of(NULL, 0)) == -1)
+		return files_write(s->fd, prefix, c->mem);
+	if (files_write(s->fd, prefix, span_of(NULL, 0)) == -1)
 		return -1;
 	return files_copy(s->fd, c->from, c->at, c->content);
 }
@@ -154,7 +161,7 @@ sync_batch(struct commit *c, uint32_t i, uint32_t end)
 {
 	struct spot *s;
 
-	if (end - i > 1)
+	if (end - i > 1 && !c->lazy)
 		for (s = c->m->spot + i; s < c->m->spot + end; s++)
 			if (s->fd != -1 && s->fd != c->from)
 				(void)sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -166,7 +173,7 @@ sync_batch(struct commit *c, uint32_t i, uint32_t end)
 		s->fd = -1;
 		if (s->err != 0 || (c->all && c->err != 0))
 			close(fd);
-		else if (files_finish(fd) == -1)
+		else if ((c->lazy ? close(fd) : files_finish(fd)) == -1)
 			spot_fail(c, s, errno);
 	}
 	for (s = c->m->spot + i; s < c->m->spot + end; s++) {
@@ -231,7 +238,7 @@ place_batch(struct commit *c, uint32_t i, uint32_t end)
 		if (s->err == 0 && spot_place(c, s) == -1)
 			spot_fail(c, s, errno);
 	for (s = c->m->spot + i; s < c->m->spot + end; s++) {
-		if (s->in_new && !(c->all && c->err != 0) && folders_flush(s->box.new) == -1)
+		if (s->in_new && !c->lazy && !(c->all && c->err != 0) && folders_flush(s->box.new) == -1)
 			spot_fail(c, s, errno);
 		if (s->err != 0)
 			spot_undo(c, s);
@@ -292,17 +299,78 @@ conclude(struct commit *c)
 	}
 }
 
+static struct commit
+commit_of(struct store_msg *m, bool lazy)
+{
+	return (struct commit){ .m = m,
+		.md = m->md,
+		.all = m->all,
+		.links = !m->md->env->conf->delivered_to,
+		.lazy = lazy,
+		.mem = span_of(m->fill, m->nfill),
+		.from = -1,
+		.content = m->nfill };
+}
+
+/* Descriptors of folders are kept for the second half only by the first few that wait for it. */
+int
+maildir_stage(struct store_msg *m, bool keep)
+{
+	struct commit c = commit_of(m, true);
+	bool foreign = false, some = false;
+
+	stage_all(&c);
+	for (uint32_t i = 0; i < m->nspot; i++) {
+		foreign |= m->spot[i].box.foreign;
+		some |= m->spot[i].err == 0;
+		if (!keep)
+			mailbox_leave(&m->spot[i].box);
+	}
+	m->result.err = c.err;
+	if (c.err != 0 && (c.all || !some)) {
+		conclude(&c);
+		return -1;
+	}
+	return foreign ? 1 : 0;
+}
+
+void
+maildir_place(struct store_msg *m)
+{
+	struct commit c = commit_of(m, true);
+
+	c.err = m->result.err;
+	place_all(&c);
+	conclude(&c);
+}
+
+/* Take back what was staged.  ${err} is its end, or 0: it starts over. */
+void
+maildir_unstage(struct store_msg *m, int err)
+{
+	struct commit c = commit_of(m, true);
+
+	for (uint32_t i = 0; i < m->nspot; i++) {
+		struct spot *s = &m->spot[i];
+
+		spot_undo(&c, s);
+		mailbox_leave(&s->box);
+		if (err == 0) {
+			s->err = 0;
+			s->folder = s->target->folder;
+		} else if (s->err == 0) {
+			s->err = err;
+		}
+	}
+	m->result.err = err;
+	m->result.nstored = 0;
+}
+
 void
 maildir_commit_run(struct iojob *j)
 {
 	struct store_msg *m = (struct store_msg *)(void *)j;
-	struct commit c = { .m = m,
-		.md = m->md,
-		.all = m->all,
-		.links = !m->md->env->conf->delivered_to,
-		.mem = span_of(m->fill, m->nfill),
-		.from = -1,
-		.content = m->nfill };
+	struct commit c = commit_of(m, false);
 
 	if (m->spool != NULL && stage_spool(&c) == -1) {
 		/* The only whole copy of the content is condemned, so every target is. */

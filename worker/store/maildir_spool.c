@@ -11,7 +11,8 @@
 
 /* The folders were there a moment ago, and are gone: somebody removes mailboxes.  Once more from the start. */
 int
-maildir_create(struct maildir *md, struct span dir, struct span *folder, struct mailbox *box, struct unique_name *n)
+maildir_create(
+    struct maildir *md, struct span dir, struct span *folder, struct mailbox *box, struct unique_name *n, bool lazy)
 {
 	int fd = files_create(box->tmp, &md->unique, n);
 
@@ -19,7 +20,7 @@ maildir_create(struct maildir *md, struct span dir, struct span *folder, struct 
 		return fd;
 	mailbox_leave(box);
 	mailbox_forget(md->boxes, dir, *folder);
-	if (mailbox_enter(md->boxes, dir, folder, box) == -1)
+	if ((lazy ? mailbox_enter_lazy : mailbox_enter)(md->boxes, dir, folder, box) == -1)
 		return -1;
 	return files_create(box->tmp, &md->unique, n);
 }
@@ -35,7 +36,7 @@ spool_create(struct store_msg *m)
 	if (mailbox_enter(m->md->boxes, sp->dir, &sp->folder, &box) == -1)
 		return -1;
 	sp->created = true;
-	if ((sp->fd = maildir_create(m->md, sp->dir, &sp->folder, &box, &sp->name)) == -1)
+	if ((sp->fd = maildir_create(m->md, sp->dir, &sp->folder, &box, &sp->name, false)) == -1)
 		err = errno;
 	mailbox_leave(&box);
 	errno = err;

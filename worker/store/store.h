@@ -30,6 +30,7 @@ struct store_env {
 	struct stats_slot       *stats;    /* written from the loop alone */
 	unsigned                 slot;     /* the worker's, for unique names */
 	uint64_t                 size_max; /* octets */
+	const char              *boot;     /* which boot of the machine this is; NULL or "": nobody can say */
 };
 
 struct store_ops {
@@ -74,4 +75,5 @@ struct store_ops {
 };
 
 extern const struct store_ops store_maildir;
+extern const struct store_ops store_journal; /* with a journal in front, unless conf.journal is 0 */
 #endif

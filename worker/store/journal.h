@@ -1,0 +1,152 @@
+/*
+ * journal: group commit in front of the Maildir store.
+ * Messages are staged in tmp/ without a sync, appended to a journal file that
+ * one fdatasync makes durable for all of them, moved into new/, and only then
+ * acknowledged.  A background thread syncs the file system and retires what
+ * that covered.  docs/DURABILITY.md has every state.
+ */
+#ifndef WORKER_STORE_JOURNAL_H_
+#define WORKER_STORE_JOURNAL_H_
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "worker/store/maildir.h"
+
+#define JOURNAL_FOLDER ".journal" /* in the store's path; a domain's folder never begins with a dot */
+
+enum {
+	JOURNAL_SEGMENTS    = 16,   /* files a worker, an equal part of the configured size each */
+	JOURNAL_BLOCK       = 4096, /* a batch begins at a multiple: no acknowledged octet is written a second time */
+	JOURNAL_CONTENT_MAX = 64 << 10, /* octets of content; what is larger gains nothing from being written twice */
+	JOURNAL_TARGETS_MAX = 16,       /* mailboxes of a message; more take the direct way */
+	JOURNAL_BATCH       = 256,      /* messages of one fdatasync */
+	JOURNAL_KEEP        = 64,       /* messages that keep their folders open between stage and place */
+	JOURNAL_SPARE       = 64 << 10, /* octets at a segment's end for records that take others back */
+	JOURNAL_SYNC_MS     = 500,      /* how long acknowledged mail may stand unsynced in Maildirs */
+	JOURNAL_SYNC_OCTETS = 16 << 20, /* ...and how much of it, before the background sync begins */
+	JOURNAL_RETRY_MS    = 5000,     /* between attempts at what failed */
+	JOURNAL_IDS         = 1024, /* owners looked for: slots, and spare names for those whose slot is still held */
+	JOURNAL_FDS         = 2 * JOURNAL_SEGMENTS + 3 + 2 * JOURNAL_KEEP
+};
+
+enum { JOURNAL_MAGIC = 0x4c504a31, JOURNAL_MESSAGE = 1, JOURNAL_VOID = 2 };
+
+/* Which life of which mount wrote it.  While that lives, all that was acknowledged stands in the page cache at least. */
+struct journal_life {
+	char     boot[40];
+	uint64_t mount; /* never given twice in a boot; 0: unknown */
+};
+
+/* A segment's first octets.  Numbers are the machine's: a journal does not travel. */
+struct journal_head {
+	uint32_t            magic, crc; /* of what follows */
+	uint64_t            size, use;  /* octets; counts up each time the segment is begun anew */
+	uint64_t            retired;    /* records before it are durable in their Maildirs */
+	struct journal_life life;
+};
+
+struct journal_record {
+	uint32_t magic, crc; /* of the rest of this struct */
+	uint64_t use, pos;   /* of its segment; where it stands in it */
+	uint32_t len;        /* octets, this struct and content included */
+	uint32_t body_crc;   /* of all behind this struct */
+	uint32_t ncontent;
+	uint16_t kind, ntargets;
+	uint32_t last; /* of its batch: the next one begins at a block */
+	uint32_t zero;
+};
+
+/* Before the content, one a target; then dir, folder, name (in new/) with its room, and what stands before the content. */
+struct journal_target {
+	uint16_t ndir, nfolder, nname, name_room;
+	uint32_t nprefix;
+	uint32_t skip; /* it has not got the message */
+};
+
+/* JOURNAL_VOID: behind the record's struct. */
+struct journal_void {
+	uint64_t pos;
+	uint8_t  failed[JOURNAL_TARGETS_MAX];
+};
+
+enum journal_state {
+	JOURNAL_NONE,     /* no file */
+	JOURNAL_FREE,     /* nothing in it counts */
+	JOURNAL_CURRENT,  /* is appended to */
+	JOURNAL_FULL,     /* waits for the background sync */
+	JOURNAL_CONDEMNED /* a write or sync of it failed, or what it holds could not be replayed yet: kept, not used */
+};
+
+struct journal_seg {
+	enum journal_state state;
+	int                fd, mark; /* the leader's, the background's: each is told of errors by itself */
+	uint64_t           use, end; /* where the next batch goes */
+	uint64_t           placed, retired;
+};
+
+struct journal {
+	struct maildir     *md;
+	unsigned            id;
+	int                 dir, lock;
+	uint64_t            size; /* octets of a segment */
+	struct journal_life life;
+
+	pthread_mutex_t    mutex;
+	pthread_cond_t     work, room;
+	struct iojob      *queue, **queue_tail; /* staged messages */
+	bool               leading;             /* some thread of the pool is at it */
+	bool               hungry;              /* it waits for room */
+	bool               stop;
+	bool               pending_own, pending_others; /* something is still to be replayed */
+	atomic_bool        broken;                      /* everything goes the direct way */
+	bool               no_room;                     /* the disk is too full for another segment */
+	struct journal_seg seg[JOURNAL_SEGMENTS], *cur;
+	uint64_t           next_use, unsynced, since_ms, retry_ms;
+	_Atomic unsigned   keeping;
+
+	pthread_mutex_t  syncing; /* one background sync at a time */
+	pthread_t        thread;
+	_Atomic uint64_t batches, replayed; /* for the loop to count */
+	uint64_t         counted_batches, counted_replayed;
+};
+
+/* --- journal.c, in the loop --- */
+bool journal_takes(
+    struct store_msg *m); /* whether this complete message shall go through it; its record is then begun */
+void journal_count(const struct store_msg *m);
+
+/* --- journal_group.c, in the pool --- */
+void journal_stage_run(struct iojob *j);
+
+/* --- journal_record.c --- */
+int  journal_record_begin(struct store_msg *m);    /* what is known before it is staged.  0, or -1 with errno */
+void journal_record_complete(struct store_msg *m); /* names and checksum */
+void journal_record_seal(struct journal_record *r, uint64_t use, uint64_t pos, bool last);
+
+/* The record at ${pos} of a segment in memory, whole and right; or NULL. */
+const struct journal_record *journal_record_at(const uint8_t *seg, const struct journal_head *h, uint64_t pos);
+uint64_t                     journal_record_next(const struct journal_record *r);
+
+/* --- journal_seg.c --- */
+void journal_seg_name(unsigned id, unsigned no, char out[static 32]);
+int  journal_seg_create(struct journal *j, unsigned no); /* written once and synced.  0, or -1 with errno */
+int  journal_seg_open(struct journal *j, unsigned id, unsigned no, struct journal_seg *s, struct journal_head *h);
+void journal_seg_close(struct journal_seg *s);
+int  journal_seg_begin(struct journal *j, struct journal_seg *s);                      /* a new use */
+int  journal_seg_retire(const struct journal *j, struct journal_seg *s, uint64_t pos); /* durably */
+
+/* --- journal_sync.c --- */
+void    *journal_sync_main(void *arg);
+int      journal_sync_pass(struct journal *j); /* make durable what was placed, retire it.  0, or -1 with errno */
+uint64_t journal_now_ms(void);
+
+/* --- journal_replay.c, journal_recover.c --- */
+/* Deliver what segment ${s} holds and Maildirs lack; with ${rewrite} write anew and sync what they have.  0, or -1 with errno. */
+int journal_replay(struct journal *j, const struct journal_seg *s, const struct journal_head *h, bool rewrite);
+/* The lock that an owner holds.  -1 with errno EWOULDBLOCK: its owner lives. */
+int journal_lock(const struct journal *j, unsigned id, bool create);
+
+/* Take up our own journal, and those whose owners are dead.  0; -1: something is left to be tried again. */
+int journal_recover(struct journal *j, bool own);
+#endif

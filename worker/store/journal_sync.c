@@ -1,0 +1,217 @@
+/*
+ * journal_sync: the background thread.
+ * Syncs the file system when enough acknowledged mail stands in Maildirs
+ * unsynced, or has done so for long enough; retires that part of the journal;
+ * makes segments before they are needed; tries again what failed.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "worker/store/journal.h"
+
+uint64_t
+journal_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* fstat: XFS that has shut down is not to be believed otherwise, see folders_flush(). */
+static int
+sync_all(const struct journal *j)
+{
+	struct stat st;
+
+	return syncfs(j->md->root) == -1 || fstat(j->md->root, &st) == -1 ? -1 : 0;
+}
+
+/*
+ * Some file could not be written back, and the kernel does not say which: it
+ * now calls the pages clean.  What the journal holds is written anew and
+ * synced file by file.
+ */
+static int
+repair(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
+{
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
+		const struct journal_seg *s = &j->seg[i];
+		struct journal_head h = { .size = snap[i], .use = s->use, .retired = s->retired };
+
+		if (snap[i] > s->retired && journal_replay(j, s, &h, true) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+retire(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
+{
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
+		struct journal_seg *s = &j->seg[i];
+
+		if (snap[i] <= s->retired)
+			continue;
+		if (s->state != JOURNAL_CONDEMNED && journal_seg_retire(j, s, snap[i]) == -1) {
+			log_msg(LOG_L_ERROR, "journal", "cannot retire segment %u.%u: %s; the journal is off", j->id, i,
+			    strerror(errno));
+			j->broken = true;
+			continue;
+		}
+		pthread_mutex_lock(&j->mutex);
+		s->retired = snap[i];
+		if (s->state == JOURNAL_FULL && s->retired == s->end)
+			s->state = JOURNAL_FREE;
+		pthread_mutex_unlock(&j->mutex);
+	}
+}
+
+int
+journal_sync_pass(struct journal *j)
+{
+	uint64_t snap[JOURNAL_SEGMENTS], unsynced;
+	int err = 0;
+
+	pthread_mutex_lock(&j->syncing);
+	pthread_mutex_lock(&j->mutex);
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+		snap[i] = j->seg[i].state != JOURNAL_NONE && j->seg[i].state != JOURNAL_FREE ? j->seg[i].placed : 0;
+	unsynced = j->unsynced;
+	j->unsynced = 0;
+	pthread_mutex_unlock(&j->mutex);
+	if (sync_all(j) == -1) {
+		log_msg(LOG_L_ERROR, "journal", "syncing the mailboxes failed: %s; writing %llu octets anew",
+		    strerror(errno), (unsigned long long)unsynced);
+		err = repair(j, snap) == -1 ? errno : 0;
+	}
+	if (err == 0) {
+		retire(j, snap);
+	} else {
+		log_msg(LOG_L_ERROR, "journal",
+		    "acknowledged mail could not be made durable again: %s; the journal is kept and off",
+		    strerror(err));
+		j->broken = true;
+	}
+	pthread_mutex_lock(&j->mutex);
+	if (err != 0)
+		j->unsynced += unsynced;
+	pthread_cond_broadcast(&j->room);
+	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_unlock(&j->syncing);
+	errno = err;
+	return err == 0 ? 0 : -1;
+}
+
+static unsigned
+count(const struct journal *j, enum journal_state state)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+		n += j->seg[i].state == state;
+	return n;
+}
+
+/* Whether another segment should be made now: before it is needed. */
+static bool
+wants_spare(const struct journal *j)
+{
+	return !j->no_room && !j->broken && count(j, JOURNAL_FREE) == 0 && count(j, JOURNAL_NONE) > 0 &&
+	    (j->hungry || (j->cur != NULL && j->cur->end > j->size / 2));
+}
+
+/* The mutex is held, but for the time it takes. */
+static void
+make_spare(struct journal *j)
+{
+	unsigned no = 0;
+	int r;
+
+	while (j->seg[no].state != JOURNAL_NONE)
+		no++;
+	pthread_mutex_unlock(&j->mutex);
+	r = journal_seg_create(j, no);
+	if (r == -1)
+		log_msg(LOG_L_WARN, "journal", "no further segment: %s", strerror(errno));
+	pthread_mutex_lock(&j->mutex);
+	if (r == -1) {
+		j->no_room = true;
+		j->retry_ms = journal_now_ms() + JOURNAL_RETRY_MS;
+	}
+}
+
+/* The mutex is held, but for the time it takes. */
+static void
+retry(struct journal *j)
+{
+	bool good;
+
+	pthread_mutex_unlock(&j->mutex);
+	if (j->pending_own)
+		j->pending_own = journal_recover(j, true) == -1;
+	if (j->pending_others)
+		j->pending_others = journal_recover(j, false) == -1;
+	good = !j->pending_own;
+	if (good && j->broken)
+		good = journal_sync_pass(j) == 0 &&
+		    (count(j, JOURNAL_NONE) < JOURNAL_SEGMENTS || journal_seg_create(j, 0) == 0);
+	pthread_mutex_lock(&j->mutex);
+	if (good)
+		j->broken = false;
+	j->no_room = false;
+	j->retry_ms = journal_now_ms() + JOURNAL_RETRY_MS;
+}
+
+static void
+wait_until(struct journal *j, uint64_t ms)
+{
+	struct timespec ts = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	(void)pthread_cond_timedwait(&j->work, &j->mutex, &ts);
+}
+
+/* Nothing in it can be freed: what waits for room would wait for ever. */
+static bool
+is_stuck(const struct journal *j)
+{
+	return j->hungry && count(j, JOURNAL_FREE) == 0 && j->unsynced == 0;
+}
+
+void *
+journal_sync_main(void *arg)
+{
+	struct journal *j = arg;
+
+	pthread_setname_np(pthread_self(), "io-sync");
+	pthread_mutex_lock(&j->mutex);
+	while (!j->stop) {
+		uint64_t now = journal_now_ms(), due = j->since_ms + JOURNAL_SYNC_MS;
+
+		if (wants_spare(j)) {
+			make_spare(j);
+		} else if (j->unsynced > 0 && !j->broken &&
+		    (j->hungry || j->unsynced >= JOURNAL_SYNC_OCTETS || now >= due)) {
+			j->hungry = false;
+			pthread_mutex_unlock(&j->mutex);
+			(void)journal_sync_pass(j);
+			pthread_mutex_lock(&j->mutex);
+			j->since_ms = journal_now_ms();
+		} else if (is_stuck(j)) {
+			j->hungry = false;
+			j->broken = true;
+			j->retry_ms = now + JOURNAL_RETRY_MS;
+			pthread_cond_broadcast(&j->room);
+		} else if ((j->broken || j->pending_own || j->pending_others || j->no_room) && now >= j->retry_ms) {
+			retry(j);
+		} else {
+			wait_until(j, j->unsynced > 0 && !j->broken ? due : now + JOURNAL_RETRY_MS);
+		}
+	}
+	pthread_mutex_unlock(&j->mutex);
+	return NULL;
+}
