@@ -264,6 +264,42 @@ fsync(int fd)
 }
 
 EXPORT int
+fdatasync(int fd)
+{
+	bool half;
+
+	return fails("fdatasync", &half) ? -1 : REAL(fdatasync)(fd);
+}
+
+EXPORT int
+syncfs(int fd)
+{
+	bool half;
+
+	return fails("syncfs", &half) ? -1 : REAL(syncfs)(fd);
+}
+
+EXPORT ssize_t
+pwritev(int fd, const struct iovec *v, int nv, off_t at)
+{
+	bool half;
+
+	if (fails("pwritev", &half))
+		return -1;
+	return half ? REAL(pwrite)(fd, v[0].iov_base, (v[0].iov_len + 1) / 2, at) : REAL(pwritev)(fd, v, nv, at);
+}
+
+EXPORT ssize_t
+pwrite(int fd, const void *buf, size_t n, off_t at)
+{
+	bool half;
+
+	if (fails("pwrite", &half))
+		return -1;
+	return REAL(pwrite)(fd, buf, half ? (n + 1) / 2 : n, at);
+}
+
+EXPORT int
 close(int fd)
 {
 	bool half;

@@ -23,6 +23,14 @@ LOADS = {
     "three-linked": ("-n", 2, "-c", 1, "-t", 1, "-b", 3, "-r", 3, "-1", "-s", 3000, "-S", 500000),
     "batches": ("-n", 1, "-c", 1, "-t", 1, "-b", 20, "-r", 20, "-s", 3000),
 }
+# The same through the journal; they live on until the background has synced.
+JOURNAL = {
+    "journal": ("-j", 8, "-n", 3, "-c", 3, "-t", 1, "-b", 1, "-s", 3000, "-w", 700),
+    "journal-three": ("-j", 8, "-n", 2, "-c", 2, "-t", 1, "-b", 3, "-r", 3, "-s", 3000),
+    "journal-three-lmtp": ("-j", 8, "-n", 2, "-c", 2, "-t", 1, "-b", 3, "-r", 3, "-L", "-s", 3000),
+    "journal-three-linked": ("-j", 8, "-n", 2, "-c", 2, "-t", 1, "-b", 3, "-r", 3, "-1", "-s", 3000),
+}
+ALL = dict(LOADS, **JOURNAL)
 SHORT = -1
 
 
@@ -38,11 +46,11 @@ def once(base, load, call, nth, error):
     path, ledger, fired = (os.path.join(base, n) for n in ("mail", "ledger", "fired"))
     os.mkdir(path)
     env = store.shim(FAILNTH="%s:%d:%d" % (call, nth, error), FAILFIRED=fired)
-    store.drive(path, ledger, *LOADS[load], env=env)
+    store.drive(path, ledger, *ALL[load], env=env)
     messages = store.read_ledger(ledger)
     what = "%s %d of %s: " % (call, nth, load)
     try:
-        store.reckon(path, messages, delivered_to="-1" not in LOADS[load])
+        store.reckon(path, messages, delivered_to="-1" not in ALL[load])
         left = store.leftovers(path)
         check(not left, "left in tmp/: %s" % left)
         check(all(m.state != "sent" for m in messages.values()), "done() was not called")
@@ -182,6 +190,66 @@ def start_writing():
     every("sync_file_range", errno.EIO, loads=("three", "batches"), survives=True)
 
 
+@test
+def journal_create():
+    every("create", errno.ENOSPC, loads=JOURNAL)
+
+
+@test
+def journal_create_in_a_folder_that_went():
+    every("create", errno.ENOENT, loads=JOURNAL, survives=True)
+
+
+@test
+def journal_open_a_folder():
+    every("openat", errno.EMFILE, loads=JOURNAL)
+
+
+@test
+def journal_write():
+    every("writev", errno.EDQUOT, loads=JOURNAL)
+
+
+@test
+def journal_close():
+    every("close", errno.EIO, loads=JOURNAL)
+
+
+@test
+def journal_rename():
+    every("renameat2", errno.EIO, loads=JOURNAL)
+
+
+@test
+def journal_rename_to_a_name_that_exists():
+    every("renameat2", errno.EEXIST, loads=JOURNAL, survives=True)
+
+
+@test
+def journal_append():
+    every("pwritev", errno.EIO, loads=JOURNAL)
+
+
+@test
+def journal_append_short():
+    every("pwritev", SHORT, loads=JOURNAL, survives=True)
+
+
+@test
+def journal_sync():
+    every("fdatasync", errno.EIO, loads=JOURNAL)
+
+
+@test
+def journal_sync_of_mailboxes():
+    every("syncfs", errno.EIO, loads=("journal",), survives=True)
+
+
+@test
+def journal_begin():
+    every("pwrite", errno.EIO, loads=("journal",), survives=True)
+
+
 def at_random(*args):
     """Every call may fail, while cleaning up too."""
     for seed in range(int(os.environ.get("ROUNDS", "4"))):
@@ -208,6 +276,16 @@ def one_in_twenty():
 @test
 def one_in_twenty_several_recipients():
     at_random("-b", 20, "-r", 3, "-L")
+
+
+@test
+def one_in_twenty_journal():
+    at_random("-b", 20, "-j", 8)
+
+
+@test
+def one_in_twenty_journal_several_recipients():
+    at_random("-b", 20, "-r", 3, "-L", "-j", 8)
 
 
 @test
