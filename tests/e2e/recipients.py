@@ -146,7 +146,7 @@ def unusual_local_parts_are_safe_names():
             check(os.path.isdir(folder) and len(os.listdir(folder)) == 1, "%s is not in %s; there are %s"
                   % (rcpt, folder, os.listdir(os.path.join(s.store_path, "example.org"))))
         c.quit()
-        equal(sorted(os.listdir(s.store_path)), ["example.org"], "folders of the store")
+        equal(sorted(os.listdir(s.store_path)), [".journal", "example.org"], "folders of the store")
 
 
 @test

@@ -22,7 +22,7 @@ import store
 ROUNDS = int(os.environ.get("ROUNDS", "6"))
 SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
 KINDS = {
-    "ext4": (64 << 20, ("mkfs.ext4", "-q", "-F")),
+    "ext4": (256 << 20, ("mkfs.ext4", "-q", "-F")),
     "xfs": (320 << 20, ("mkfs.xfs", "-q", "-f")),
 }
 LOADS = (

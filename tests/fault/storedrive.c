@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "worker/store/store.h"
+#include "worker/store/journal.h"
 
 #define CUT_IOCTL _IOR('X', 125, uint32_t) /* EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN */
 
@@ -336,6 +336,16 @@ boot_id(void)
 	return n > 0 ? id : NULL;
 }
 
+/* Until its first segment is there, mail would go the direct way. */
+static void
+journal_wait(void)
+{
+	const struct journal *j = ((struct maildir *)ctx)->journal;
+
+	while (j != NULL && !j->ready && !j->broken && !j->no_room)
+		usleep(1000);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -356,6 +366,7 @@ main(int argc, char **argv)
 	env.boot = boot_id();
 	if ((env.pool = iopool_start(opt.threads, opt.at_once)) == NULL || ops->open(&env, &ctx) == -1)
 		err(EX_OSERR, "start");
+	journal_wait();
 	if ((slot = calloc(opt.at_once, sizeof(*slot))) == NULL)
 		err(EX_OSERR, NULL);
 	if (opt.cut_us > 0 && pthread_create(&timer, NULL, cut_later, NULL) != 0)

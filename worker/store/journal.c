@@ -22,7 +22,8 @@ journal_takes(struct store_msg *m)
 {
 	struct journal *j = m->md->journal;
 
-	if (j->broken || m->spool != NULL || m->nspot > JOURNAL_TARGETS_MAX || m->nfill > JOURNAL_CONTENT_MAX)
+	if (j->broken || !j->ready || m->spool != NULL || m->nspot > JOURNAL_TARGETS_MAX ||
+	    m->nfill > JOURNAL_CONTENT_MAX)
 		return false;
 	if (journal_record_begin(m) == 0 &&
 	    m->nrecord + m->nfill + 2 * JOURNAL_BLOCK + JOURNAL_SPARE + 8 <= j->size - JOURNAL_BLOCK)
@@ -127,23 +128,19 @@ journal_free(struct journal *j)
 	free(j);
 }
 
-/* Replay what is found, and have a first segment.  What fails here is tried again; mail comes in the direct way meanwhile. */
+/*
+ * What the machine's crash has left is delivered before anything else.  All
+ * that may wait for the disk is the background's: the first segment too, and
+ * until it is there mail comes in the direct way.  What fails is tried again.
+ */
 static void
 journal_begin(struct journal *j)
 {
-	bool any = false;
-
-	if ((j->pending_own = journal_recover(j, true) == -1))
+	if ((j->pending_own = journal_recover(j, JOURNAL_OWN) == -1))
 		j->broken = true;
-	j->pending_others = journal_recover(j, false) == -1;
-	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
-		any |= j->seg[i].state == JOURNAL_FREE;
-	if (!j->broken && !any && journal_seg_create(j, 0) == -1) {
-		log_msg(LOG_L_WARN, "journal", "no journal of %llu octets: %s; every message is synced by itself",
-		    (unsigned long long)j->size, strerror(errno));
-		j->broken = true;
-	}
-	j->retry_ms = journal_now_ms() + JOURNAL_RETRY_MS;
+	(void)journal_recover(j, JOURNAL_CRASHED);
+	j->pending_others = true;
+	j->retry_ms = j->broken ? journal_now_ms() + JOURNAL_RETRY_MS : 0;
 }
 
 static int

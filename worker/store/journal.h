@@ -85,6 +85,9 @@ struct journal_seg {
 	uint64_t           placed, retired;
 };
 
+/* Our own; those whose owner is dead; of these, only those that a crash of the machine has left. */
+enum journal_whose { JOURNAL_OWN, JOURNAL_DEAD, JOURNAL_CRASHED };
+
 struct journal {
 	struct maildir     *md;
 	unsigned            id;
@@ -99,6 +102,7 @@ struct journal {
 	bool               hungry;              /* it waits for room */
 	bool               stop;
 	bool               pending_own, pending_others; /* something is still to be replayed */
+	atomic_bool        ready;                       /* there was a segment to use */
 	atomic_bool        broken;                      /* everything goes the direct way */
 	bool               no_room;                     /* the disk is too full for another segment */
 	struct journal_seg seg[JOURNAL_SEGMENTS], *cur;
@@ -148,5 +152,5 @@ int journal_replay(struct journal *j, const struct journal_seg *s, const struct 
 int journal_lock(const struct journal *j, unsigned id, bool create);
 
 /* Take up our own journal, and those whose owners are dead.  0; -1: something is left to be tried again. */
-int journal_recover(struct journal *j, bool own);
+int journal_recover(struct journal *j, enum journal_whose whose);
 #endif

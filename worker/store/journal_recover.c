@@ -5,9 +5,11 @@
  * whose lock nobody holds: replays it if the machine has crashed, syncs, and
  * then removes it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -46,7 +48,8 @@ is_our_life(const struct journal *j, const struct journal_life *l)
 struct found {
 	struct journal_seg seg;
 	struct journal_head head;
-	bool bad;
+	bool old;     /* something in it is not retired */
+	bool crashed; /* ... and the machine has crashed since */
 };
 
 /* Open and replay what is not retired.  What cannot be opened for what stands in it was never finished, and goes. */
@@ -63,7 +66,9 @@ replay_one(struct journal *j, unsigned id, unsigned no, struct found *f)
 		return unlinkat(j->dir, name, 0);
 	}
 	f->seg.state = JOURNAL_FULL;
-	if (f->head.retired >= f->head.size || is_our_life(j, &f->head.life))
+	f->old = f->head.retired < f->head.size;
+	f->crashed = f->old && !is_our_life(j, &f->head.life);
+	if (!f->crashed)
 		return 0;
 	return journal_replay(j, &f->seg, &f->head, false);
 }
@@ -91,9 +96,9 @@ settle(struct journal *j, unsigned id, unsigned no, struct found *f, bool own)
 	char name[32];
 
 	if (own && f->head.size == j->size) {
-		f->seg.use = f->head.use;
 		if (journal_seg_retire(j, &f->seg, j->size) == 0) {
 			f->seg.state = JOURNAL_FREE;
+			j->ready = true;
 			f->seg.retired = f->seg.end = f->seg.placed = 0;
 			j->seg[no] = f->seg;
 			return 0;
@@ -104,12 +109,42 @@ settle(struct journal *j, unsigned id, unsigned no, struct found *f, bool own)
 	return unlinkat(j->dir, name, 0);
 }
 
+/* Only a process has died: what it left is one more thing that the background is to sync.  A start must not wait for the disk. */
+static void
+adopt(struct journal *j, unsigned no, struct found *f)
+{
+	if (f->old) {
+		f->seg.end = f->seg.placed = j->size;
+		j->unsynced++;
+	} else {
+		f->seg.state = JOURNAL_FREE;
+		j->ready = true;
+	}
+	j->seg[no] = f->seg;
+}
+
+/* Whether the machine has crashed since ${id} was written. */
+static bool
+has_crashed(struct journal *j, unsigned id)
+{
+	struct journal_head h;
+	struct journal_seg seg;
+	bool crashed = false;
+
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+		if (journal_seg_open(j, id, i, &seg, &h) == 0) {
+			crashed |= h.retired < h.size && !is_our_life(j, &h.life);
+			journal_seg_close(&seg);
+		}
+	return crashed;
+}
+
 /* Journal ${id}, whose lock we hold. */
 static int
 recover_id(struct journal *j, unsigned id, bool own)
 {
 	struct found f[JOURNAL_SEGMENTS];
-	bool any = false, old = false;
+	bool any = false, old = false, crashed = false;
 	uint64_t before = j->replayed;
 	int r = 0, err;
 
@@ -118,15 +153,21 @@ recover_id(struct journal *j, unsigned id, bool own)
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS && r == 0; i++) {
 		r = replay_one(j, id, i, &f[i]);
 		any |= f[i].seg.state != JOURNAL_NONE;
-		old |= f[i].seg.state != JOURNAL_NONE && f[i].head.retired < f[i].head.size;
+		old |= f[i].old;
+		crashed |= f[i].crashed;
 		if (own && f[i].head.use > j->next_use)
 			j->next_use = f[i].head.use;
 	}
-	if (r == 0 && old)
+	if (r == 0 && (own ? crashed : old))
 		r = sync_found(j, f);
-	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
-		if (r == 0 && f[i].seg.state != JOURNAL_NONE)
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
+		if (r == -1 || f[i].seg.state == JOURNAL_NONE)
+			continue;
+		if (own && !crashed && f[i].head.size == j->size)
+			adopt(j, i, &f[i]);
+		else
 			r = settle(j, id, i, &f[i], own);
+	}
 	err = errno;
 	if (r == -1) {
 		log_msg(LOG_L_ERROR, "journal", "journal %u could not be replayed: %s; it is kept, and tried again", id,
@@ -142,19 +183,48 @@ recover_id(struct journal *j, unsigned id, bool own)
 	return r;
 }
 
-int
-journal_recover(struct journal *j, bool own)
+/* The owner that a file of the folder is the lock of, or JOURNAL_IDS. */
+static unsigned
+owner_of(const char *name)
+{
+	size_t digits = strspn(name, "0123456789");
+
+	if (digits == 0 || digits > 4 || strcmp(name + digits, ".lock") != 0)
+		return JOURNAL_IDS;
+	return (unsigned)strtoul(name, NULL, 10);
+}
+
+static int
+recover_dead(struct journal *j, unsigned id, bool crashed_only)
 {
 	int r = 0, lock;
 
-	if (own)
+	if (id >= JOURNAL_IDS || id == j->id || (lock = journal_lock(j, id, false)) == -1)
+		return 0;
+	if (!crashed_only || has_crashed(j, id))
+		r = recover_id(j, id, false);
+	close(lock);
+	return r;
+}
+
+int
+journal_recover(struct journal *j, enum journal_whose whose)
+{
+	_Alignas(struct dirent64) char buf[8192];
+	const struct dirent64 *d;
+	int r = 0, fd;
+	ssize_t n;
+
+	if (whose == JOURNAL_OWN)
 		return recover_id(j, j->id, true);
-	for (unsigned id = 1; id < JOURNAL_IDS; id++) {
-		if (id == j->id || (lock = journal_lock(j, id, false)) == -1)
-			continue;
-		if (recover_id(j, id, false) == -1)
-			r = -1;
-		close(lock);
-	}
+	if ((fd = folders_open(j->dir, ".")) == -1)
+		return -1;
+	while ((n = getdents64(fd, buf, sizeof(buf))) > 0)
+		for (ssize_t at = 0; at < n; at += d->d_reclen) {
+			d = (const struct dirent64 *)(const void *)(buf + at);
+			if (recover_dead(j, owner_of(d->d_name), whose == JOURNAL_CRASHED) == -1)
+				r = -1;
+		}
+	close(fd);
 	return r;
 }

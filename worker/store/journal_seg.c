@@ -134,6 +134,7 @@ journal_seg_create(struct journal *j, unsigned no)
 	pthread_mutex_lock(&j->mutex);
 	s.state = JOURNAL_FREE;
 	j->seg[no] = s;
+	j->ready = true;
 	pthread_cond_broadcast(&j->room);
 	pthread_mutex_unlock(&j->mutex);
 	return 0;

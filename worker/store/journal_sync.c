@@ -122,7 +122,7 @@ static bool
 wants_spare(const struct journal *j)
 {
 	return !j->no_room && !j->broken && count(j, JOURNAL_FREE) == 0 && count(j, JOURNAL_NONE) > 0 &&
-	    (j->hungry || (j->cur != NULL && j->cur->end > j->size / 2));
+	    (!j->ready || j->hungry || (j->cur != NULL && j->cur->end > j->size / 2));
 }
 
 /* The mutex is held, but for the time it takes. */
@@ -153,9 +153,9 @@ retry(struct journal *j)
 
 	pthread_mutex_unlock(&j->mutex);
 	if (j->pending_own)
-		j->pending_own = journal_recover(j, true) == -1;
+		j->pending_own = journal_recover(j, JOURNAL_OWN) == -1;
 	if (j->pending_others)
-		j->pending_others = journal_recover(j, false) == -1;
+		j->pending_others = journal_recover(j, JOURNAL_DEAD) == -1;
 	good = !j->pending_own;
 	if (good && j->broken)
 		good = journal_sync_pass(j) == 0 &&
