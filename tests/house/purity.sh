@@ -16,11 +16,11 @@ esac
 # From the C library: octets, strings, formatting into memory, the end of a broken invariant, and what the compiler adds.
 library='mem(cpy|move|set|cmp|chr|rchr|mem)|str(len|nlen|cmp|ncmp|chr|spn|cspn|str)|strlcpy|explicit_bzero|v?snprintf
 abort|__assert_fail|__errno_location|qsort|bsearch|bcmp|inet_pton
-__stack_chk_fail|__(memcpy|memmove|memset|snprintf|vsnprintf|explicit_bzero|strlcpy)_chk|_GLOBAL_OFFSET_TABLE_'
+__stack_chk_fail|__(memcpy|memmove|memset|snprintf|vsnprintf|explicit_bzero|strlcpy)_chk|_GLOBAL_OFFSET_TABLE_|__cpu_model'
 library=$(printf '%s' "$library" | tr '\n' '|')
 memory='malloc|calloc|realloc|free'
 
-pure="common/span common/buf common/arena common/addr common/reply common/xtext $(
+pure="common/span common/buf common/arena common/crc32c common/addr common/reply common/xtext $(
 	find worker/smtp worker/milter/packet.c worker/milter/state.c worker/milter/fields.c worker/handlers/policy/request.c worker/handlers/policy/answer.c \
 		-name '*.c' | sed 's/\.c$//' | sort
 )"

@@ -7,6 +7,8 @@
 
 #include <arpa/inet.h>
 
+#include "common/crc32c.h"
+
 enum {
 	V2_HEAD = 16, /* signature, version and command, family, length */
 	V2_INET = 12, /* octets of two IPv4 addresses and two ports */
@@ -116,28 +118,16 @@ v1_parse(struct span in, struct proxy *out, const char **why)
 	return (ssize_t)(line.n + 2);
 }
 
-/* CRC32C (Castagnoli, reflected), going on from ${crc}; a bit at a time is fast enough for a header. */
-static uint32_t
-crc32c(uint32_t crc, const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		crc ^= p[i];
-		for (int k = 0; k < 8; k++)
-			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78U : 0);
-	}
-	return crc;
-}
-
 /* Whether the checksum at ${at} is that of the header, itself taken as zeros (section 2.2.3). */
 static bool
 v2_checksum(struct span header, size_t at)
 {
 	static const uint8_t zero[4];
 	const uint8_t *p = header.p + at;
-	uint32_t crc = crc32c(UINT32_MAX, header.p, at);
+	uint32_t crc = crc32c(0, header.p, at);
 
 	crc = crc32c(crc, zero, sizeof(zero));
-	crc = ~crc32c(crc, p + sizeof(zero), header.n - at - sizeof(zero));
+	crc = crc32c(crc, p + sizeof(zero), header.n - at - sizeof(zero));
 	return crc == ((uint32_t)be16(p) << 16 | be16(p + 2));
 }
 
