@@ -166,8 +166,9 @@ struct conf {
 	} timeouts;
 	struct {
 		uint32_t connections, connections_per_ip, errors;
-		uint32_t rate_per_ip;    /* connections a minute */
-		uint32_t error_pause_ms; /* before what follows an error, from half of errors on */
+		uint32_t rate_per_ip;       /* connections a minute */
+		uint32_t handshakes_per_ip; /* TLS, a minute */
+		uint32_t error_pause_ms;    /* before what follows an error, from half of errors on */
 		uint32_t session_ms;
 		uint64_t data_rate; /* octets a second */
 	} limits;                   /* 0: no limit */

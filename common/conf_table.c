@@ -148,6 +148,8 @@ const struct conf_key conf_key[] = {
 	{ "limits", "error_pause", conf_set_duration, ROOT(limits.error_pause_ms), "1s", 0, MINUTE, "0s to 1m",
 	    CONF_CAN_ALWAYS, false },
 	{ "limits", "rate_per_ip", conf_set_u32, ROOT(limits.rate_per_ip), "0", 0, 4000, "", CONF_CAN_ALWAYS, false },
+	{ "limits", "handshakes_per_ip", conf_set_u32, ROOT(limits.handshakes_per_ip), "0", 0, 4000, "",
+	    CONF_CAN_ALWAYS, false },
 	{ "limits", "session", conf_set_duration, ROOT(limits.session_ms), "1h", 0, DAY, "0s to 24h", CONF_CAN_ALWAYS,
 	    false },
 	{ "limits", "data_rate", conf_set_size, ROOT(limits.data_rate), "100B", 0, GIB, "0B to 1GiB", CONF_CAN_ALWAYS,

@@ -326,11 +326,11 @@ rate_new(struct conns *c, struct place at, uint64_t minute)
 }
 
 uint32_t
-conns_rate(struct conns *c, const uint8_t addr[16], uint64_t minute)
+conns_rate(struct conns *c, enum conns_what what, const uint8_t addr[16], uint64_t minute)
 {
 	struct place at = find(c, addr);
 	uint64_t now = minute % ((1U << MINUTE_BITS) - 1) + 1; /* never 0, which a fresh row has */
-	uint64_t key = at.tag >> (RATE_BITS + MINUTE_BITS) << MINUTE_BITS | now, n = 1;
+	uint64_t key = (at.tag >> (RATE_BITS + MINUTE_BITS) ^ (uint64_t)what) << MINUTE_BITS | now, n = 1;
 	ssize_t i = rate_row(c->rate, at, key);
 
 	if (i != -1) {

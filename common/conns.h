@@ -12,7 +12,7 @@
 
 enum {
 	CONNS_SLOTS    = 129,     /* as STATS_SLOTS */
-	CONNS_RATE_MAX = 4095,    /* connections of an address in a minute that a worker counts */
+	CONNS_RATE_MAX = 4095,    /* of an address in a minute that a worker counts */
 	CONNS_ROWS     = 1 << 16, /* rows a table; 8 octets each, untouched pages cost nothing */
 	CONNS_PROBE    = 32       /* rows looked at for an address; a crowd beyond that goes uncounted */
 };
@@ -44,14 +44,17 @@ void conns_leave(struct conns *c, const uint8_t addr[16]);
 /* Connections entered and not left, over all workers, for limits.connections: each worker keeps its own number. */
 uint32_t conns_total(const struct conns *c);
 
+/* What an address is counted for by the minute. */
+enum conns_what { CONNS_SESSION, CONNS_HANDSHAKE };
+
 /**
- * conns_rate(c, addr, minute):
- * ${addr} begins one more connection, in this worker, in ${minute} of a clock
- * that all workers share.  Return how many it has begun in that minute over all
+ * conns_rate(c, what, addr, minute):
+ * ${addr} begins one more ${what}, in this worker, in ${minute} of a clock that
+ * all workers share.  Return how many it has begun in that minute over all
  * workers, this one included and those that ended in it; off by one as above.
  * Past CONNS_RATE_MAX a worker counts no more.
  */
-uint32_t conns_rate(struct conns *c, const uint8_t addr[16], uint64_t minute);
+uint32_t conns_rate(struct conns *c, enum conns_what what, const uint8_t addr[16], uint64_t minute);
 
 /* The owner of table ${slot} is dead: it has no connections; give their pages back (master).  0 or -1 with errno. */
 int conns_clear(int fd, unsigned slot);

@@ -165,6 +165,8 @@ key_make(struct key *k, uint16_t code, uint32_t enh, const char *reason)
 	for (size_t i = 0; i < sizeof(k->reason) - 1 && reason[i] != '\0'; i++) {
 		char c = reason[i];
 
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
 		k->reason[i] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
 		h = (h ^ (uint8_t)k->reason[i]) * 16777619u;
 	}
@@ -190,15 +192,14 @@ row_take(struct stats_reason *r, const struct key *k)
 
 /* Open addressing over all rows but the last, which takes the overflow.  A row is never given back, so a free one ends the search. */
 static void
-count_reason(struct stats_slot *s, const struct key *k)
+count_reason(struct stats_reason *table, size_t n, const struct key *k)
 {
 	static const struct key overflow = { .reason = "other" };
-	enum { ROWS = STATS_REASONS - 1 };
 	struct stats_reason *r;
-	size_t at = k->hash % ROWS;
+	size_t rows = n - 1, at = k->hash % rows;
 
-	for (size_t i = 0; i < ROWS; i++, at = at + 1 < ROWS ? at + 1 : 0) {
-		r = &s->reason[at];
+	for (size_t i = 0; i < rows; i++, at = at + 1 < rows ? at + 1 : 0) {
+		r = &table[at];
 		if (atomic_load_explicit(&r->count, RELAXED) == 0) {
 			row_take(r, k);
 			return;
@@ -208,7 +209,7 @@ count_reason(struct stats_slot *s, const struct key *k)
 			return;
 		}
 	}
-	r = &s->reason[ROWS];
+	r = &table[rows];
 	if (atomic_load_explicit(&r->count, RELAXED) == 0)
 		row_take(r, &overflow);
 	else
@@ -223,8 +224,18 @@ stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reaso
 		struct key k;
 
 		key_make(&k, code, enh, reason);
-		count_reason(s, &k);
+		count_reason(s->reason, STATS_REASONS, &k);
 	}
+}
+
+void
+stats_tls_failed(struct stats_slot *s, const char *why)
+{
+	struct key k;
+
+	stats_add(s, STATS_TLS_FAILED, 1);
+	key_make(&k, 0, 0, why[0] != '\0' ? why : "unknown");
+	count_reason(s->tls_why, STATS_TLS_WHYS, &k);
 }
 
 void

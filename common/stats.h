@@ -22,7 +22,7 @@
 enum {
 	STATS_MAGIC = 0x4c505354, /* "LPST" */
 	/* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
-	STATS_LAYOUT       = 2,
+	STATS_LAYOUT       = 3,
 	STATS_PAGE         = 4096, /* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
 	STATS_SLOTS        = 130,  /* the master's, two generations of 64 workers, and the reports' */
 	STATS_SLOT_REPORTS = STATS_SLOTS - 1, /* letterplate-reports counts here; it is no worker */
@@ -32,6 +32,7 @@ enum {
 	STATS_HANDLER_MAX  = 72,  /* octets of a handler's name with its NUL */
 	STATS_TAGS         = 64,  /* different tags a slot; the last one holds the overflow */
 	STATS_TAG_MAX      = 32,  /* octets of a tag with its NUL */
+	STATS_TLS_WHYS     = 48,  /* different reasons of failed handshakes a slot; the last one as above */
 	STATS_BUCKETS = 40 /* of a histogram: bucket i counts values below 2^i microseconds that no lower one took */
 };
 
@@ -64,6 +65,7 @@ enum {
 	X(TLS_1_2, "tls_1_2", "TLS 1.2 handshakes completed") \
 	X(TLS_1_3, "tls_1_3", "TLS 1.3 handshakes completed") \
 	X(TLS_FAILED, "tls_failed", "TLS handshakes that failed") \
+	X(TLS_REFUSED, "tls_refused", "TLS handshakes refused because an address had begun too many") \
 	X(TLS_RESUMED, "tls_resumed", "TLS handshakes that resumed a session by its ticket") \
 	X(TLS_INJECTED, "tls_injected", "sessions closed for plaintext behind STARTTLS") \
 	X(REPORTS_QUEUED, "reports_queued", "delivery reports put into the spool") \
@@ -148,6 +150,7 @@ struct stats_slot {
 	_Atomic uint64_t     gauge[STATS_NGAUGES];
 	struct stats_hist    hist[STATS_NHISTOGRAMS];
 	struct stats_reason  reason[STATS_REASONS];
+	struct stats_reason  tls_why[STATS_TLS_WHYS]; /* code and enh 0 */
 	struct stats_handler handler[STATS_HANDLERS];
 	struct stats_tag     tag[STATS_TAGS];
 };
@@ -193,6 +196,9 @@ void stats_slot_unmap(struct stats_slot *s);
  * under (code, enh, reason) too, or under "other" once the table is full.
  */
 void stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reason);
+
+/* A TLS handshake failed: OpenSSL's words, or errno's, which are made a word of [a-z0-9-], cut to its 33 octets. */
+void stats_tls_failed(struct stats_slot *s, const char *why);
 
 /* The row of the handler ${name}, found or taken; the last one once all are taken. */
 unsigned stats_handler(struct stats_slot *s, const char *name);
@@ -267,6 +273,8 @@ struct stats_sum {
 	uint64_t                  sum_us[STATS_NHISTOGRAMS];
 	struct stats_row         *row; /* sorted by code, enhanced code, reason */
 	size_t                    nrow;
+	struct stats_row         *tls_why; /* why handshakes failed, sorted; code and enh 0 */
+	size_t                    ntls_why;
 	struct stats_handler_sum *handler; /* sorted by name */
 	size_t                    nhandler;
 	struct stats_tag_sum     *tag; /* sorted by word */

@@ -131,21 +131,27 @@ take_row(const struct stats_reason *r, struct stats_row *out)
 	return true;
 }
 
+/* Rows of a table, of all slots. */
+struct rows {
+	struct stats_row *row;
+	size_t n, cap;
+};
+
 static int
-add_rows(struct stats_sum *sum, const struct stats_slot *s, size_t *cap)
+add_rows(struct rows *rows, const struct stats_reason *table, size_t n)
 {
 	struct stats_row r, *grown;
 
-	for (size_t i = 0; i < STATS_REASONS; i++) {
-		if (!take_row(&s->reason[i], &r))
+	for (size_t i = 0; i < n; i++) {
+		if (!take_row(&table[i], &r))
 			continue;
-		if (sum->nrow == *cap) {
-			*cap = *cap > 0 ? 2 * *cap : STATS_REASONS;
-			if ((grown = reallocarray(sum->row, *cap, sizeof(r))) == NULL)
+		if (rows->n == rows->cap) {
+			rows->cap = rows->cap > 0 ? 2 * rows->cap : STATS_REASONS;
+			if ((grown = reallocarray(rows->row, rows->cap, sizeof(r))) == NULL)
 				return -1;
-			sum->row = grown;
+			rows->row = grown;
 		}
-		sum->row[sum->nrow++] = r;
+		rows->row[rows->n++] = r;
 	}
 	return 0;
 }
@@ -164,20 +170,20 @@ row_order(const void *va, const void *vb)
 
 /* The same row of several slots becomes one. */
 static void
-fold_rows(struct stats_sum *sum)
+fold_rows(struct rows *rows)
 {
 	size_t n = 0;
 
-	if (sum->nrow == 0)
+	if (rows->n == 0)
 		return;
-	qsort(sum->row, sum->nrow, sizeof(*sum->row), row_order);
-	for (size_t i = 1; i < sum->nrow; i++) {
-		if (row_order(&sum->row[n], &sum->row[i]) == 0)
-			stats_sum_add(&sum->row[n].count, sum->row[i].count);
+	qsort(rows->row, rows->n, sizeof(*rows->row), row_order);
+	for (size_t i = 1; i < rows->n; i++) {
+		if (row_order(&rows->row[n], &rows->row[i]) == 0)
+			stats_sum_add(&rows->row[n].count, rows->row[i].count);
 		else
-			sum->row[++n] = sum->row[i];
+			rows->row[++n] = rows->row[i];
 	}
-	sum->nrow = n + 1;
+	rows->n = n + 1;
 }
 
 void
@@ -267,8 +273,8 @@ int
 stats_read(const struct stats_map *m, struct stats_sum *out)
 {
 	struct stats_slot *s;
+	struct rows replies = { NULL, 0, 0 }, tls = { NULL, 0, 0 };
 	bool first = true; /* no worker seen yet */
-	size_t cap = 0;
 	int err;
 
 	memset(out, 0, sizeof(*out));
@@ -278,7 +284,8 @@ stats_read(const struct stats_map *m, struct stats_sum *out)
 	out->started = m->head.started;
 	copy_version(&m->head, out->version);
 	for (unsigned i = 0; i < STATS_SLOTS; i++) {
-		if (read_slot(m->fd, i, s) != 0 || add_rows(out, s, &cap) != 0 || stats_read_handlers(out, s) != 0)
+		if (read_slot(m->fd, i, s) != 0 || add_rows(&replies, s->reason, STATS_REASONS) != 0 ||
+		    add_rows(&tls, s->tls_why, STATS_TLS_WHYS) != 0 || stats_read_handlers(out, s) != 0)
 			goto err;
 		add_numbers(out, s);
 		if (i == STATS_SLOT_REPORTS) {
@@ -289,12 +296,19 @@ stats_read(const struct stats_map *m, struct stats_sum *out)
 		}
 	}
 	free(s);
-	fold_rows(out);
+	fold_rows(&replies);
+	fold_rows(&tls);
+	out->row = replies.row;
+	out->nrow = replies.n;
+	out->tls_why = tls.row;
+	out->ntls_why = tls.n;
 	return 0;
 
 err:
 	err = errno;
 	free(s);
+	free(replies.row);
+	free(tls.row);
 	stats_sum_free(out);
 	errno = err;
 	return -1;
@@ -304,12 +318,13 @@ void
 stats_sum_free(struct stats_sum *s)
 {
 	free(s->row);
+	free(s->tls_why);
 	free(s->handler);
 	free(s->tag);
-	s->row = NULL;
+	s->row = s->tls_why = NULL;
 	s->handler = NULL;
 	s->tag = NULL;
-	s->nrow = s->nhandler = s->ntag = 0;
+	s->nrow = s->ntls_why = s->nhandler = s->ntag = 0;
 }
 
 uint64_t

@@ -77,7 +77,7 @@ account_tls(struct session *s, const char *why, bool resumed)
 	struct log_line l;
 
 	if (why != NULL) {
-		stats_add(s->w->stats, STATS_TLS_FAILED, 1);
+		stats_tls_failed(s->w->stats, why);
 	} else {
 		stats_add(s->w->stats, is_1_3 ? STATS_TLS_1_3 : STATS_TLS_1_2, 1);
 		if (resumed)

@@ -282,6 +282,20 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 	return true;
 }
 
+/* Whether the client has begun fewer handshakes in this minute than it may.  Each costs us more than it does the client. */
+static bool
+session_may_shake(const struct session *s)
+{
+	static const uint8_t none[16]; /* by a unix socket, or unknown */
+	uint32_t most = s->w->conf->limits.handshakes_per_ip;
+
+	if (most == 0 || memcmp(s->addr, none, sizeof(none)) == 0 ||
+	    conns_rate(s->w->conns, CONNS_HANDSHAKE, s->addr, loop_now_ms(s->w->loop) / 60000) <= most)
+		return true;
+	stats_add(s->w->stats, STATS_TLS_REFUSED, 1);
+	return false;
+}
+
 /* STARTTLS was said.  True: 220 is queued, and the handshake follows it. */
 static bool
 session_starttls(struct session *s, struct span behind)
@@ -295,6 +309,9 @@ session_starttls(struct session *s, struct span behind)
 		stats_add(s->w->stats, STATS_TLS_INJECTED, 1);
 		reply_set(&r, 554, ENH(5, 5, 0), s->end, "you spoke before TLS had begun, closing");
 		r.close = true;
+	} else if (!session_may_shake(s)) {
+		reply_set(&r, 454, ENH(4, 7, 0), "too-many-handshakes",
+		    "%s has had too many TLS handshakes from your address in this minute", s->w->conf->hostname);
 	} else if (conn_tls(&s->conn, s->listener->tls) != 0) {
 		reply_set(&r, 454, ENH(4, 7, 0), "no-memory", "TLS is not available now");
 	} else {
@@ -356,6 +373,10 @@ session_met(struct session *s)
 		return CONN_MORE;
 	}
 	conn_deadline(&s->conn, s->w->conf->timeouts.handshake_ms);
+	if (!session_may_shake(s)) {
+		s->end = "too-many-handshakes";
+		return CONN_CLOSE;
+	}
 	if (conn_tls(&s->conn, s->listener->tls) == 0)
 		return CONN_TLS;
 	s->end = "no-memory";
@@ -482,10 +503,11 @@ session_closed(struct conn *c, bool lost)
 
 	if (s->proxy_due && s->end == NULL)
 		peer_no_header(s, "proxy-short");
+	/* What it was told last, or that we closed it ourselves, is no loss. */
+	if (lost && !s->proxy_due && s->end == NULL && s->last_code != 221 && s->last_code != 421)
+		stats_add(s->w->stats, STATS_LOST_CLIENTS, 1);
 	if (s->end == NULL)
 		s->end = "lost";
-	if (lost && !s->proxy_due && s->last_code != 221 && s->last_code != 421)
-		stats_add(s->w->stats, STATS_LOST_CLIENTS, 1);
 	s->gone = true;
 	if (s->wait != SESSION_COMMIT)
 		session_free(s);

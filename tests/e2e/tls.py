@@ -218,7 +218,37 @@ def broken_handshakes_end_and_are_counted():
         for reason in "reason=\"http request\"", "reason=timeout", "unsupported protocol", "the peer closed":
             check(reason in s.log(), "no %r in the log" % reason)
         equal(s.counter("timeouts"), 2, "timeouts")
+        equal(s.stats()["tls_failures"], {"http-request": 1, "the-peer-closed-the-connection": 1, "timeout": 2,
+                                          "unsupported-protocol": 1}, "reasons counted")
         c.close()
+
+
+@test
+def handshakes_an_address_begins_in_a_minute():
+    imp = free_port()
+    with server(listeners='listener "smtps" { address = {"127.0.0.1:%d"} tls = "implicit" }' % imp,
+                limits="connections_per_ip = 0 handshakes_per_ip = 6", workers=3) as s:
+        if time.monotonic() % 60 > 50:      # the minute is the clock's
+            time.sleep(61 - time.monotonic() % 60)
+        for _ in range(3):
+            starttls(s).close()
+            implicit(s, imp).close()
+        c = tls.TlsClient(("127.0.0.1", s.port), s.seen)
+        c.hello()
+        c.cmd("STARTTLS").is_(454, "4.7.0")
+        check(c.message(ALICE, TEXT).queued, "not taken in clear")
+        c.quit()
+        d = connect(("127.0.0.1", imp))
+        try:
+            equal(d.recv(100), b"", "heard at the implicit port")
+        except ConnectionResetError:
+            pass
+        d.close()
+        e = tls.TlsClient(("127.0.0.1", s.port), s.seen, source="127.0.0.2")
+        e.hello()
+        e.starttls().close()
+        equal((s.counter("tls_refused"), s.counter("tls_1_3"), s.counter("tls_failed")), (2, 7, 0), "counters")
+        wait_for(lambda: "end=too-many-handshakes" in s.log() and "reason=too-many-handshakes" in s.log(), why="not logged")
 
 
 def ticket(ctx, s, port):

@@ -161,7 +161,8 @@ class Server:
         self.notify.bind(note)
         os.chmod(note, 0o777)
         self.notes, self.status, self.told_to_stop = [], None, False
-        threading.Thread(target=self._hear, args=(self.notify,), daemon=True).start()
+        self.hearer = threading.Thread(target=self._hear, args=(self.notify,), daemon=True)
+        self.hearer.start()
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
                 (["prlimit", "--nofile=%d:%d" % (nofile, nofile)] if nofile else []) +
@@ -173,11 +174,15 @@ class Server:
             self.wait_note("READY=1")
 
     def _hear(self, s):
-        while True:
-            try:
-                self.notes.append(s.recv(4096).decode())
-            except OSError:
-                return
+        while note := s.recv(4096):
+            self.notes.append(note.decode())
+
+    def _deafen(self):
+        """The thread ends before its socket is closed: it would go on with the number, which is soon another server's."""
+        if self.notify.fileno() != -1:
+            self.notify.shutdown(socket.SHUT_RDWR)
+            self.hearer.join()
+            self.notify.close()
 
     def wait_note(self, word, timeout=30.0, n=1):
         """Wait until WORD was said N times."""
@@ -185,7 +190,7 @@ class Server:
             if self.child.poll() is not None:
                 raise AssertionError("letterplate ended with %d: %s" % (self.child.returncode, self.log()[-2000:]))
             return sum(x.split("\n").count(word) for x in list(self.notes)) >= n
-        wait_for(said, timeout, "no %s from letterplate: %s" % (word, self.log()[-2000:]))
+        wait_for(said, timeout, lambda: "no %s from letterplate, but %s: %s" % (word, self.notes[-5:], self.log()[-2000:]))
 
     @property
     def pid(self):
@@ -227,7 +232,7 @@ class Server:
             self.status = self.child.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError("letterplate still runs %d s after TERM" % timeout)
-        self.notify.close()
+        self._deafen()
         return self.status
 
     def stop(self):
@@ -249,7 +254,7 @@ class Server:
                 except ProcessLookupError:
                     pass
             self.child.wait()
-            self.notify.close()
+            self._deafen()
 
     def __enter__(self):
         return self

@@ -99,6 +99,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(cf->limits.errors, 20);
 	ck_assert_uint_eq(cf->limits.error_pause_ms, 1000);
 	ck_assert_uint_eq(cf->limits.rate_per_ip, 0);
+	ck_assert_uint_eq(cf->limits.handshakes_per_ip, 0);
 	ck_assert_uint_eq(cf->limits.session_ms, 3600000);
 	ck_assert_uint_eq(cf->limits.data_rate, 100);
 	ck_assert_str_eq(cf->store.kind, "maildir");
@@ -153,6 +154,7 @@ START_TEST(every_key)
 	    "listener two { address = \"unix:/run/x\" protocol = lmtp }\n"
 	    "timeouts { command = \"1s\" data = \"2m\" handshake = \"250ms\" drain = \"1h\" }\n"
 	    "limits { connections = 10000 connections_per_ip = 0 errors = 1 error_pause = \"0s\" rate_per_ip = 60 "
+	    "handshakes_per_ip = 30 "
 	    "session = \"0s\" data_rate = \"1KiB\" }\n"
 	    "store \"maildir\" { path = \"/tmp/m\" delivered_to = no }\n"
 	    "log { format = \"json\" level = \"debug\" }");
@@ -191,6 +193,7 @@ START_TEST(every_key)
 	ck_assert_uint_eq(cf->limits.errors, 1);
 	ck_assert_uint_eq(cf->limits.error_pause_ms, 0);
 	ck_assert_uint_eq(cf->limits.rate_per_ip, 60);
+	ck_assert_uint_eq(cf->limits.handshakes_per_ip, 30);
 	ck_assert_uint_eq(cf->limits.session_ms, 0);
 	ck_assert_uint_eq(cf->limits.data_rate, 1024);
 	ck_assert_str_eq(cf->store.path, "/tmp/m");

@@ -308,20 +308,24 @@ START_TEST(rates_over_slots)
 	ipv4(0x7f000001, x);
 	ipv4(0x7f000002, y);
 	for (uint64_t minute = 65533; minute < 65540; minute++) { /* across the end of what a row can hold */
-		ck_assert_uint_eq(conns_rate(a, x, minute), 1);
-		ck_assert_uint_eq(conns_rate(b, x, minute), 2);
-		ck_assert_uint_eq(conns_rate(a, x, minute), 3);
-		ck_assert_uint_eq(conns_rate(b, y, minute), 1);
-		ck_assert_uint_eq(conns_rate(a, v6, minute), 1);
-		ck_assert_uint_eq(conns_rate(b, same64, minute), 2);
+		ck_assert_uint_eq(conns_rate(a, CONNS_SESSION, x, minute), 1);
+		ck_assert_uint_eq(conns_rate(b, CONNS_SESSION, x, minute), 2);
+		ck_assert_uint_eq(conns_rate(a, CONNS_SESSION, x, minute), 3);
+		ck_assert_uint_eq(conns_rate(b, CONNS_SESSION, y, minute), 1);
+		ck_assert_uint_eq(conns_rate(a, CONNS_SESSION, v6, minute), 1);
+		ck_assert_uint_eq(conns_rate(b, CONNS_SESSION, same64, minute), 2);
 	}
-	ck_assert_uint_eq(conns_rate(a, y, 65550), 1);
-	ck_assert_uint_eq(conns_rate(b, x, 65550), 1);
+	/* The same address, for something else. */
+	ck_assert_uint_eq(conns_rate(a, CONNS_HANDSHAKE, x, 65540), 1);
+	ck_assert_uint_eq(conns_rate(b, CONNS_HANDSHAKE, x, 65540), 2);
+	ck_assert_uint_eq(conns_rate(a, CONNS_SESSION, x, 65540), 1);
+	ck_assert_uint_eq(conns_rate(a, CONNS_SESSION, y, 65550), 1);
+	ck_assert_uint_eq(conns_rate(b, CONNS_SESSION, x, 65550), 1);
 	ck_assert_uint_eq(conns_total(a), 0);
 	for (unsigned i = 0; i < CONNS_RATE_MAX + 10; i++)
-		conns_rate(a, x, 70000);
-	ck_assert_uint_eq(conns_rate(a, x, 70000), CONNS_RATE_MAX);
-	ck_assert_uint_eq(conns_rate(b, x, 70000), CONNS_RATE_MAX + 1);
+		conns_rate(a, CONNS_SESSION, x, 70000);
+	ck_assert_uint_eq(conns_rate(a, CONNS_SESSION, x, 70000), CONNS_RATE_MAX);
+	ck_assert_uint_eq(conns_rate(b, CONNS_SESSION, x, 70000), CONNS_RATE_MAX + 1);
 	conns_unmap(a);
 	conns_unmap(b);
 	close(fd);
@@ -337,12 +341,12 @@ START_TEST(rates_in_a_crowd)
 
 	for (uint32_t i = 0; i < 2 * CONNS_ROWS; i++) {
 		ipv4(0x0a000000 + i, x);
-		ck_assert_uint_eq(conns_rate(c, x, 7), 1);
+		ck_assert_uint_eq(conns_rate(c, CONNS_SESSION, x, 7), 1);
 	}
 	for (uint32_t i = 0; i < 100; i++) {
 		ipv4(0x0b000000 + i, x);
-		ck_assert_uint_eq(conns_rate(c, x, 8), 1);
-		ck_assert_uint_eq(conns_rate(c, x, 8), 2);
+		ck_assert_uint_eq(conns_rate(c, CONNS_SESSION, x, 8), 1);
+		ck_assert_uint_eq(conns_rate(c, CONNS_SESSION, x, 8), 2);
 	}
 	conns_unmap(c);
 	close(fd);

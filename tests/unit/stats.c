@@ -188,7 +188,7 @@ START_TEST(counts_replies_by_code_and_reason)
 	ck_assert_uint_eq(count_of(&s, 551, E511, "no-such-mailbox"), 1);
 	ck_assert_uint_eq(count_of(&s, 550, E511, "no-such"), 1);
 	ck_assert_uint_eq(count_of(&s, 220, 0, "greeting"), 1);
-	ck_assert_uint_eq(count_of(&s, 250, 0, "-ad--ord-"), 2);
+	ck_assert_uint_eq(count_of(&s, 250, 0, "bad-word-"), 2);
 	ck_assert_uint_eq(count_of(&s, 250, 0, "012345678901234567890123456789012"), 2);
 	ck_assert_uint_eq(s.nrow, 7);
 	for (size_t i = 1; i < s.nrow; i++)
@@ -221,6 +221,40 @@ START_TEST(a_full_table_of_reasons)
 	ck_assert_uint_eq(s.reply[550], 600);
 	stats_sum_free(&s);
 	stats_slot_unmap(a);
+}
+END_TEST
+
+START_TEST(failed_handshakes_by_reason)
+{
+	struct stats_slot *a = stats_slot_map(fd, 1, 1), *b = stats_slot_map(fd, 2, 1);
+	struct stats_sum s;
+	char why[32];
+
+	stats_tls_failed(a, "no shared cipher");
+	stats_tls_failed(b, "no shared cipher");
+	stats_tls_failed(b, "Connection reset by peer");
+	stats_tls_failed(b, "");
+	look(&s);
+	ck_assert_uint_eq(s.nrow, 0);
+	ck_assert_uint_eq(s.ntls_why, 3);
+	ck_assert_str_eq(s.tls_why[0].reason, "connection-reset-by-peer");
+	ck_assert_str_eq(s.tls_why[1].reason, "no-shared-cipher");
+	ck_assert_uint_eq(s.tls_why[1].count, 2);
+	ck_assert_str_eq(s.tls_why[2].reason, "unknown");
+	ck_assert_uint_eq(s.counter[STATS_TLS_FAILED], 4);
+	stats_sum_free(&s);
+	/* A client that picks reasons fills its own table alone. */
+	for (int i = 0; i < 100; i++) {
+		snprintf(why, sizeof(why), "reason %d", i);
+		stats_tls_failed(a, why);
+	}
+	stats_reply(a, 550, E511, "fine");
+	look(&s);
+	ck_assert_uint_eq(s.ntls_why, STATS_TLS_WHYS + 2);
+	ck_assert_uint_eq(count_of(&s, 550, E511, "fine"), 1);
+	stats_sum_free(&s);
+	stats_slot_unmap(a);
+	stats_slot_unmap(b);
 }
 END_TEST
 
@@ -678,6 +712,7 @@ suite(void)
 	tcase_add_test(t, refuses_what_is_no_slot);
 	tcase_add_test(t, counts_replies_by_code_and_reason);
 	tcase_add_test(t, a_full_table_of_reasons);
+	tcase_add_test(t, failed_handshakes_by_reason);
 	tcase_add_loop_test(t, a_value_has_its_bucket, 0, sizeof(buckets) / sizeof(buckets[0]));
 	tcase_add_test(t, quantiles);
 	tcase_add_test(t, gauges_over_workers);

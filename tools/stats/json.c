@@ -168,6 +168,17 @@ tls(const struct stats_sum *s)
 	return o;
 }
 
+/* A word to a count. */
+static json_t *
+tls_failures(const struct stats_sum *s)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < s->ntls_why; i++)
+		set(o, s->tls_why[i].reason, number(s->tls_why[i].count));
+	return o;
+}
+
 static json_t *
 master(const struct sample *s)
 {
@@ -198,6 +209,7 @@ json_print(FILE *f, const struct sample *s, bool oneline)
 	set(o, "recipients", number(s->sum.counter[STATS_RECIPIENTS]));
 	set(o, "sessions", sessions(&s->sum));
 	set(o, "tls", tls(&s->sum));
+	set(o, "tls_failures", tls_failures(&s->sum));
 	for (size_t h = 0; h < STATS_NHISTOGRAMS; h++)
 		set(o, stats_hist_name[h], histogram(s->sum.bucket[h], s->sum.sum_us[h]));
 	set(o, "handlers", handlers(&s->sum));

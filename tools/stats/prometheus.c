@@ -64,6 +64,15 @@ counters(FILE *f, const struct stats_sum *s)
 	fprintf(f, "letterplate_tls_handshakes_total{version=\"1.3\"} %" PRIu64 "\n", s->counter[STATS_TLS_1_3]);
 }
 
+static void
+tls_failures(FILE *f, const struct stats_sum *s)
+{
+	family(f, "tls_failures_total", "counter", "TLS handshakes that failed, by reason");
+	for (size_t i = 0; i < s->ntls_why; i++)
+		fprintf(f, "letterplate_tls_failures_total{reason=\"%s\"} %" PRIu64 "\n", s->tls_why[i].reason,
+		    s->tls_why[i].count);
+}
+
 /* Bucket b's bound is 2^b microseconds; written out with six decimals there is nothing to round.  ${label}: "" or ends in a comma. */
 static void
 series(FILE *f, const char *name, const char *label, const uint64_t bucket[STATS_BUCKETS], uint64_t sum_us)
@@ -138,6 +147,7 @@ prometheus_print(FILE *f, const struct sample *s)
 	workers(f, s);
 	replies(f, &s->sum);
 	counters(f, &s->sum);
+	tls_failures(f, &s->sum);
 	for (size_t i = 0; i < STATS_NGAUGES; i++)
 		single(f, stats_gauge_name[i], "gauge", stats_gauge_help[i], s->sum.gauge[i]);
 	for (size_t h = 0; h < STATS_NHISTOGRAMS; h++)

@@ -223,6 +223,29 @@ replies(const struct table *t)
 	free(sorted);
 }
 
+/* Why handshakes failed, the most frequent reason first. */
+static void
+tls_failures(const struct table *t)
+{
+	const struct stats_sum *s = &t->s->sum;
+	const struct stats_row **sorted = calloc(s->ntls_why + 1, sizeof(*sorted));
+	char label[80];
+
+	if (s->ntls_why == 0 || sorted == NULL) {
+		free(sorted);
+		return;
+	}
+	heading(t, "TLS handshakes that failed");
+	for (size_t i = 0; i < s->ntls_why; i++)
+		sorted[i] = &s->tls_why[i];
+	qsort(sorted, s->ntls_why, sizeof(*sorted), by_count);
+	for (size_t i = 0; i < s->ntls_why; i++) {
+		snprintf(label, sizeof(label), "%s", sorted[i]->reason);
+		row(t, 2, label, sorted[i]->count, s->counter[STATS_TLS_FAILED], NULL);
+	}
+	free(sorted);
+}
+
 static bool
 shown_elsewhere(size_t c)
 {
@@ -328,6 +351,7 @@ table_print(FILE *f, const struct sample *s, const struct sample *before, bool c
 	sessions(&t);
 	messages(&t);
 	replies(&t);
+	tls_failures(&t);
 	events(&t);
 	latencies(&t);
 	handlers(&t);

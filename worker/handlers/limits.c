@@ -17,7 +17,7 @@ limits_too_fast(const struct limits *l, const uint8_t addr[16])
 	if (l->conf->limits.rate_per_ip == 0)
 		return false;
 	clock_gettime(CLOCK_MONOTONIC, &now); /* one for all processes of a host */
-	return conns_rate(l->conns, addr, (uint64_t)now.tv_sec / 60) > l->conf->limits.rate_per_ip;
+	return conns_rate(l->conns, CONNS_SESSION, addr, (uint64_t)now.tv_sec / 60) > l->conf->limits.rate_per_ip;
 }
 
 static enum verdict
