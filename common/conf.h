@@ -176,8 +176,10 @@ struct conf {
 	struct {
 		enum conf_log_format format;
 		int                  level;
-	} log;                      /* level: enum log_level */
-	uint32_t greeting_delay_ms; /* 0 */
+		const char          *to;   /* as log_to_parse() takes it */
+		uint32_t             rate; /* lines a second and process, 0: no limit */
+	} log;                             /* level: enum log_level */
+	uint32_t greeting_delay_ms;        /* 0 */
 };
 
 /* Told each mistake, one clear line without a line end: "FILE:LINE: what, and what to do". */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/conf_priv.h"
+#include "common/log.h"
 #include "common/pem.h"
 
 enum { LINE_MAX_ = CONF_WHY_MAX + 2 * CONF_PATH_MAX + PATH_MAX };
@@ -100,6 +101,38 @@ check_worker(struct check *c)
 		say(c, dir_line, true, "\"%s\": %s may not read it: %s", mdb, c->who, strerror(errno));
 }
 
+/* Where the log goes: asked, and nothing is made. */
+static void
+check_log(struct check *c)
+{
+	unsigned line = conf_line(c->cf, "log", "to");
+	char dir[CONF_PATH_MAX + 1];
+	enum log_to to;
+	const char *path;
+	struct stat st;
+	int fd;
+
+	if (log_to_parse(c->cf->log.to, &to, &path) != 0 || to == LOG_TO_STDERR)
+		return;
+	if (to != LOG_TO_FILE) {
+		if ((fd = log_open(to, path)) == -1)
+			say(c, line, true, "no one takes the log at \"%s\": %s", path, strerror(errno));
+		else
+			close(fd);
+		return;
+	}
+	if (stat(path, &st) == 0) {
+		if (!S_ISREG(st.st_mode))
+			say(c, line, true, "the log \"%s\" is no regular file", path);
+		else if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
+			say(c, line, true, "the log \"%s\" cannot be written: %s", path, strerror(errno));
+		return;
+	}
+	snprintf(dir, sizeof dir, "%s", path);
+	*(strrchr(dir, '/') + (strrchr(dir, '/') == dir)) = '\0';
+	folder(c, line, "the log's folder", dir, W_OK | X_OK, "write in");
+}
+
 /* What the master itself uses. */
 static void
 check_master(struct check *c)
@@ -107,6 +140,7 @@ check_master(struct check *c)
 	const struct conf *cf = c->cf;
 
 	folder(c, conf_line(cf, "", "state_dir"), "state_dir", cf->state_dir, W_OK | X_OK, "write in");
+	check_log(c);
 	for (size_t l = 0; l < cf->nlistener; l++) {
 		for (size_t i = 0; i < cf->listener[l].naddress; i++) {
 			const struct conf_address *a = &cf->listener[l].address[i];

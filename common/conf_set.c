@@ -10,6 +10,7 @@
 
 #include "common/addr.h"
 #include "common/conf_priv.h"
+#include "common/log.h"
 #include "common/norm.h"
 
 static const char no_memory[] = "out of memory";
@@ -146,6 +147,18 @@ conf_set_path(struct conf_parse *p, const struct conf_key *k, const char *value,
 
 	(void)k;
 	return why != NULL ? why : set_text(p, value, strlen(value), field);
+}
+
+const char *
+conf_set_log_to(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	enum log_to to;
+	const char *path;
+
+	if (strlen(value) > k->max || log_to_parse(value, &to, &path) != 0)
+		return "must be stderr, journal, syslog, or file: and an absolute path, like "
+		       "\"file:/var/log/letterplate.log\"";
+	return set_text(p, value, strlen(value), field);
 }
 
 const char *

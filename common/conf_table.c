@@ -164,6 +164,8 @@ const struct conf_key conf_key[] = {
 	{ "log", "format", conf_set_enum, ROOT(log.format), "logfmt", 0, 0, "logfmt json", CONF_CAN_ALWAYS, false },
 	{ "log", "level", conf_set_enum, ROOT(log.level), "info", 0, 0, "error warn info debug", CONF_CAN_ALWAYS,
 	    false },
+	{ "log", "to", conf_set_log_to, ROOT(log.to), "stderr", 1, CONF_PATH_MAX, "", CONF_CAN_ALWAYS, false },
+	{ "log", "rate", conf_set_u32, ROOT(log.rate), "0", 0, 1000000, "", CONF_CAN_ALWAYS, false },
 };
 const size_t conf_nkey = sizeof conf_key / sizeof *conf_key;
 

@@ -65,6 +65,12 @@ ipc_layout_is_ours(const char *text)
 }
 
 static bool
+brings(uint32_t type)
+{
+	return type == IPC_TRACE || type == IPC_LOGFD;
+}
+
+static bool
 known(uint32_t type)
 {
 	return type >= IPC_READY && type < IPC_TYPES;
@@ -101,7 +107,7 @@ ipc_recv(int fd, struct ipc_msg *m)
 	if (n <= 0)
 		return (int)n;
 	if ((size_t)n != sizeof in || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !known(in.type) ||
-	    in.type == IPC_TRACE) {
+	    brings(in.type)) {
 		errno = EBADMSG;
 		return -1;
 	}
@@ -137,7 +143,7 @@ ipc_recv_with(int fd, struct ipc_msg *m, struct ipc_more *more)
 		return (int)n;
 	more->fd = attached(&h);
 	if ((size_t)n < sizeof in || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !known(in.type) ||
-	    (in.type == IPC_TRACE) != (more->fd >= 0) || (in.type != IPC_TRACE && (size_t)n != sizeof in)) {
+	    brings(in.type) != (more->fd >= 0) || (!brings(in.type) && (size_t)n != sizeof in)) {
 		if (more->fd >= 0)
 			close(more->fd);
 		more->fd = -1;

@@ -56,7 +56,9 @@ enum ipc_type {
 	IPC_RETIRE, /* master: no new sessions; a newer generation serves. Sessions end by themselves; after timeouts.drain as for IPC_STOP */
 	IPC_LOGLEVEL, /* master: arg is an enum log_level, until the worker ends */
 	IPC_TRACE,    /* master: a descriptor to write to and a text, what is asked for; ipc_send_with() */
-	IPC_TYPES     /* how many there are, and one */
+	IPC_LOGFD, /* master: another descriptor for the log, as log_reopened() takes it; ipc_send_with() and no text */
+	IPC_LOGLOST, /* worker: the daemon that takes the log went away */
+	IPC_TYPES    /* how many there are, and one */
 };
 
 /*
@@ -83,7 +85,7 @@ int ipc_send(int fd, enum ipc_type type, uint32_t arg);
 /* Receive: 1 with *m, 0 when nothing is there, -1 when the peer is gone (errno 0) or sent something malformed (EBADMSG). */
 int ipc_recv(int fd, struct ipc_msg *m);
 
-/* What comes with a message of type IPC_TRACE. */
+/* What comes with a message of type IPC_TRACE or IPC_LOGFD. */
 struct ipc_more {
 	int  fd; /* -1: none; owner: who received it */
 	char text[IPC_TEXT_MAX];
@@ -92,6 +94,6 @@ struct ipc_more {
 /* Send with a duplicate of ${passed} and a ${text} of less than IPC_TEXT_MAX octets.  0, or -1 with errno (EMSGSIZE, and as above). */
 int ipc_send_with(int fd, enum ipc_type type, uint32_t arg, int passed, const char *text);
 
-/* As ipc_recv(), and takes what comes with a message; only an IPC_TRACE may bring anything, and it must bring a descriptor. */
+/* As ipc_recv(), and takes what comes with a message; only an IPC_TRACE or IPC_LOGFD may bring anything, and it must bring a descriptor. */
 int ipc_recv_with(int fd, struct ipc_msg *m, struct ipc_more *more);
 #endif

@@ -267,6 +267,7 @@ void
 log_begin(struct log_line *l, enum log_level level, const char *event)
 {
 	l->on = log_enabled(level);
+	l->level = (int)level;
 	l->cut = false;
 	l->n = 0;
 	if (!l->on)
@@ -300,7 +301,7 @@ log_end(struct log_line *l)
 	if (!l->on)
 		return;
 	log_finish(l);
-	log_sink_put(l->text, l->n);
+	log_sink_put(l->text, l->n, l->level > LOG_L_WARN);
 }
 
 void

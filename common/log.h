@@ -1,5 +1,6 @@
 /*
- * log: one line an event, logfmt or JSON, to standard error.
+ * log: one line an event, logfmt or JSON, to standard error, a file, the
+ * journal or a syslog daemon.
  * All that comes from outside is escaped here, at the sink.  In a worker a
  * thread of its own does the writing, so that a reader that hangs can't hold
  * the loop up; what doesn't fit its ring is counted and said.
@@ -22,6 +23,36 @@ enum {
 	LOG_RING      = 1 << 20 /* octets that wait for the writing thread */
 };
 
+/* Where lines go. */
+enum log_to { LOG_TO_STDERR, LOG_TO_FILE, LOG_TO_JOURNAL, LOG_TO_SYSLOG };
+
+/* "stderr", "file:/path", "journal", "journal:/socket", "syslog", "syslog:/socket": 0, or -1 for anything else.  *path: within ${text}, or static; "" for stderr. */
+int log_to_parse(const char *text, enum log_to *to, const char **path);
+
+/* A descriptor that lines can go to: the file, for appending, or a connected socket.  -1 with errno; EINVAL for what is no regular file.  Not of LOG_TO_STDERR. */
+int log_open(enum log_to to, const char *path);
+
+/* From now on lines go to ${fd}, which stays the caller's; with LOG_TO_STDERR to standard error.  Before the thread starts, or in a process without it. */
+void log_to(enum log_to to, int fd);
+
+/* In a process that the master started: lines go to where the config's words ${text} say.  The master put that in standard output's place. */
+void log_to_inherited(const char *text);
+
+/* ${fd} is about to be closed: if lines go there, they go to standard error again. */
+void log_leave(int fd);
+
+/* Put ${fd} in the place of the descriptor that lines go to, and close it: what was written before stands in the old file, all else comes to the new one.  0 or -1 with errno. */
+int log_reopened(int fd);
+
+/* Whether the daemon behind the socket went away since this was asked last: whoever can should give a new one to log_reopened(). */
+bool log_lost(void);
+
+/* Lines of the levels info and debug a second that the thread takes, 0: all.  What is above it is dropped, counted and said. */
+void log_set_rate(uint32_t lines);
+
+/* Once a second or so: what was dropped is said, even if no more lines come. */
+void log_tick(void);
+
 /*
  * How this process logs.  ${who} is a static word: "master", "worker", "mailboxes".  ${slot} -1: none.
  * A closed standard error becomes /dev/null, lest a mail file be given its number.
@@ -43,6 +74,7 @@ uint64_t log_dropped(void);
 /* A line being put together, on the stack of whoever logs. */
 struct log_line {
 	bool   on, cut;
+	int    level;
 	size_t n;
 	char   text[LOG_LINE_MAX + 96];
 };

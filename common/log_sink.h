@@ -5,6 +5,7 @@
 #ifndef COMMON_LOG_SINK_H_
 #define COMMON_LOG_SINK_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct log_line;
@@ -12,8 +13,8 @@ struct log_line;
 /* Standard error is open afterwards, as /dev/null if it was closed. */
 void log_sink_init(void);
 
-/* Write, or queue, one whole line with its line end.  Cannot fail: what is lost is counted. */
-void log_sink_put(const char *line, size_t n);
+/* Write, or queue, one whole line with its line end.  ${may_drop}: the rate's limit is for it too.  Cannot fail: what is lost is counted. */
+void log_sink_put(const char *line, size_t n, bool may_drop);
 
 /* log.c's: end a line without writing it; l->text, l->n; n is 0 for a line below the level. */
 void log_finish(struct log_line *l);

@@ -65,6 +65,8 @@ read_conf(const char *file)
 		fail(EX_CONFIG);
 	free(text);
 	log_init("keys", -1, conf->log.format == CONF_LOG_JSON, (enum log_level)conf->log.level);
+	log_set_rate(conf->log.rate);
+	log_to_inherited(conf->log.to);
 }
 
 static void
@@ -172,6 +174,7 @@ static void
 wait_end(unsigned n)
 {
 	struct pollfd p = { .fd = IPC_KEYS_FD_CONTROL, .events = POLLIN };
+	struct ipc_more more;
 	struct ipc_msg m;
 
 	for (;;) {
@@ -179,7 +182,11 @@ wait_end(unsigned n)
 
 		if (poll(&p, 1, -1) < 0 && errno != EINTR)
 			break;
-		got = ipc_recv(p.fd, &m);
+		got = ipc_recv_with(p.fd, &m, &more);
+		if (got > 0 && m.type == IPC_LOGFD)
+			(void)log_reopened(more.fd);
+		if (got > 0 && m.type == IPC_TRACE)
+			close(more.fd);
 		if (got > 0 && (m.type == IPC_STOP || m.type == IPC_RETIRE))
 			return;
 		if (got > 0 && m.type == IPC_LOGLEVEL && m.arg <= LOG_L_DEBUG)

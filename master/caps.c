@@ -48,6 +48,9 @@ get(uint64_t *permitted)
 static const char *
 foreign(const struct conf *cf, char *path, size_t cap)
 {
+	enum log_to to;
+	const char *log;
+
 	if (faccessat(AT_FDCWD, cf->file, R_OK, AT_EACCESS) != 0)
 		return cf->file;
 	if (faccessat(AT_FDCWD, cf->state_dir, W_OK | X_OK, AT_EACCESS) != 0)
@@ -60,6 +63,9 @@ foreign(const struct conf *cf, char *path, size_t cap)
 			if (file[k][0] != '\0' && faccessat(AT_FDCWD, file[k], R_OK, AT_EACCESS) != 0)
 				return file[k];
 	}
+	if (log_to_parse(cf->log.to, &to, &log) == 0 && to == LOG_TO_FILE &&
+	    faccessat(AT_FDCWD, log, W_OK, AT_EACCESS) != 0)
+		return log;
 	for (size_t l = 0; l < cf->nlistener; l++) {
 		for (size_t i = 0; i < cf->listener[l].naddress; i++) {
 			const struct conf_address *a = &cf->listener[l].address[i];

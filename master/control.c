@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "master/generation.h"
 #include "master/keys.h"
+#include "master/logs.h"
 #include "master/notify.h"
 #include "master/reports.h"
 #include "master/spawn.h"
@@ -32,7 +33,7 @@ master_now_ms(void)
 int
 control_signals(void)
 {
-	static const int read_by_loop[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR2 };
+	static const int read_by_loop[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2 };
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -41,7 +42,6 @@ control_signals(void)
 	/* An ignored SIGCHLD, which a parent may leave to us, would reap for us. */
 	(void)signal(SIGCHLD, SIG_DFL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGUSR1, SIG_IGN);
 	if (sigprocmask(SIG_SETMASK, &set, NULL) != 0)
 		return -1;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -61,6 +61,9 @@ read_signals(struct master *m)
 			break;
 		case SIGHUP:
 			m->want_reload = true;
+			break;
+		case SIGUSR1:
+			m->want_log = true;
 			break;
 		case SIGUSR2:
 			log_msg(LOG_L_WARN, "signal",
@@ -98,6 +101,7 @@ act(struct master *m)
 		m->want_now = false;
 		log_msg(LOG_L_WARN, "stop", "asked twice: killed %u workers", spawn_kill(m, NULL));
 	}
+	logs_due(m);
 	/* One that comes while a generation is starting is looked at when that is over. */
 	if (m->want_reload && m->serving != NULL && m->starting == NULL && !m->stopping) {
 		m->want_reload = false;

@@ -17,6 +17,7 @@
 
 #include "common/log.h"
 #include "master/keys.h"
+#include "master/logs.h"
 #include "master/notify.h"
 #include "master/process.h"
 #include "master/reports.h"
@@ -62,6 +63,10 @@ generation_free(struct generation *gen)
 		close(gen->worker_exe);
 	if (gen->keys_exe >= 0)
 		close(gen->keys_exe);
+	if (gen->log_fd >= 0) {
+		log_leave(gen->log_fd);
+		close(gen->log_fd);
+	}
 	keys_free(gen->keys);
 	reports_free(gen->reports);
 	conf_free(gen->conf);
@@ -80,7 +85,7 @@ generation_new(struct master *m, struct conf *conf, const char *text, size_t n)
 		free(gen);
 		return NULL;
 	}
-	gen->worker_exe = gen->keys_exe = -1;
+	gen->worker_exe = gen->keys_exe = gen->log_fd = -1;
 	gen->conf = conf;
 	gen->read = time(NULL);
 	gen->number = ++m->generations;
@@ -118,6 +123,10 @@ generation_prepare(struct master *m, struct conf *conf, const char *text, size_t
 		    strerror(errno));
 		generation_free(gen);
 		return EX_OSFILE;
+	}
+	if (logs_open(gen, why) != 0) {
+		generation_free(gen);
+		return EX_UNAVAILABLE;
 	}
 	code = listen_bind(&m->listen, conf, wait_ms, gen->sock, why);
 	if (code != 0) {
@@ -188,6 +197,7 @@ commit(struct master *m, struct generation *gen)
 	listen_keep(&m->listen, gen->sock, gen->nsock);
 	m->log_level = (enum log_level)gen->conf->log.level;
 	log_init("master", -1, gen->conf->log.format == CONF_LOG_JSON, m->log_level);
+	logs_use(gen);
 	log_begin(&l, LOG_L_INFO, old != NULL ? "reloaded" : "ready");
 	log_u64(&l, "generation", gen->number);
 	log_u64(&l, "workers", gen->conf->workers);

@@ -153,7 +153,8 @@ start(struct master *m, struct keys *k)
 	snprintf(number[0], sizeof number[0], "%u", (unsigned)IPC_LAYOUT);
 	snprintf(number[1], sizeof number[1], "%" PRIu64, k->gen->number);
 	snprintf(number[2], sizeof number[2], "%u", k->n);
-	pid = process_start(k->gen->keys_exe, argv, fd, IPC_KEYS_FD_CHANNEL - IPC_FD_CONF + k->n, &k->control);
+	pid = process_start(
+	    k->gen->keys_exe, argv, fd, IPC_KEYS_FD_CHANNEL - IPC_FD_CONF + k->n, k->gen->log_fd, &k->control);
 	if (pid < 0)
 		return -1;
 	k->pid = pid;
@@ -173,6 +174,13 @@ bool
 keys_ready(const struct keys *k)
 {
 	return k == NULL || k->ready;
+}
+
+void
+keys_log_anew(struct keys *k, int fd)
+{
+	if (k != NULL && k->control >= 0 && fd >= 0 && ipc_send_with(k->control, IPC_LOGFD, 0, fd, "") != 0)
+		log_msg(LOG_L_ERROR, "log", "the key process stays with the old log: %s", strerror(errno));
 }
 
 int

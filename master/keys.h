@@ -27,6 +27,9 @@ bool keys_ready(const struct keys *k);
 int keys_channel(const struct keys *k, unsigned nth);
 int keys_certs(const struct keys *k);
 
+/* It logs to ${fd} from now on; NULL, or -1 as ${fd}: nothing to do. */
+void keys_log_anew(struct keys *k, int fd);
+
 /* Append what is to be polled; afterwards read what they say. */
 nfds_t keys_poll(const struct master *m, struct pollfd *p);
 void   keys_hear(struct master *m);

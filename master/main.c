@@ -24,6 +24,7 @@
 #include "master/control.h"
 #include "master/ctl_client.h"
 #include "master/generation.h"
+#include "master/logs.h"
 #include "master/notify.h"
 #include "master/process.h"
 
@@ -217,6 +218,7 @@ main(int argc, char **argv)
 	code = generation_prepare(&m, cf, text, n, MASTER_BIND_MS, why);
 	if (code != 0)
 		fail(code, "%s", why);
+	logs_use(m.starting);
 	lock_state_dir(&m, cf->state_dir);
 	make_shared(&m, cf->state_dir);
 	log_msg(LOG_L_INFO, "start", "letterplate " LETTERPLATE_VERSION " with %s", a.file);

@@ -45,6 +45,7 @@ struct generation {
 	struct listen_sock   *sock[CONF_ADDRESSES_MAX]; /* in the order of the config */
 	unsigned              nsock;
 	enum generation_state state;
+	int                   log_fd;         /* where its processes log, -1: standard error */
 	int             worker_exe, keys_exe; /* held open, so that all its processes are of one build; -1: none */
 	unsigned        live;                 /* slots that it holds */
 	int64_t         deadline_ms;          /* STARTING: to be ready; RETIRING: to be gone */
@@ -64,11 +65,12 @@ enum worker_state {
 struct slot {
 	enum worker_state  state;
 	struct generation *gen;
-	pid_t              pid;     /* 0 when none runs */
-	int                control; /* -1 when closed */
-	bool               drained; /* said IPC_DRAINED */
-	unsigned           nth;     /* of its generation's workers, from 0 */
-	unsigned           deaths;  /* quick ones in a row */
+	pid_t              pid;      /* 0 when none runs */
+	int                control;  /* -1 when closed */
+	bool               drained;  /* said IPC_DRAINED */
+	bool               log_owed; /* it is still to hear of a new log */
+	unsigned           nth;      /* of its generation's workers, from 0 */
+	unsigned           deaths;   /* quick ones in a row */
 	int64_t            began_ms;
 	int64_t            start_ms; /* WAITING: when to start the next one */
 	int64_t            kill_ms;  /* 0, or when SIGKILL is due */
@@ -88,7 +90,8 @@ struct master {
 	struct generation  *serving, *starting;
 	uint64_t            generations; /* the number of the newest */
 	/* what signals asked for */
-	bool want_stop, want_now, want_drain, want_reload;
+	bool    want_stop, want_now, want_drain, want_reload, want_log;
+	int64_t log_ms; /* when logs were opened anew */
 	/* life */
 	bool           stopping;  /* no new sessions any more */
 	bool           stopped;   /* and the workers were told to send the idle ones away */

@@ -106,7 +106,7 @@ environment(void)
 }
 
 static _Noreturn void
-child(int exe, char *const *argv, const int *fd, unsigned n)
+child(int exe, char *const *argv, const int *fd, unsigned n, int out)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -114,7 +114,7 @@ child(int exe, char *const *argv, const int *fd, unsigned n)
 	reset_signals();
 	/* No higher than it must be: RLIMIT_NOFILE may be as small as 64. */
 	exe = fcntl(exe, F_DUPFD_CLOEXEC, IPC_FD_CONF + (int)n);
-	if (null >= 0 && exe >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(null, STDOUT_FILENO) >= 0 &&
+	if (null >= 0 && exe >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(out >= 0 ? out : null, STDOUT_FILENO) >= 0 &&
 	    place(fd, n) == 0)
 		execveat(exe, "", argv, environment(), AT_EMPTY_PATH);
 	log_msg(LOG_L_ERROR, "exec", "cannot run %s: %s", argv[0], strerror(errno));
@@ -124,7 +124,7 @@ child(int exe, char *const *argv, const int *fd, unsigned n)
 /* --- the parent --- */
 
 pid_t
-process_start(int exe, char *const *argv, const int *fd, unsigned n, int *control)
+process_start(int exe, char *const *argv, const int *fd, unsigned n, int out, int *control)
 {
 	int pair[2], given[PROCESS_FDS_MAX], err;
 	pid_t pid;
@@ -137,7 +137,7 @@ process_start(int exe, char *const *argv, const int *fd, unsigned n, int *contro
 	given[IPC_FD_CONTROL - IPC_FD_CONF] = pair[1];
 	pid = fork();
 	if (pid == 0)
-		child(exe, argv, given, n);
+		child(exe, argv, given, n, out);
 	err = errno;
 	close(pair[1]);
 	if (pid < 0) {

@@ -22,11 +22,11 @@ int process_open_exe(const char *name, char *path, size_t cap);
 /**
  * process_start(exe, argv, fd, n, control):
  * Start ${exe} as a child with ${argv}, and with the ${n} descriptors of
- * ${fd} from IPC_FD_CONF on and nothing else of ours; the one at IPC_FD_CONTROL
+ * ${fd} from IPC_FD_CONF on and nothing else of ours, ${out} as standard output (-1: /dev/null); the one at IPC_FD_CONTROL
  * is the child's end of a new pair, whose other end becomes *control.  The
  * child's pid, or -1 with errno.  ${fd} is the caller's, argv[0] a word for the log.
  */
-pid_t process_start(int exe, char *const *argv, const int *fd, unsigned n, int *control);
+pid_t process_start(int exe, char *const *argv, const int *fd, unsigned n, int out, int *control);
 
 /* How a process ended, in words. */
 void process_words(int status, char *out, size_t cap);

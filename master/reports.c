@@ -83,7 +83,8 @@ start(struct master *m, struct reports *r)
 
 	snprintf(number[0], sizeof number[0], "%u", (unsigned)IPC_LAYOUT);
 	snprintf(number[1], sizeof number[1], "%" PRIu64, r->gen->number);
-	pid = process_start(r->exe, argv, fd, IPC_REPORTS_FD_STATS - IPC_REPORTS_FD_CONF + 1, &r->control);
+	pid = process_start(
+	    r->exe, argv, fd, IPC_REPORTS_FD_STATS - IPC_REPORTS_FD_CONF + 1, r->gen->log_fd, &r->control);
 	if (pid < 0)
 		return -1;
 	r->pid = pid;
@@ -97,6 +98,13 @@ int
 reports_start(struct master *m, struct generation *gen)
 {
 	return gen->reports == NULL ? 0 : start(m, gen->reports);
+}
+
+void
+reports_log_anew(struct reports *r, int fd)
+{
+	if (r != NULL && r->control >= 0 && fd >= 0 && ipc_send_with(r->control, IPC_LOGFD, 0, fd, "") != 0)
+		log_msg(LOG_L_ERROR, "log", "letterplate-reports stays with the old log: %s", strerror(errno));
 }
 
 bool

@@ -24,6 +24,9 @@ bool reports_ready(const struct reports *r);
 /* Another generation serves, or all stops: it shall end. */
 void reports_tell(struct reports *r, enum ipc_type type);
 
+/* It logs to ${fd} from now on; NULL, or -1 as ${fd}: nothing to do. */
+void reports_log_anew(struct reports *r, int fd);
+
 /* Append what is to be polled; afterwards read what they say. */
 nfds_t reports_poll(const struct master *m, struct pollfd *p);
 void   reports_hear(struct master *m);

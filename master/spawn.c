@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "master/generation.h"
 #include "master/keys.h"
+#include "master/logs.h"
 #include "master/process.h"
 #include "master/reports.h"
 
@@ -48,7 +49,8 @@ start(struct master *m, unsigned i)
 	snprintf(number[1], sizeof number[1], "%u", i);
 	snprintf(number[2], sizeof number[2], "%" PRIu64, gen->number);
 	snprintf(number[3], sizeof number[3], "%u", gen->nsock);
-	s->pid = process_start(gen->worker_exe, argv, fd, IPC_FD_LISTEN - IPC_FD_CONF + gen->nsock, &s->control);
+	s->pid = process_start(
+	    gen->worker_exe, argv, fd, IPC_FD_LISTEN - IPC_FD_CONF + gen->nsock, gen->log_fd, &s->control);
 	if (s->pid < 0) {
 		s->pid = 0;
 		return -1;
@@ -215,8 +217,12 @@ heard(struct master *m, unsigned i, const struct ipc_msg *msg)
 	case IPC_DRAINED:
 		s->drained = true;
 		break;
+	case IPC_LOGLOST:
+		logs_lost(m);
+		break;
 	case IPC_STOP:
 	case IPC_RETIRE:
+	case IPC_LOGFD:
 	case IPC_LOGLEVEL:
 	case IPC_TRACE:
 	case IPC_TYPES:

@@ -70,6 +70,8 @@ read_conf(const char *file)
 		fail(EX_CONFIG);
 	free(text);
 	log_init("reports", -1, conf->log.format == CONF_LOG_JSON, (enum log_level)conf->log.level);
+	log_set_rate(conf->log.rate);
+	log_to_inherited(conf->log.to);
 }
 
 /* The counters' slot, which is this process's alone; the others are out of reach afterwards. */
@@ -135,12 +137,18 @@ confine(void)
 static bool
 go_on(void)
 {
+	struct ipc_more more;
 	struct ipc_msg m;
 	int got;
 
-	while ((got = ipc_recv(IPC_REPORTS_FD_CONTROL, &m)) > 0)
+	while ((got = ipc_recv_with(IPC_REPORTS_FD_CONTROL, &m, &more)) > 0) {
+		if (m.type == IPC_LOGFD)
+			(void)log_reopened(more.fd);
+		else if (more.fd >= 0)
+			close(more.fd);
 		if (m.type == IPC_STOP || m.type == IPC_RETIRE)
 			return false;
+	}
 	return got == 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -130,9 +131,14 @@ drain_hear(const struct ipc_msg *m, const struct ipc_more *more)
 		else
 			close(more->fd);
 		break;
+	case IPC_LOGFD:
+		if (log_reopened(more->fd) != 0)
+			log_msg(LOG_L_ERROR, "log", "cannot go on in a new log: %s", strerror(errno));
+		break;
 	case IPC_READY:
 	case IPC_FAILED:
 	case IPC_DRAINED:
+	case IPC_LOGLOST:
 	case IPC_TYPES:
 		break;
 	}

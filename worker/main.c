@@ -108,6 +108,8 @@ main_conf(void)
 	free(text);
 	me.w.conf = me.conf;
 	log_init("worker", (int)me.args.slot, me.conf->log.format == CONF_LOG_JSON, (enum log_level)me.conf->log.level);
+	log_set_rate(me.conf->log.rate);
+	log_to_inherited(me.conf->log.to);
 }
 
 /* The shared memory: our own slot and table; the whole files are out of reach afterwards. */
@@ -260,6 +262,9 @@ main_second(struct loop_timer *t)
 	dropped = log_dropped();
 	stats_add(me.w.stats, STATS_LOG_DROPPED, dropped - me.dropped);
 	me.dropped = dropped;
+	log_tick();
+	if (log_lost())
+		drain_tell(IPC_LOGLOST, 0);
 	loop_timer_set(me.w.loop, t, MAIN_SECOND_MS);
 }
 

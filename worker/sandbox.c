@@ -109,7 +109,8 @@ limit_all(const struct sandbox *sb)
 	if (limit(RLIMIT_CORE, 0, "RLIMIT_CORE") != 0 || limit_nofile(sb->nofile) != 0)
 		return -1;
 	/* A log that is a file on disk grows past any message; with the limit its lines would be lost (EFBIG). */
-	if (fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode))
+	if ((fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode)) ||
+	    (fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode)))
 		return 0;
 	return limit(RLIMIT_FSIZE, sb->fsize_max, "RLIMIT_FSIZE");
 }

@@ -64,6 +64,7 @@ static const struct row worker_table[] = {
 	ANY(writev),			/* a message's pieces; abort's words */
 	ANY(shutdown),			/* says good-bye before close */
 	ANY(close),			/* of anything */
+	EQ(dup3, 1, STDOUT_FILENO),	/* a log that was rotated takes the old one's place */
 	ANY(getsockname),		/* local address for log and handlers */
 	SOCKOPT(setsockopt, IPPROTO_TCP, TCP_NODELAY),	/* replies at once: accept.c */
 
@@ -169,6 +170,7 @@ static const struct row keys_table[] = {
 	ANY(writev),                     /* abort's message */
 	ANY(shutdown),                   /* a worker that does not keep to the protocol */
 	ANY(close),                      /* of anything */
+	EQ(dup3, 1, STDOUT_FILENO),      /* a log that was rotated takes the old one's place */
 	ANY(brk),                        /* malloc */
 	WITHOUT(mmap, 2, PROT_EXEC),     /* malloc */
 	WITHOUT(mprotect, 2, PROT_EXEC), /* malloc grows a thread's heap by it */
@@ -206,6 +208,7 @@ static const struct row reports_table[] = {
 	EQ(sendto, 4, 0),		/* to relay and master; no address, so no datagram */
 	ANY(writev),			/* a message's pieces; abort's words */
 	ANY(close),			/* of anything */
+	EQ(dup3, 1, STDOUT_FILENO),	/* a log that was rotated takes the old one's place */
 
 	ANY(openat),			/* spool, Maildir, a snapshot; Landlock says which */
 	ANY(read),			/* records, eventfd, inotify */
