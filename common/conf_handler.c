@@ -8,6 +8,8 @@
 
 #include "common/conf_priv.h"
 
+enum { DNS_GRACE_MS = 2000 };
+
 static const struct {
 	const char *section;
 	enum conf_kind kind;
@@ -133,6 +135,8 @@ conf_handler_end(struct conf_parse *p, enum conf_kind kind, const char *title, u
 		end_networks(p, line);
 	} else if (kind == CONF_K_DNS) {
 		p->own->conf.dns.line = line;
+		/* It keeps its own time; this is for the chain, which must not be before it. */
+		h->timeout_ms = p->own->conf.dns.timeout_ms + DNS_GRACE_MS;
 	} else {
 		p->own->conf.quota.line = line;
 	}

@@ -250,6 +250,16 @@ name_copy(char out[HOOKS_NAME_MAX], const char *name)
 	return true;
 }
 
+/* Who is asked next at this stage sees it too: the facts of the question are ours, and const to handlers alone. */
+static void
+hooks_show(const struct question *q)
+{
+	struct session_view *view;
+
+	memcpy(&view, &q->session, sizeof(view));
+	hooks_view(q->session_private, view);
+}
+
 int
 handler_client_name(const struct question *q, const char *name, const char *reverse)
 {
@@ -263,6 +273,7 @@ handler_client_name(const struct question *q, const char *name, const char *reve
 	h->has_name = name_copy(h->name[0], name);
 	h->has_reverse = name_copy(h->name[1], reverse);
 	s->name = h->has_name ? h->name[0] : NULL;
+	hooks_show(q);
 	return 0;
 }
 
@@ -273,6 +284,7 @@ handler_skip_checks(const struct question *q)
 
 	if (h != NULL)
 		h->skip_checks = true;
+	hooks_show(q);
 }
 
 void
@@ -282,6 +294,7 @@ handler_skip_all(const struct question *q)
 
 	if (h != NULL)
 		h->skip_checks = h->skip_all = true;
+	hooks_show(q);
 }
 
 int

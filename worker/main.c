@@ -27,6 +27,7 @@
 #include "worker/handlers/limits.h"
 #include "worker/handlers/recipients.h"
 #include "worker/id.h"
+#include "worker/net/dns.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
 #include "worker/setup.h"
@@ -205,7 +206,7 @@ main_sandbox(void)
 		me.sandbox.fsize_max = REPORT_RECORD_MAX;
 	getrlimit(RLIMIT_NOFILE, &rl);
 	me.sandbox.nofile = (uint32_t)rl.rlim_cur;
-	if (setup_outward(me.conf, &me.sandbox.out) != 0)
+	if (setup_dns(&me.w) != 0 || setup_outward(&me.w, &me.sandbox.out) != 0)
 		main_fail(EX_CONFIG);
 	if (sandbox_drop(&me.sandbox, &me.level) != 0)
 		main_fail(EX_NOPERM);
@@ -306,6 +307,7 @@ main_end(void)
 {
 	iopool_stop(me.pool);
 	chain_close(&me.w.chain);
+	dns_close(me.w.dns);
 	me.w.store->close(me.w.store_ctx);
 	stats_slot_release(me.w.stats);
 	log_flush(2000);

@@ -3,11 +3,13 @@
  */
 #include "worker/setup.h"
 
+#include <bsd/string.h>
 #include <errno.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "worker/handlers/table.h"
+#include "worker/net/dns.h"
 #include "worker/sandbox.h"
 
 static int
@@ -19,6 +21,7 @@ setup_section(struct worker *w, const struct conf_handler *h, const struct handl
 		.conf = w->conf,
 		.section = h,
 		.loop = w->loop,
+		.dns = w->dns,
 		.stats = w->stats,
 	};
 	void *ctx = NULL;
@@ -45,8 +48,49 @@ setup_add(const struct conf *cf, struct sandbox_out *out, const struct conf_addr
 }
 
 int
-setup_outward(const struct conf *cf, struct sandbox_out *out)
+setup_dns(struct worker *w)
 {
+	const struct conf_dns *cf = &w->conf->dns;
+	char servers[CONF_SERVERS_MAX * 64] = "";
+
+	if (cf->line == 0)
+		return 0;
+	for (size_t i = 0; i < cf->nserver; i++) {
+		strlcat(servers, i > 0 ? "," : "", sizeof(servers));
+		strlcat(servers, cf->server[i].text, sizeof(servers));
+	}
+	w->dns = dns_open(w->loop, cf->nserver > 0 ? servers : NULL, cf->timeout_ms);
+	if (w->dns != NULL)
+		return 0;
+	log_msg(LOG_L_ERROR, "start", "%s:%u: DNS cannot be asked: %s", w->conf->file, cf->line, strerror(errno));
+	return -1;
+}
+
+struct setup_servers {
+	const struct conf *cf;
+	struct sandbox_out *out;
+	bool failed;
+};
+
+/* A long answer comes by TCP. */
+static void
+setup_server(void *arg, const struct sockaddr *ss)
+{
+	struct setup_servers *s = arg;
+
+	if (sandbox_out_add(s->out, ss, SOCK_DGRAM) == 0 && sandbox_out_add(s->out, ss, SOCK_STREAM) == 0)
+		return;
+	log_msg(LOG_L_ERROR, "start", "%s:%u: a DNS server cannot be connected to: %s", s->cf->file, s->cf->dns.line,
+	    strerror(errno));
+	s->failed = true;
+}
+
+int
+setup_outward(const struct worker *w, struct sandbox_out *out)
+{
+	const struct conf *cf = w->conf;
+	struct setup_servers servers = { cf, out, false };
+
 	for (size_t i = 0; i < cf->nhandler; i++) {
 		const struct conf_handler *h = &cf->handler[i];
 
@@ -54,12 +98,9 @@ setup_outward(const struct conf *cf, struct sandbox_out *out)
 		    setup_add(cf, out, &h->socket, SOCK_STREAM, h->line) != 0)
 			return -1;
 	}
-	/* A long answer comes by TCP. */
-	for (size_t i = 0; i < cf->dns.nserver; i++)
-		if (setup_add(cf, out, &cf->dns.server[i], SOCK_DGRAM, cf->dns.line) != 0 ||
-		    setup_add(cf, out, &cf->dns.server[i], SOCK_STREAM, cf->dns.line) != 0)
-			return -1;
-	return 0;
+	if (w->dns != NULL)
+		dns_servers(w->dns, setup_server, &servers);
+	return servers.failed ? -1 : 0;
 }
 
 static int

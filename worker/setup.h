@@ -13,12 +13,15 @@
  */
 int setup_handlers(struct worker *w);
 
+/* Open w->dns if the config has a section dns.  Before the sandbox: it reads files.  0, or -1 after one clear logged line. */
+int setup_dns(struct worker *w);
+
 /**
- * setup_outward(cf, out):
- * Note whom the handlers of ${cf} connect to, for the sandbox.  0, or -1 after
+ * setup_outward(w, out):
+ * Note whom the handlers of ${w}'s config connect to, for the sandbox.  0, or -1 after
  * one clear logged line.
  */
 struct sandbox_out;
-int setup_outward(const struct conf *cf, struct sandbox_out *out);
+int setup_outward(const struct worker *w, struct sandbox_out *out);
 
 #endif

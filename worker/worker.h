@@ -33,6 +33,7 @@ struct worker {
 	struct loop            *loop;
 	const struct conf      *conf;
 	struct stats_slot      *stats;
+	struct dns             *dns; /* NULL: nobody asks */
 	struct conns           *conns;
 	struct chain            chain;
 	const struct store_ops *store;

@@ -24,7 +24,7 @@ class Claims(Server):
     def __init__(self, policy, **more):
         port = free_port()
         super().__init__(workers=1, listener='listener "mx" { address = {"127.0.0.1:%d", "unix:%s"} '
-                         'xclient_from = {"127.0.0.1/32"} }' % (port, "@SOCKET@"), extra=policy.section("p") + NETWORKS,
+                         'xclient_from = {"127.0.0.1/32"} }' % (port, "@SOCKET@"), extra=policy.section("c", "connect") + policy.section("p") + NETWORKS,
                          start=False, **more)
         self.port = port
         self.listener = self.listener.replace("@SOCKET@", self.path("lmtp"))
@@ -42,7 +42,7 @@ CASES = [
 
 @test
 def the_smallest_network_decides():
-    p = Policy(lambda r, c: "REJECT asked")
+    p = Policy(lambda r, c: "REJECT asked" if r["protocol_state"] == "RCPT" else "DUNNO")
     with Claims(p) as s:
         for address, greeting, asked in CASES:
             c = s.client()
@@ -59,7 +59,7 @@ def the_smallest_network_decides():
             else:
                 c.cmd("MAIL FROM:<a@client.example>").is_(503)
             c.quit()
-        equal([r["client_address"] for r in p.requests], ["8.8.8.8"], "asked about")
+        equal([r["client_address"] for r in p.requests], ["8.8.8.8"] * 2, "asked about")
         reasons = {r["reason"]: r["count"] for r in s.stats()["reasons"]}
         equal(reasons["network-rejected"], 5, "rejected")
         equal(reasons["network-deferred"], 1, "deferred")
@@ -67,7 +67,7 @@ def the_smallest_network_decides():
 
 @test
 def another_client_is_looked_at_anew():
-    p = Policy(lambda r, c: "REJECT asked")
+    p = Policy(lambda r, c: "REJECT asked" if r["protocol_state"] == "RCPT" else "DUNNO")
     with Claims(p) as s:
         c = s.client()
         c.hello()
@@ -88,7 +88,7 @@ def a_unix_socket_is_in_no_network():
         c.hello()
         c.message([ALICE], TEXT).is_(250)
         c.quit()
-        equal(len(p.requests), 1, "asked")
+        equal(len(p.requests), 2, "asked")
 
 
 if __name__ == "__main__":

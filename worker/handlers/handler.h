@@ -114,6 +114,7 @@ struct question {
 struct handler_job;
 struct conf;
 struct loop;
+struct dns;
 
 /* What a handler is opened with.  All of it outlives the handler. */
 struct handler_env {
@@ -122,6 +123,7 @@ struct handler_env {
 	const struct conf *conf;     /* common/conf.h; not for modules */
 	const void        *section;  /* the struct conf_handler; not for modules */
 	struct loop       *loop;     /* worker/net/loop.h; not for modules */
+	struct dns        *dns;      /* worker/net/dns.h, NULL without a section dns; not for modules */
 	void              *stats;    /* struct stats_slot, written from the loop alone; not for modules */
 };
 

@@ -3,6 +3,7 @@
  */
 #include "worker/handlers/table.h"
 
+#include "worker/handlers/dnscheck.h"
 #include "worker/handlers/networks.h"
 #include "worker/handlers/policy/policy.h"
 
@@ -18,6 +19,7 @@ handlers_of(enum conf_kind kind)
 	case CONF_K_NETWORKS:
 		return &networks_ops;
 	case CONF_K_DNS:
+		return &dnscheck_ops;
 	case CONF_K_QUOTA:
 		break;
 	}
