@@ -19,13 +19,14 @@ ZONE = {
     ("PTR", "11.2.0.192.in-addr.arpa"): ["forged.example"], ("A", "forged.example"): ["192.0.2.99"],
     ("PTR", "12.2.0.192.in-addr.arpa"): ["bad name\r\nX: y.example"],
     ("PTR", "1." + "0." * 23 + "8.b.d.0.1.0.0.2.ip6.arpa"): ["six.example"], ("AAAA", "six.example"): ["2001:db8::1"],
-    # 192.0.2.50: both lists; .51: one; .52: both, and one that speaks for it; .53: answers that are no listing
+    # 192.0.2.50: both lists; .51: one; .52: both, and one that speaks for it; .53, .54: answers that are no listing
     ("A", "50.2.0.192.a.dnsbl"): ["127.0.0.2"], ("A", "50.2.0.192.b.dnsbl"): ["127.0.0.4"],
     ("TXT", "50.2.0.192.a.dnsbl"): ["sent spam\r\nto 7 traps"],
     ("A", "51.2.0.192.a.dnsbl"): ["127.0.0.2"],
     ("A", "52.2.0.192.a.dnsbl"): ["127.0.0.2"], ("A", "52.2.0.192.b.dnsbl"): ["127.0.0.2"],
     ("A", "52.2.0.192.w.dnswl"): ["127.0.0.1"],
     ("A", "53.2.0.192.a.dnsbl"): ["203.0.113.80"], ("A", "53.2.0.192.b.dnsbl"): ["127.255.255.254"],
+    ("A", "54.2.0.192.a.dnsbl"): ["203.0.113.80"], ("A", "54.2.0.192.b.dnsbl"): ["128.0.0.2"],
 }
 
 
@@ -77,7 +78,7 @@ def lists_have_weights():
     s, port = serve(dns, LISTS)
     with s:
         for address, code in (("192.0.2.49", 250), ("192.0.2.50", 554), ("192.0.2.51", 250), ("192.0.2.52", 250),
-                              ("192.0.2.53", 250), ("192.0.2.50", 554)):
+                              ("192.0.2.53", 250), ("192.0.2.54", 250), ("192.0.2.50", 554)):
             c = client(s, port, address)
             c.cmd("MAIL FROM:<a@client.example>").is_(250)
             r = c.cmd("RCPT TO:<%s>" % ALICE)
