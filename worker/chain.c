@@ -158,6 +158,9 @@ chain_failed(const struct chain *c, const struct chain_link *k, struct chain_run
 	enum conf_on_failure f = k->conf != NULL ? k->conf->on_failure : CONF_F_TEMPFAIL;
 	const char *reason = why == STATS_A_TIMEOUT ? "handler-timeout" : "handler-failed";
 
+	/* It began to edit and nobody knows what it meant to do: neither accepted nor refused for good (Postfix 20260821). */
+	if (ab->txn != NULL && ab->txn->edits != NULL && edits_since_mark(ab->txn->edits))
+		f = CONF_F_TEMPFAIL;
 	if (ab->txn != NULL && ab->txn->edits != NULL)
 		edits_rollback(ab->txn->edits);
 	chain_count(c, k, why);

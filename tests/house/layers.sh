@@ -19,6 +19,7 @@ may_include() {
 	worker/milter/packet.* | worker/milter/state.* | worker/milter/fields.*)
 		echo "$pure|worker/milter/(packet|state|fields)\.h" ;;
 	worker/milter/*) echo 'common/.*|worker/(net|milter)/.*|worker/handlers/handler\.h|worker/smtp/(txn|edit)\.h' ;;
+	worker/handlers/table.*) echo 'common/.*|worker/handlers/.*|worker/milter/milter\.h|worker/smtp/txn\.h' ;;
 	worker/handlers/*) echo 'common/.*|worker/handlers/.*|worker/net/(loop|dns)\.h|worker/smtp/(txn|edit)\.h' ;;
 	worker/sandbox.* | worker/landlock.* | worker/seccomp.* | worker/sanitized.*)
 		echo 'common/log\.h|worker/(sandbox|landlock|seccomp|sanitized)\.h' ;;

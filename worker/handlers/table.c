@@ -6,14 +6,16 @@
 #include "worker/handlers/dnscheck.h"
 #include "worker/handlers/networks.h"
 #include "worker/handlers/policy/policy.h"
+#include "worker/milter/milter.h"
 
 const struct handler_ops *
 handlers_of(enum conf_kind kind)
 {
 	switch (kind) {
 	case CONF_K_HANDLER:
-	case CONF_K_MILTER:
 		break;
+	case CONF_K_MILTER:
+		return &milter_ops;
 	case CONF_K_POLICY:
 		return &policy_ops;
 	case CONF_K_NETWORKS:

@@ -40,6 +40,13 @@ edits_mark(struct edits *e)
 	e->mark_octets = e->body_octets;
 }
 
+bool
+edits_since_mark(const struct edits *e)
+{
+	return e->n != e->mark_n || e->has_body != e->mark_has_body || e->body != e->mark_body ||
+	    e->body_octets != e->mark_octets;
+}
+
 void
 edits_rollback(struct edits *e)
 {

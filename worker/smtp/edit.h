@@ -75,6 +75,9 @@ void edits_fini(struct edits *e);
 void edits_mark(struct edits *e);
 void edits_rollback(struct edits *e);
 
+/* Whether anything was added since. */
+bool edits_since_mark(const struct edits *e);
+
 /*
  * Add one.  Spans are copied.  0, or -1 with errno: EINVAL for what may not be
  * (a name that is none; a value with NUL, or a CR or LF that does not fold; a

@@ -1,0 +1,13 @@
+/*
+ * milter: Sendmail's filter protocol, version 6, as a handler.
+ * One for each section `milter` of the config; docs/HANDLERS.md says what is
+ * sent and what answers mean.
+ */
+#ifndef WORKER_MILTER_MILTER_H_
+#define WORKER_MILTER_MILTER_H_
+
+#include "worker/handlers/handler.h"
+
+extern const struct handler_ops milter_ops;
+
+#endif
