@@ -43,7 +43,7 @@ def disk(kind, options="", size=0, mkfs=()):
     return path
 
 
-def fill(path):
+def fill(path, leave=300 << 10):
     """Take all room but a little."""
     with open(path, "wb", buffering=0) as f:
         for chunk in (1 << 20, 1 << 16, 4096):
@@ -52,7 +52,7 @@ def fill(path):
                     f.write(b"f" * chunk)
             except OSError as e:
                 equal(e.errno, errno.ENOSPC)
-        f.truncate(max(0, os.path.getsize(path) - (300 << 10)))
+        f.truncate(max(0, os.path.getsize(path) - leave))
         os.fsync(f.fileno())
 
 
@@ -132,6 +132,73 @@ def ext4_size_streamed():
 def ext4_size_several_recipients():
     path = disk("ext4", size=64 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0"))
     until_full_and_on(path, fill, "-r", 3)
+
+
+def journal_ready(path):
+    """Let the journal have its first segment before there is no room."""
+    store.drive(path, scratch() + "/ledger", "-n", 0, "-j", 8)
+
+
+def journal_segments(path):
+    folder = os.path.join(path, ".journal")
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith((".lock", ".made")):
+            with open(os.path.join(folder, name), "rb") as f:
+                yield name, f.read(80)
+
+
+@test
+def ext4_size_journal():
+    path = disk("ext4", size=64 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0"))
+    journal_ready(path)
+    until_full_and_on(path, fill, "-j", 8)
+
+
+@test
+def ext4_size_no_journal_fits():
+    """There was never room for a segment: everything goes the direct way, and the journal begins when there is."""
+    path = disk("ext4", size=24 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0"))
+    until_full_and_on(path, fill, "-j", 8)
+
+
+@test
+def xfs_size_journal():
+    path = disk("xfs", size=320 << 20, mkfs=("mkfs.xfs", "-q", "-f"))
+    journal_ready(path)
+    until_full_and_on(path, fill, "-j", 8)
+
+
+@test
+def ext4_replay_without_room():
+    """The power fails, and who starts next has no room for what was acknowledged: it is kept, and delivered later."""
+    path = disk("ext4", size=64 << 20, mkfs=("mkfs.ext4", "-q", "-m", "0"))
+    base, ledger = os.path.dirname(path), scratch() + "/ledger"
+    os.sync()
+    out = store.drive(path, ledger, "-n", 100000, "-c", 16, "-s", 9000, "-j", 8, "-k", 150)
+    check(not out, "the power stayed on: %s" % out)
+    run("umount", base)
+    run("mount", "-o", "loop", base + ".img", base)
+    messages = store.read_ledger(ledger)
+    before = dict(journal_segments(path))
+    hog = os.path.join(base, "hog")
+    fill(hog, 0)
+    r = subprocess.run(store.command(path, scratch() + "/ledger2", "-n", 0, "-j", 8),
+                       capture_output=True, text=True, timeout=60)
+    equal(r.returncode, 0, "status without room: %s" % r.stderr)
+    check("could not be replayed: No space left on device" in r.stderr, "what it said: %r" % r.stderr)
+    equal(dict(journal_segments(path)), before, "heads of segments that are still to be replayed")
+    # In one process: it is tried again when there is room.
+    p = subprocess.Popen(store.command(path, scratch() + "/ledger3", "-n", 0, "-j", 8, "-w", 8000),
+                         stderr=subprocess.PIPE, text=True)
+    try:
+        check("could not be replayed" in p.stderr.readline(), "no word of it")
+        os.unlink(hog)
+        _, err = p.communicate(timeout=60)
+    finally:
+        p.kill()
+        p.wait()
+    check("was left behind" in err, "nothing was replayed: %r" % err)
+    store.reckon(path, messages)
 
 
 @test

@@ -248,7 +248,7 @@ take_back(const struct replay *rp, const struct journal_void *v)
 	struct journal_record *m;
 	uint8_t *p;
 
-	if (at == NULL)
+	if (at == NULL || *at != v->pos)
 		return;
 	m = record_no(rp, (size_t)(at - rp->at));
 	p = (uint8_t *)(m + 1);

@@ -51,7 +51,8 @@ int
 journal_seg_begin(struct journal *j, struct journal_seg *s)
 {
 	s->use = ++j->next_use;
-	s->end = s->retired = JOURNAL_BLOCK;
+	/* All three: a background sync before the first batch is placed must not retire this use up to where the last one ended. */
+	s->end = s->placed = s->retired = JOURNAL_BLOCK;
 	return head_write(j, s, s->fd, s->retired);
 }
 

@@ -1,0 +1,543 @@
+/*
+ * The journal's records and segments, octet by octet: what is whole is found,
+ * and nothing else is, whatever stands there.  Segments end on a guard page.
+ * Crashes, failing calls and full disks are tests/fault's.
+ */
+#include "worker/store/journal.h"
+
+#include <sys/statvfs.h>
+
+#include "common/crc32c.h"
+#include "tests/unit/storefix.h"
+#include "worker/store/folders.h"
+
+static const char content[] = "Subject: hi\n\nthe text\n";
+
+enum { USE = 7, CONTENT = sizeof(content) - 1 };
+
+struct segment {
+	uint8_t *p; /* ends on a guard page */
+	struct journal_head h;
+	uint64_t end;
+};
+
+/* The record of a message for ${boxes} mailboxes. */
+static uint8_t *
+make_record(struct fix *f, unsigned boxes, size_t *n, char name[UNIQUE_MAX])
+{
+	struct store_msg m = { .md = f->ctx, .received = span_str(fix_received) };
+	struct target *t;
+
+	fix_again(f);
+	for (unsigned i = 0; i < boxes; i++) {
+		char user[16];
+
+		snprintf(user, sizeof(user), "user%u", i);
+		fix_target(f, user, i == 1 ? "spam" : "");
+	}
+	m.txn = f->txn;
+	m.fill = (uint8_t *)(uintptr_t)content;
+	m.nfill = CONTENT;
+	m.nspot = boxes;
+	m.spot = calloc(boxes, sizeof(m.spot[0]));
+	ck_assert_ptr_nonnull(m.spot);
+	t = f->txn->targets;
+	for (unsigned i = 0; i < boxes; i++, t = t->next) {
+		m.spot[i].target = t;
+		m.spot[i].folder = t->folder;
+		unique_next(&m.md->unique, &m.spot[i].tmp_name);
+	}
+	ck_assert_int_eq(journal_record_begin(&m), 0);
+	for (unsigned i = 0; i < boxes; i++)
+		m.spot[i].size = m.spot[i].prefix.n + CONTENT;
+	journal_record_complete(&m);
+	unique_new(&m.md->unique, &m.spot[0].tmp_name, m.spot[0].size, name);
+	free(m.spot);
+	*n = m.nrecord + m.nfill;
+	m.record = realloc(m.record, *n);
+	ck_assert_ptr_nonnull(m.record);
+	memcpy(m.record + m.nrecord, content, CONTENT);
+	return m.record;
+}
+
+/* A segment of one record, at its very end, behind zeros. */
+static struct segment
+make_segment(struct fix *f, unsigned boxes)
+{
+	char name[UNIQUE_MAX];
+	size_t n;
+	uint8_t *rec = make_record(f, boxes, &n, name), *mem;
+	struct segment s = { .h = { .use = USE } };
+
+	journal_record_seal((struct journal_record *)(void *)rec, USE, JOURNAL_BLOCK, true);
+	s.h.size = s.end = JOURNAL_BLOCK + n;
+	mem = calloc(1, s.h.size);
+	ck_assert_ptr_nonnull(mem);
+	memcpy(mem + JOURNAL_BLOCK, rec, n);
+	/* Records stand at multiples of eight, so the page may begin a few octets behind the end. */
+	s.p = (uint8_t *)(uintptr_t)guarded(mem, (s.h.size + 7) & ~7UL).p;
+	free(mem);
+	free(rec);
+	return s;
+}
+
+static struct journal_record *
+record_in(const struct segment *s)
+{
+	return (struct journal_record *)(void *)(s->p + JOURNAL_BLOCK);
+}
+
+static const struct journal_record *
+found(const struct segment *s)
+{
+	return journal_record_at(s->p, &s->h, JOURNAL_BLOCK);
+}
+
+/* Checksums as if it had been written so. */
+static void
+reseal(const struct segment *s)
+{
+	struct journal_record *r = record_in(s);
+
+	if (r->len >= sizeof(*r) && r->len <= s->h.size - JOURNAL_BLOCK)
+		r->body_crc = crc32c(0, r + 1, r->len - sizeof(*r));
+	journal_record_seal(r, r->use, r->pos, r->last != 0);
+}
+
+START_TEST(whole)
+{
+	struct fix f;
+
+	fix_open(&f, true, 1, 8);
+	for (unsigned boxes = 1; boxes <= JOURNAL_TARGETS_MAX; boxes++) {
+		struct segment s = make_segment(&f, boxes);
+		const struct journal_record *r = found(&s);
+
+		ck_assert_ptr_eq(r, record_in(&s));
+		ck_assert_uint_eq(r->ntargets, boxes);
+		ck_assert_uint_eq(r->ncontent, CONTENT);
+		ck_assert_uint_eq(r->len, s.h.size - JOURNAL_BLOCK);
+		ck_assert_int_eq(memcmp(s.p + s.end - CONTENT, content, CONTENT), 0);
+		/* The next batch begins at a block, the next record of a batch at eight. */
+		ck_assert_uint_eq(journal_record_next(r) % JOURNAL_BLOCK, 0);
+		ck_assert_uint_ge(journal_record_next(r), s.end);
+		ck_assert_uint_lt(journal_record_next(r), s.end + JOURNAL_BLOCK);
+		record_in(&s)->last = 0;
+		ck_assert_uint_eq(journal_record_next(r), (s.end + 7) & ~7ULL);
+	}
+	fix_close(&f);
+}
+END_TEST
+
+START_TEST(every_octet_counts)
+{
+	static const uint8_t change[] = { 0x01, 0x80, 0xff };
+	struct fix f;
+	struct segment s;
+
+	fix_open(&f, true, 1, 8);
+	s = make_segment(&f, 2);
+	for (uint64_t at = JOURNAL_BLOCK; at < s.end; at++)
+		for (size_t i = 0; i < sizeof(change); i++) {
+			s.p[at] ^= change[i];
+			ck_assert_msg(found(&s) == NULL, "octet %llu ^ %02x", (unsigned long long)at, change[i]);
+			s.p[at] ^= change[i];
+		}
+	ck_assert_ptr_nonnull(found(&s));
+	fix_close(&f);
+}
+END_TEST
+
+/* Written up to any octet, over zeros and over what another use of the segment left there. */
+START_TEST(torn)
+{
+	struct fix f;
+	struct segment s;
+	uint8_t *rec;
+	size_t n;
+
+	fix_open(&f, true, 1, 8);
+	s = make_segment(&f, 1);
+	n = s.end - JOURNAL_BLOCK;
+	rec = malloc(n);
+	ck_assert_ptr_nonnull(rec);
+	memcpy(rec, record_in(&s), n);
+	for (int old = 0; old < 2; old++)
+		for (size_t cut = 0; cut <= n; cut++) {
+			uint8_t *at = s.p + JOURNAL_BLOCK;
+
+			memset(at, 0, n);
+			if (old) {
+				memcpy(at, rec, n);
+				memset(at + n - CONTENT, 'x', CONTENT);
+				record_in(&s)->use = USE - 1;
+				reseal(&s);
+			}
+			memcpy(at, rec, cut);
+			ck_assert_msg((found(&s) != NULL) == (cut == n), "cut at %zu of %zu", cut, n);
+		}
+	free(rec);
+	fix_close(&f);
+}
+END_TEST
+
+START_TEST(of_another_use)
+{
+	struct fix f;
+	struct segment s;
+
+	fix_open(&f, true, 1, 8);
+	s = make_segment(&f, 1);
+	s.h.use = USE + 1;
+	ck_assert_ptr_null(found(&s));
+	s.h.use = USE;
+	record_in(&s)->pos += 8; /* it was copied from elsewhere */
+	reseal(&s);
+	ck_assert_ptr_null(found(&s));
+	fix_close(&f);
+}
+END_TEST
+
+/* Lengths that a broken writer could have sealed: none of them may lead out of the record.  0 of ${n}: that of the target. */
+static const struct {
+	const char *what;
+	size_t at, n;
+	uint64_t value;
+	bool in_target;
+} lie[] = {
+#define RECORD(field, v) \
+	{ \
+#field " = " #v, offsetof(struct journal_record, field), sizeof(((struct journal_record *)0)->field), \
+		    v, false \
+	}
+#define TARGET(field, v) \
+	{ \
+#field " = " #v, offsetof(struct journal_target, field), sizeof(((struct journal_target *)0)->field), \
+		    v, true \
+	}
+	RECORD(len, 0), RECORD(len, 1), RECORD(len, 47), RECORD(len, 48), RECORD(len, UINT32_MAX),
+	RECORD(len, 1U << 31), RECORD(len, UINT32_MAX - 7), RECORD(ncontent, UINT32_MAX), RECORD(ncontent, 1U << 31),
+	RECORD(ncontent, 0), RECORD(ncontent, 4096), RECORD(ntargets, 0), RECORD(ntargets, 2),
+	RECORD(ntargets, UINT16_MAX), RECORD(kind, 0), RECORD(kind, JOURNAL_VOID), RECORD(kind, 3),
+	RECORD(kind, UINT16_MAX), RECORD(magic, 0), RECORD(use, 0), RECORD(pos, 0), RECORD(pos, UINT64_MAX),
+	TARGET(ndir, UINT16_MAX), TARGET(ndir, 0), TARGET(nfolder, UINT16_MAX), TARGET(nname, UINT16_MAX),
+	TARGET(name_room, UINT16_MAX), TARGET(name_room, 0), TARGET(nprefix, UINT32_MAX),
+	TARGET(nprefix, UINT32_MAX - 15), TARGET(nprefix, 0)
+};
+
+START_TEST(lies)
+{
+	struct fix f;
+	struct segment s;
+
+	fix_open(&f, true, 1, 8);
+	for (size_t i = 0; i < sizeof(lie) / sizeof(lie[0]); i++) {
+		uint8_t *at;
+
+		s = make_segment(&f, 1);
+		at = s.p + JOURNAL_BLOCK + (lie[i].in_target ? sizeof(struct journal_record) : 0) + lie[i].at;
+		memcpy(at, &lie[i].value, lie[i].n);
+		reseal(&s);
+		ck_assert_msg(found(&s) == NULL, "%s is believed", lie[i].what);
+	}
+	fix_close(&f);
+}
+END_TEST
+
+START_TEST(positions)
+{
+	struct fix f;
+	struct segment s;
+
+	fix_open(&f, true, 1, 8);
+	s = make_segment(&f, 1);
+	for (uint64_t d = 0; d < 128; d += 8) {
+		ck_assert_ptr_null(journal_record_at(s.p, &s.h, (s.h.size & ~7ULL) - d));
+		ck_assert_ptr_null(journal_record_at(s.p, &s.h, s.h.size + d));
+		ck_assert_ptr_null(journal_record_at(s.p, &s.h, UINT64_MAX - 7 - d));
+	}
+	/* The segment ends before the record does. */
+	for (uint64_t end = JOURNAL_BLOCK; s.h.size > end;) {
+		s.h.size--;
+		ck_assert_ptr_null(found(&s));
+	}
+	fix_close(&f);
+}
+END_TEST
+
+/* --- segments, and what is done with them --- */
+
+struct seg_fix {
+	struct fix f;
+	struct journal j;
+	struct journal_seg seg;
+	struct journal_head h;
+};
+
+static void
+seg_fix_open(struct seg_fix *x)
+{
+	fix_open(&x->f, true, 1, 8);
+	x->j = (struct journal){ .md = x->f.ctx, .size = 64 << 10, .life = { "the boot", 5 } };
+	pthread_mutex_init(&x->j.mutex, NULL);
+	pthread_cond_init(&x->j.room, NULL);
+	ck_assert_int_eq(mkdirat(x->j.md->root, JOURNAL_FOLDER, 0700), 0);
+	x->j.dir = folders_open(x->j.md->root, JOURNAL_FOLDER);
+	ck_assert_int_ne(x->j.dir, -1);
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+		x->j.seg[i] = (struct journal_seg){ .fd = -1, .mark = -1 };
+	ck_assert_int_eq(journal_seg_create(&x->j, 0), 0);
+	ck_assert_int_eq(journal_seg_begin(&x->j, &x->j.seg[0]), 0);
+	x->h = (struct journal_head){ .size = x->j.size, .use = x->j.seg[0].use, .retired = JOURNAL_BLOCK };
+	x->seg = x->j.seg[0];
+}
+
+static void
+seg_fix_close(struct seg_fix *x)
+{
+	journal_seg_close(&x->j.seg[0]);
+	close(x->j.dir);
+	fix_close(&x->f);
+}
+
+/* Write a message's record at the segment's end; where it stands. */
+static uint64_t
+append_message(struct seg_fix *x, unsigned boxes, char name[UNIQUE_MAX])
+{
+	size_t n;
+	uint8_t *rec = make_record(&x->f, boxes, &n, name);
+	uint64_t at = x->seg.end;
+
+	journal_record_seal((struct journal_record *)(void *)rec, x->seg.use, at, true);
+	ck_assert_int_eq(pwrite(x->seg.fd, rec, n, (off_t)at), (ssize_t)n);
+	x->seg.end = journal_record_next((struct journal_record *)(void *)rec);
+	free(rec);
+	return at;
+}
+
+static void
+append_void(struct seg_fix *x, uint64_t pos, unsigned failed)
+{
+	struct {
+		struct journal_record r;
+		struct journal_void v;
+	} rec = { .r = { .magic = JOURNAL_MAGIC, .kind = JOURNAL_VOID, .len = sizeof(rec) }, .v = { .pos = pos } };
+
+	for (unsigned i = 0; i < JOURNAL_TARGETS_MAX; i++)
+		rec.v.failed[i] = failed >> i & 1;
+	rec.r.body_crc = crc32c(0, &rec.v, sizeof(rec.v));
+	journal_record_seal(&rec.r, x->seg.use, x->seg.end, true);
+	ck_assert_int_eq(pwrite(x->seg.fd, &rec, sizeof(rec), (off_t)x->seg.end), (ssize_t)sizeof(rec));
+	x->seg.end = journal_record_next(&rec.r);
+}
+
+/* Files in example.org/user${n}/${sub}; the last one's name, and whether all end in the content. */
+static unsigned
+count_files(struct seg_fix *x, unsigned n, const char *sub, char last[NAME_MAX + 1])
+{
+	char path[PATH_MAX];
+	unsigned files = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/example.org/user%u/%s", x->f.path, n, sub);
+	d = opendir(path);
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
+		if (e->d_name[0] != '.') {
+			files++;
+			snprintf(last, NAME_MAX + 1, "%s", e->d_name);
+		}
+	if (d != NULL)
+		closedir(d);
+	return files;
+}
+
+static void
+replay(struct seg_fix *x, unsigned written)
+{
+	uint64_t before = x->j.replayed;
+
+	ck_assert_int_eq(journal_replay(&x->j, &x->seg, &x->h, false), 0);
+	ck_assert_uint_eq(x->j.replayed - before, written);
+}
+
+START_TEST(replays)
+{
+	struct seg_fix x;
+	char one[UNIQUE_MAX], two[UNIQUE_MAX], last[NAME_MAX + 1], from[PATH_MAX], to[PATH_MAX];
+	struct stat st;
+	FILE *fp;
+
+	seg_fix_open(&x);
+	append_message(&x, 1, one);
+	append_message(&x, 2, two);
+	replay(&x, 3);
+	ck_assert_uint_eq(count_files(&x, 0, "new", last), 2);
+	ck_assert_uint_eq(count_files(&x, 1, "new", last), 1); /* it has no folder "spam" */
+	replay(&x, 0);                                         /* by name: nothing is doubled */
+	ck_assert_uint_eq(count_files(&x, 0, "new", last), 2);
+
+	/* A reader has it, with flags. */
+	snprintf(from, sizeof(from), "%s/example.org/user0/new/%s", x.f.path, one);
+	snprintf(to, sizeof(to), "%s/example.org/user0/cur/%s:2,S", x.f.path, one);
+	ck_assert_int_eq(rename(from, to), 0);
+	replay(&x, 0);
+	ck_assert_uint_eq(count_files(&x, 0, "new", last), 1);
+
+	/* Torn in cur/: replaced where it stands. */
+	ck_assert_int_eq(stat(to, &st), 0);
+	ck_assert_int_eq(truncate(to, st.st_size - 1), 0);
+	replay(&x, 1);
+	ck_assert_uint_eq(count_files(&x, 0, "new", last), 1);
+	ck_assert_uint_eq(count_files(&x, 0, "cur", last), 1);
+	ck_assert_int_eq(access(to, F_OK), 0);
+	fp = fopen(to, "r+");
+	ck_assert_ptr_nonnull(fp);
+	ck_assert_int_eq(fseek(fp, -2, SEEK_END), 0);
+	fputc('\0', fp); /* a page that never came */
+	fclose(fp);
+	replay(&x, 1);
+	seg_fix_close(&x);
+}
+END_TEST
+
+START_TEST(takes_back)
+{
+	struct seg_fix x;
+	char name[UNIQUE_MAX], last[NAME_MAX + 1];
+	uint64_t at;
+
+	seg_fix_open(&x);
+	at = append_message(&x, 3, name);
+	append_void(&x, at, 1 | 4);
+	append_void(&x, JOURNAL_BLOCK + 8, 7);          /* of nothing */
+	append_void(&x, at + (UINT64_C(1) << 32), 0xf); /* of nothing: it must not be cut to 32 bits */
+	replay(&x, 1);
+	ck_assert_uint_eq(count_files(&x, 0, "new", last), 0);
+	ck_assert_uint_eq(count_files(&x, 2, "new", last), 0);
+	seg_fix_close(&x);
+}
+END_TEST
+
+START_TEST(not_what_is_retired)
+{
+	struct seg_fix x;
+	char name[UNIQUE_MAX], last[NAME_MAX + 1];
+
+	seg_fix_open(&x);
+	append_message(&x, 1, name);
+	x.h.retired = x.seg.end;
+	append_message(&x, 1, name);
+	replay(&x, 1);
+	ck_assert_uint_eq(count_files(&x, 0, "new", last), 1);
+	ck_assert_str_eq(last, name);
+	seg_fix_close(&x);
+}
+END_TEST
+
+/* Behind a record that is torn nothing is believed, though it is whole: writing had ended there. */
+START_TEST(ends_at_a_torn_tail)
+{
+	struct seg_fix x;
+	char name[UNIQUE_MAX], last[NAME_MAX + 1];
+	uint64_t second;
+
+	seg_fix_open(&x);
+	append_message(&x, 1, name);
+	second = append_message(&x, 1, name);
+	append_message(&x, 1, name);
+	ck_assert_int_eq(pwrite(x.seg.fd, "\0\0\0\0\0\0\0\0", 8, (off_t)second + 60), 8);
+	replay(&x, 1);
+	ck_assert_uint_eq(count_files(&x, 0, "new", last), 1);
+	seg_fix_close(&x);
+}
+END_TEST
+
+/* A background sync between the begin of a segment's next use and its first batch: it covers nothing of that. */
+START_TEST(begun_anew)
+{
+	struct seg_fix x;
+	struct journal_seg s, *cur = &x.j.seg[0];
+	struct journal_head h;
+
+	seg_fix_open(&x);
+	pthread_mutex_init(&x.j.syncing, NULL);
+	cur->state = JOURNAL_CURRENT;
+	cur->end = cur->placed = x.j.size - JOURNAL_SPARE / 8;
+	ck_assert_int_eq(journal_sync_pass(&x.j), 0);
+	ck_assert_uint_eq(cur->retired, cur->end);
+	ck_assert_int_eq(journal_seg_begin(&x.j, cur), 0);
+	ck_assert_int_eq(journal_sync_pass(&x.j), 0);
+	ck_assert_int_eq(journal_seg_open(&x.j, 0, 0, &s, &h), 0);
+	ck_assert_uint_eq(h.use, cur->use);
+	ck_assert_uint_eq(h.retired, JOURNAL_BLOCK);
+	journal_seg_close(&s);
+	seg_fix_close(&x);
+}
+END_TEST
+
+START_TEST(heads)
+{
+	struct seg_fix x;
+	struct journal_seg s;
+	struct journal_head h;
+	uint8_t head[sizeof(h)];
+	char path[PATH_MAX];
+
+	seg_fix_open(&x);
+	ck_assert_int_eq(journal_seg_open(&x.j, 0, 0, &s, &h), 0);
+	ck_assert_uint_eq(h.size, x.j.size);
+	ck_assert_uint_eq(h.use, x.seg.use);
+	ck_assert_int_eq(memcmp(&h.life, &x.j.life, sizeof(h.life)), 0);
+	journal_seg_close(&s);
+	ck_assert_int_eq(pread(x.seg.fd, head, sizeof(head), 0), (ssize_t)sizeof(head));
+	for (size_t i = 0; i < sizeof(head); i++) {
+		uint8_t c = head[i] ^ 0x10;
+
+		ck_assert_int_eq(pwrite(x.seg.fd, &c, 1, (off_t)i), 1);
+		ck_assert_int_eq(journal_seg_open(&x.j, 0, 0, &s, &h), -1);
+		ck_assert_int_eq(errno, EBADMSG);
+		ck_assert_int_eq(pwrite(x.seg.fd, &head[i], 1, (off_t)i), 1);
+	}
+	ck_assert_int_eq(journal_seg_retire(&x.j, &x.j.seg[0], 4 * JOURNAL_BLOCK), 0);
+	ck_assert_int_eq(journal_seg_open(&x.j, 0, 0, &s, &h), 0);
+	ck_assert_uint_eq(h.retired, 4 * JOURNAL_BLOCK);
+	journal_seg_close(&s);
+	ck_assert_int_eq(journal_seg_open(&x.j, 0, 1, &s, &h), -1);
+	ck_assert_int_eq(errno, ENOENT);
+	snprintf(path, sizeof(path), "%s/" JOURNAL_FOLDER "/0.0", x.f.path);
+	for (off_t n = 0; n < (off_t)x.j.size; n += 4099) {
+		ck_assert_int_eq(truncate(path, n), 0);
+		ck_assert_int_eq(journal_seg_open(&x.j, 0, 0, &s, &h), -1);
+		ck_assert_int_eq(errno, EBADMSG);
+		n += n == 0 ? 79 : 0;
+		ck_assert_int_eq(ftruncate(x.seg.fd, (off_t)x.j.size), 0);
+		ck_assert_int_eq(pwrite(x.seg.fd, head, sizeof(head), 0), (ssize_t)sizeof(head));
+	}
+	seg_fix_close(&x);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("journal");
+	TCase *r = tcase_create("records"), *g = tcase_create("segments");
+
+	tcase_set_timeout(r, 30);
+	tcase_add_test(r, whole);
+	tcase_add_test(r, every_octet_counts);
+	tcase_add_test(r, torn);
+	tcase_add_test(r, of_another_use);
+	tcase_add_test(r, lies);
+	tcase_add_test(r, positions);
+	tcase_set_timeout(g, 30);
+	tcase_add_test(g, replays);
+	tcase_add_test(g, takes_back);
+	tcase_add_test(g, not_what_is_retired);
+	tcase_add_test(g, ends_at_a_torn_tail);
+	tcase_add_test(g, begun_anew);
+	tcase_add_test(g, heads);
+	suite_add_tcase(s, r);
+	suite_add_tcase(s, g);
+	return suite_run(s);
+}
