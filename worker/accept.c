@@ -137,6 +137,9 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	};
 	if (cl->tls == CONF_TLS_STARTTLS || cl->tls == CONF_TLS_REQUIRED)
 		ls->smtp.ext |= SMTP_EXT_STARTTLS;
+	/* RFC 8689: a receiver that relays nothing keeps its promise by being reached inside TLS. */
+	if (cl->tls != CONF_TLS_NONE)
+		ls->smtp.ext |= SMTP_EXT_REQUIRETLS;
 	if (conf_offers_dsn(cf))
 		ls->smtp.ext |= SMTP_EXT_DSN;
 }

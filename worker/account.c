@@ -227,10 +227,12 @@ account_orcpt(struct log_line *l, const struct txn *t)
 		log_span(l, "orcpt", span_of(text, n));
 }
 
-/* What the sender asked to be told (RFC 3461), where it did. */
+/* What the sender asked for (RFC 3461, RFC 8689), where it did. */
 static void
 account_dsn(struct log_line *l, const struct txn *t)
 {
+	if (t->requiretls)
+		log_str(l, "requiretls", "yes");
 	if (t->dsn_ret != 0)
 		log_str(l, "ret", t->dsn_ret == TXN_RET_FULL ? "full" : "hdrs");
 	if (t->envid.n > 0)

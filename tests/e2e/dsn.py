@@ -4,13 +4,14 @@ import glob
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import check, equal, main, test
-from maildir import Maildir
+from harness import Skip, check, equal, main, sanitized, test
 from server import MAILBOXES, Server, free_port, wait_for
+import tls
 from sink import HANG, Sink
 
 TEXT = b"Subject: hello\r\nFrom: sender@client.example\r\nX-Long: a\r\n b\r\n\r\nthe body stays here\r\n"
@@ -336,6 +337,63 @@ def lmtp_tells_of_those_that_have_it():
             c.quit()
             m = relay.wait(1)[0]
             equal(re.findall(r"Final-Recipient: rfc822;(\S+)", m.text.decode()), ["alice@example.org"], "told of")
+
+
+@test
+def what_required_tls_is_not_told_in_clear():
+    """RFC 8689 5; into a mailbox here it may be told."""
+    port = free_port()
+    listener = 'listener "mx" { address = {"127.0.0.1:%d"} tls = "starttls" }\n' % port + tls.section(tls.certificate("dsn-mx"))
+    with Sink() as relay, DsnServer(relay.address, listener=listener) as s:
+        s.port = port
+        c = tls.TlsClient(("127.0.0.1", port), s.seen)
+        c.hello()
+        c.starttls()
+        c.hello()
+        for sender in ("sender@client.example", BOB):
+            c.cmd("MAIL FROM:<%s> REQUIRETLS" % sender).is_(250)
+            c.cmd("RCPT TO:<alice@example.org> NOTIFY=SUCCESS").is_(250)
+            c.data(TEXT).is_(250)
+        c.quit()
+        wait_for(lambda: s.messages(BOB), why="no report in the mailbox")
+        wait_for(lambda: s.counter("reports_failed") == 1, why="not given up")
+        equal(relay.verbs, [], "the relay was told")
+
+
+@test
+def the_record_is_durable_before_the_250():
+    """As the system calls of a worker tell: staged and synced, then the message, then published and synced, then 250."""
+    if os.geteuid() != 0 or sanitized():
+        raise Skip("needs root, and a build without a sanitizer")
+    with Sink() as relay, DsnServer(relay.address, workers=1) as s:
+        s.ask().is_(250)
+        relay.wait(1)
+        out = s.path("trace")
+        pid = s.workers()[0]
+        strace = subprocess.Popen(["strace", "-f", "-y", "-qq", "-s", "64", "-o", out, "-e",
+                                   "trace=openat,writev,write,fsync,renameat2,sendto", "-p", str(pid)])
+        wait_for(lambda: os.path.exists(out) and open("/proc/%d/status" % pid).read().find("TracerPid:\t0") < 0, why="no trace")
+        time.sleep(0.3)
+        r = s.ask().is_(250)
+        relay.wait(2)
+        strace.terminate()
+        strace.wait()
+        with open(out) as f:
+            trace = f.read()
+        # A call that is interrupted by another thread's stands in two lines; the end counts.
+        calls = [x for x in trace.splitlines() if " = " in x]
+
+        def at(pattern, what, after=-1):
+            for i in range(after + 1, len(calls)):
+                if re.search(pattern, calls[i]):
+                    return i
+            raise AssertionError("no %s after call %d of %s" % (what, after, "\n".join(calls)))
+        staged = at(r"fsync(\(| resumed).*%s|fsync\(\d+<[^>]*\.reports/tmp/\d+\.%s>\)" % (r.queued, r.queued), "fsync of the record")
+        placed = at(r"renameat2\(.*alice/tmp.*alice/new", "rename of the message", staged)
+        synced = at(r"fsync\(\d+<[^>]*alice/new>\)|fsync resumed", "fsync of new/", placed)
+        published = at(r"renameat2\(.*\.reports/tmp.*%s.*\.reports/new" % r.queued, "rename of the record", synced)
+        folder = at(r"fsync\(\d+<[^>]*\.reports/new>\)|fsync resumed", "fsync of the spool's folder", published)
+        at(r"sendto\(.*250 2\.0\.0 queued as %s" % r.queued, "250", folder)
 
 
 @test

@@ -79,6 +79,26 @@ def starttls_with_a_parameter_and_where_there_is_none():
 
 
 @test
+def requiretls_inside_alone():
+    with server() as s:
+        c = tls.TlsClient(("127.0.0.1", s.port), s.seen)
+        check("REQUIRETLS" not in c.hello().lines, "listed in clear")
+        c.cmd("MAIL FROM:<a@client.example> REQUIRETLS").is_(530, "5.7.0")
+        c.starttls()
+        check("REQUIRETLS" in c.hello().lines, "not listed inside TLS")
+        c.cmd("MAIL FROM:<a@client.example> REQUIRETLS=1").is_(501, "5.5.4")
+        c.envelope(ALICE, params=" REQUIRETLS")
+        check(c.data(TEXT).queued, "not taken")
+        c.quit()
+        wait_for(lambda: " requiretls=yes" in s.log(), why="the log does not say it")
+    with server("none") as s:
+        c = s.client()
+        check("REQUIRETLS" not in c.hello().lines, "listed without TLS")
+        c.cmd("MAIL FROM:<a@client.example> REQUIRETLS").is_(555, "5.5.4")
+        c.quit()
+
+
+@test
 def required():
     with server("required") as s:
         c = tls.TlsClient(("127.0.0.1", s.port), s.seen)

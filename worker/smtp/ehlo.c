@@ -13,7 +13,8 @@ enum { EHLO_LIST_MAX = SMTP_OUT_MIN };
 const struct say say_help = { .code = 214,
 	.enh = ENH(2, 0, 0),
 	.reason = "help",
-	.text = "commands: MAIL RCPT DATA RSET NOOP VRFY HELP QUIT and EHLO, HELO or LHLO; see RFC 5321" };
+	.text = "commands: EHLO (LMTP: LHLO) HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT, and those that EHLO "
+		"lists; see RFC 5321" };
 
 /* The list being put together; it grows by one reply line at a time. */
 struct list {

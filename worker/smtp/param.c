@@ -166,7 +166,7 @@ take_notify(const struct target_of *o, struct span value)
 	return NULL;
 }
 
-/* \x{HEXPOINT} at the start of ${s}: its octets, 0 if it is none.  RFC 6533 3: of ASCII only the backslash, no surrogate. */
+/* \x{HEXPOINT} at the start of ${s}: its octets, 0 if it is none.  RFC 6533 3: of ASCII only what xtext cannot hold, no control, no surrogate. */
 static size_t
 embedded_point(struct span s)
 {
@@ -185,7 +185,7 @@ embedded_point(struct span s)
 		else
 			return 0;
 	}
-	if (i >= s.n || s.p[i] != '}' || s.p[3] == '0' || (point < 0x80 && point != '\\'))
+	if (i >= s.n || s.p[i] != '}' || s.p[3] == '0' || (point < 0x80 && memchr("\\+= ", (int)point, 4) == NULL))
 		return 0;
 	return point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff) ? 0 : i + 1;
 }
