@@ -19,3 +19,9 @@ build/peers/exim/usr/sbin/exim4:
 	@mkdir -p build/peers/deb
 	-@cd build/peers/deb && apt-get download -qq $(EXIM_PACKAGES) && for d in *.deb; do dpkg -x $$d ../exim; done; chmod u-s ../exim/usr/sbin/exim4
 check-peers: build/peers/exim/usr/sbin/exim4
+
+# OpenSMTPD's neither.
+build/peers/opensmtpd/usr/sbin/smtpd:
+	@mkdir -p build/peers/deb
+	-@cd build/peers/deb && apt-get download -qq opensmtpd && dpkg -x opensmtpd_*.deb ../opensmtpd
+check-peers: build/peers/opensmtpd/usr/sbin/smtpd

@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import smtplib
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -92,6 +93,40 @@ def smtp_in_utf8():
             p.send("söder@b.example", [rcpt], "Subject: ü\r\n\r\nü\r\n".encode(), ["SMTPUTF8", "BODY=8BITMIME"])
         wait_for(lambda: len(s.messages("müller@xn--bcher-kva.example")) == 2, 30, lambda: p.log()[-1500:])
         check(all("with UTF8SMTP" in m["Received"] for m in s.messages("müller@xn--bcher-kva.example")), "not UTF8SMTP")
+
+
+
+class Dsn(Server):
+    relay_port = 25
+
+    def config(self):
+        return super().config() + 'dsn = yes\ndsn_relay = "127.0.0.1:%d"\n' % self.relay_port
+
+
+@test
+def dsn_both_ways():
+    """Postfix hands on what its client asked for, and takes the report; one for a sender here goes into the mailbox."""
+    need_root()
+    s = Dsn(start=False, count=False)
+    with Postfix(harness.scratch("postfix."), "smtp:[127.0.0.1]:%d" % s.port) as p, s:
+        s.relay_port = p.port
+        s.write_config()
+        s.start()
+        for sender in ("joe@client.example", BOB):
+            with smtplib.SMTP("127.0.0.1", p.port) as c:
+                c.sendmail(sender, [ALICE], TEXT, mail_options=["ENVID=e+2B1"],
+                           rcpt_options=["NOTIFY=SUCCESS", "ORCPT=rfc822;al@first.example"])
+        wait_for(lambda: s.messages(BOB), 30, "no report in the mailbox")
+        text = s.messages(BOB)[0].raw
+        for line in (b"Original-Envelope-Id: e+1", b"Original-Recipient: rfc822;al@first.example",
+                     b"Final-Recipient: rfc822;alice@example.org"):
+            check(b"\n" + line + b"\n" in text, "no %r in %r" % (line, text))
+        wait_for(lambda: s.counter("reports_sent") == 1, 30, "not sent")
+        # It has nowhere else to bring it than here, where joe is a stranger: so it did take it.
+        word, reply = status(p, "joe@client.example")
+        equal(word, "bounced", "status")
+        check("550 5.7.1" in reply, reply)
+        equal([s.counter("reports_" + x) for x in ("queued", "sent", "delivered", "failed")], [2, 1, 1, 0], "counters")
 
 
 main()
