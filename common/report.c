@@ -90,11 +90,12 @@ one_line(struct span s)
 	return s.n > 0;
 }
 
+/* Printable ASCII, from ${least} on. */
 static bool
-word(struct span s)
+printable(struct span s, uint8_t least)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] > '~')
+		if (s.p[i] < least || s.p[i] > '~')
 			return false;
 	return s.n > 0;
 }
@@ -103,7 +104,10 @@ word(struct span s)
 static bool
 orcpt_ok(struct span s)
 {
-	return one_line(s) && memchr(s.p, ';', s.n) != NULL && memchr(s.p, ' ', s.n) == NULL;
+	const uint8_t *semicolon = s.n > 0 ? memchr(s.p, ';', s.n) : NULL;
+
+	return semicolon != NULL && printable(span_head(s, (size_t)(semicolon - s.p)), '!') && one_line(s) &&
+	    memchr(s.p, ' ', s.n) == NULL;
 }
 
 bool
@@ -140,8 +144,8 @@ report_read(struct span record, struct report *out)
 		return -1;
 	memcpy(&seconds, arrived.p, sizeof(seconds));
 	seconds = be64toh(seconds);
-	if (seconds > INT64_MAX || !word(out->id) || !one_line(out->from) ||
-	    (out->envid.n > 0 && !one_line(out->envid)) || out->headers.n > REPORT_HEADERS_MAX || !rcpts_ok(s))
+	if (seconds > INT64_MAX || !printable(out->id, '!') || !one_line(out->from) ||
+	    (out->envid.n > 0 && !printable(out->envid, ' ')) || out->headers.n > REPORT_HEADERS_MAX || !rcpts_ok(s))
 		return -1;
 	out->arrived = (int64_t)seconds;
 	out->smtputf8 = (flags.p[0] & FLAG_SMTPUTF8) != 0;

@@ -144,7 +144,7 @@ put_orcpt(const struct message *m, struct span orcpt)
 
 		if (k == 1 && cp >= ' ' && cp < 0x7f)
 			fputc((int)cp, m->f);
-		else if (m->utf8)
+		else if (m->utf8 && cp >= 0x80)
 			put(m, span_head(a, k));
 		else
 			fprintf(m->f, "\\x{%02" PRIX32 "}", cp);

@@ -406,6 +406,43 @@ def the_record_is_durable_before_the_250():
 
 
 @test
+def what_cannot_be_recorded_is_not_taken():
+    """No report is promised that cannot be kept, and the message is not there either."""
+    with Sink() as relay, DsnServer(relay.address) as s:
+        s.ask().is_(250)
+        relay.wait(1)
+        tmp = os.path.join(s.store_path, ".reports", "tmp")
+        os.rename(tmp, tmp + ".away")
+        s.ask().is_(451, "4.3.0")
+        equal(len(s.messages("alice@example.org")), 1, "messages")
+        s.ask(rcpts=[("alice@example.org", "")]).is_(250)
+        os.rename(tmp + ".away", tmp)
+        new = os.path.join(s.store_path, ".reports", "new")
+        s.ask().is_(250)
+        relay.wait(2)
+        wait_for(lambda: not os.listdir(new), why="the spool is not empty")
+
+
+@test
+def the_one_that_sends_has_given_up_all_else():
+    with Sink() as relay, DsnServer(relay.address) as s:
+        pid = s.reports_processes()[0]
+        for task in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/status" % (pid, task)) as f:
+                status = dict(x.rstrip("\n").split(":\t", 1) for x in f if ":\t" in x)
+            equal(status["NoNewPrivs"], "1", "no_new_privs")
+            if not sanitized():
+                equal(status["Seccomp"], "2", "seccomp")
+            equal(int(status["CapPrm"], 16) | int(status["CapEff"], 16), 0, "capabilities")
+            if os.geteuid() == 0:
+                check("0" not in status["Uid"].split(), "it is root: %s" % status["Uid"])
+        if os.geteuid() == 0:
+            held = sorted({re.sub(r":?\[.*|[0-9a-z]{8}/.*", "", os.readlink("/proc/%d/fd/%s" % (pid, n)))
+                           for n in os.listdir("/proc/%d/fd" % pid)})
+            check(not any("stats" in x or "conns" in x or "memfd" in x for x in held), "it holds %s" % held)
+
+
+@test
 def without_a_relay_it_is_not_offered():
     class Half(Server):
         def config(self):

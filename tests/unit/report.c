@@ -140,6 +140,9 @@ static const struct {
 	{ "a@b", "\xf0\x9f\x93\xac@d", "", "\nFinal-Recipient: utf-8;\\x{1F4EC}@d\n" },
 	{ "\xc3\xa4@b", "\xc3\xbc@d", "", "\nFinal-Recipient: utf-8;\xc3\xbc@d\n" },
 	{ "\xc3\xa4@b", "c@d", "utf-8;\xc3\xbc@d", "\nOriginal-Recipient: utf-8;\xc3\xbc@d\n" },
+	/* What a worker that was taken over may write: xtext of a line end. */
+	{ "\xc3\xa4@b", "c@d", "rfc822;x+0Ay", "\nOriginal-Recipient: rfc822;x\\x{0A}y\nFinal" },
+	{ "a@b", "c@d", "rfc822;x+0Ay", "\nOriginal-Recipient: rfc822;x\\x{0A}y\nFinal" },
 	{ "a@b", "c@d", "utf-8;\xc3\xbc@d", "\nOriginal-Recipient: utf-8;\\x{FC}@d\n" },
 	{ "a@b", "c@d", "utf-8;\\x{FC}@d", "\nOriginal-Recipient: utf-8;\\x{FC}@d\n" },
 };

@@ -249,8 +249,8 @@ static const struct macro {
 /* Postfix's (milter_connect_macros and so on), with what it calls "always", as far as we know the values. */
 static const char *const lists[MILTER_M_N] = {
 	[MILTER_M_CONNECT] =
-	    "j {daemon_name} {daemon_addr} {daemon_port} v _ {client_addr} {client_name} {client_port} "
-	    "{client_ptr} {if_addr} {if_name}",
+	    ("j {daemon_name} {daemon_addr} {daemon_port} v _ {client_addr} {client_name} {client_port} "
+	     "{client_ptr} {if_addr} {if_name}"),
 	[MILTER_M_HELO] = "{tls_version} {cipher} {cipher_bits} {tls_sni}",
 	[MILTER_M_MAIL] = "i {auth_type} {auth_authen} {auth_author} {mail_addr} {mail_host} {mail_mailer}",
 	[MILTER_M_RCPT] = "i {rcpt_addr} {rcpt_host} {rcpt_mailer}",
