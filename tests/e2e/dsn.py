@@ -207,6 +207,39 @@ def a_relay_that_is_down_comes_back():
 
 
 @test
+def a_relay_by_name():
+    with Sink() as relay, DsnServer("localhost:%d" % relay.port) as s:
+        s.ask().is_(250)
+        relay.wait(1)
+    with DsnServer("no-such-name.invalid:25") as s:
+        s.ask().is_(250)
+        wait_for(lambda: "no-such-name.invalid:25 does not serve: it has no address" in s.log(), why="the log does not say it")
+        s.ask(sender=BOB).is_(250)
+        wait_for(lambda: s.messages(BOB), why="no report in the mailbox")
+
+
+@test
+def dsn_switched_off_and_on():
+    """What waits stays, and goes when it is on again."""
+    port = free_port()
+    with DsnServer("127.0.0.1:%d" % port) as s:
+        s.ask().is_(250)
+        s.relay = ""
+        s.write_config()
+        s.reload()
+        wait_for(lambda: not s.reports_processes(), why="letterplate-reports still runs")
+        c = s.client()
+        check("DSN" not in c.hello().lines, "DSN is offered")
+        c.quit()
+        equal(len(s.waiting()), 1, "records")
+        s.relay = "127.0.0.1:%d" % port
+        s.write_config()
+        s.reload()
+        with Sink(port) as relay:
+            relay.wait(1, 30)
+
+
+@test
 def too_old_is_given_up():
     port = free_port()
     with DsnServer("127.0.0.1:%d" % port) as s:
