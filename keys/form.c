@@ -5,8 +5,8 @@
 #include "keys/form.h"
 
 enum {
-	RANDOM	 = 32,
-	SPACES	 = 64,
+	RANDOM = 32,
+	SPACES = 64,
 	POINT_AT = 2 * RANDOM + 4 /* behind curve_type, named_curve and the point's length */
 };
 

@@ -83,8 +83,9 @@ sign(EVP_PKEY *key, const struct scheme *sc, struct span text, uint8_t out[SIGN_
 	size_t n = SIGN_OCTETS_MAX;
 
 	if (md == NULL || EVP_DigestSignInit_ex(md, &ctx, sc->hash, NULL, NULL, key, NULL) != 1 ||
-	    (sc->pss && (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) <= 0 ||
-			    EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) <= 0)) ||
+	    (sc->pss &&
+		(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) <= 0 ||
+		    EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) <= 0)) ||
 	    EVP_DigestSign(md, out, &n, text.p, text.n) != 1)
 		n = 0;
 	EVP_MD_CTX_free(md);

@@ -12,10 +12,10 @@
  * Read the key of each tls section and see that it belongs to its certificate.
  * 0, or -1 after a logged line.
  */
-int	 key_load(const struct bundle *certs, const struct bundle *files);
+int key_load(const struct bundle *certs, const struct bundle *files);
 
 /* How many there are. */
-size_t	 key_count(void);
+size_t key_count(void);
 
 /**
  * key_sign(ask, out):

@@ -26,10 +26,10 @@
 #include "worker/sandbox.h"
 
 enum {
-	STACK	   = 256 << 10, /* octets of a thread's stack */
-	FSIZE	   = 64 << 10,	/* no file is written */
-	FDS_FIXED  = 16,	/* descriptors beside the channels */
-	LINES_MAX  = 20		/* refusals of one worker that are logged */
+	STACK = 256 << 10, /* octets of a thread's stack */
+	FSIZE = 64 << 10,  /* no file is written */
+	FDS_FIXED = 16,    /* descriptors beside the channels */
+	LINES_MAX = 20     /* refusals of one worker that are logged */
 };
 
 static struct conf *conf;
@@ -74,7 +74,8 @@ read_keys(void)
 {
 	struct bundle certs, keys;
 
-	if (pem_init() != 0 || bundle_open(IPC_KEYS_FD_CERTS, &certs) != 0 || bundle_open(IPC_KEYS_FD_KEYS, &keys) != 0) {
+	if (pem_init() != 0 || bundle_open(IPC_KEYS_FD_CERTS, &certs) != 0 ||
+	    bundle_open(IPC_KEYS_FD_KEYS, &keys) != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot read the keys: %s", strerror(errno));
 		fail(EX_OSERR);
 	}
@@ -208,7 +209,8 @@ main(int argc, char **argv, char **envp)
 	setproctitle_init(argc, argv, envp);
 	log_init("keys", -1, false, LOG_L_INFO);
 	if (argc > 1 && !ipc_layout_is_ours(argv[1])) {
-		log_msg(LOG_L_ERROR, "start", "this letterplate-keys is of another build than the letterplate that runs");
+		log_msg(
+		    LOG_L_ERROR, "start", "this letterplate-keys is of another build than the letterplate that runs");
 		return EX_PROTOCOL;
 	}
 	n = argc == 5 ? (unsigned)strtonum(argv[4], 1, CONF_WORKERS_MAX, &e[0]) : 0;
