@@ -244,6 +244,15 @@ def broken_handshakes_end_and_are_counted():
 
 
 @test
+def reloads_under_load_fail_nobody():
+    """tests/fault/tls_reloads.py does it a hundred times."""
+    with server(count=False) as s:
+        n = tls.reloads_under_load(s, 5, ALICE, TEXT)
+        check(n > 0, "nothing was delivered")
+        equal((len(s.messages(ALICE)), s.counter("reloads"), s.counter("tls_failed")), (n, 5, 0), "messages, reloads, failures")
+
+
+@test
 def handshakes_an_address_begins_in_a_minute():
     imp = free_port()
     with server(listeners='listener "smtps" { address = {"127.0.0.1:%d"} tls = "implicit" }' % imp,

@@ -8,6 +8,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import threading
 
 import harness
 from client import Client
@@ -116,3 +117,35 @@ def implicit(s, port, ctx=None, sni=None, session=None):
     c.wrap(ctx or context(), sni, session)
     c.greeting = c.reply()
     return c
+
+
+def reloads_under_load(s, n, address, text, clients=4):
+    """N reloads while CLIENTS deliver over TLS without a pause; how many they delivered.  None may fail (TRUST T4)."""
+    over, failures, delivered = threading.Event(), [], [0] * clients
+
+    def deliver(i):
+        try:
+            while not over.is_set():
+                c = TlsClient(("127.0.0.1", s.port), s.seen)
+                c.hello()
+                c.starttls()
+                c.hello()
+                c.message(address, text).is_(250)
+                c.quit()
+                delivered[i] += 1
+        except Exception as e:
+            failures.append(repr(e))
+
+    threads = [threading.Thread(target=deliver, args=(i,)) for i in range(clients)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(n):
+            s.reload()
+    finally:
+        over.set()
+        for t in threads:
+            t.join()
+    if failures:
+        raise AssertionError("%d clients failed: %s" % (len(failures), failures[0]))
+    return sum(delivered)
