@@ -15,7 +15,7 @@
 
 enum {
 	COMPOSE_LINE_MAX = 998, /* octets, RFC 5322 2.1.1 */
-	COMPOSE_QP_MAX = 72,	/* octets of a quoted-printable line, before a soft break (RFC 2045 6.7: 76) */
+	COMPOSE_QP_MAX = 72,    /* octets of a quoted-printable line, before a soft break (RFC 2045 6.7: 76) */
 	COMPOSE_DATE_MAX = 48,
 	COMPOSE_ORCPT_MAX = 512
 };
@@ -63,9 +63,9 @@ date(int64_t t, long gmtoff, char out[static COMPOSE_DATE_MAX])
 		snprintf(out, COMPOSE_DATE_MAX, "Thu, 01 Jan 1970 00:00:00 +0000");
 		return;
 	}
-	snprintf(out, COMPOSE_DATE_MAX, "%.3s, %02d %.3s %d %02d:%02d:%02d %c%02ld%02ld", days + (ptrdiff_t)3 * tm.tm_wday,
-	    tm.tm_mday, months + (ptrdiff_t)3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec,
-	    gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
+	snprintf(out, COMPOSE_DATE_MAX, "%.3s, %02d %.3s %d %02d:%02d:%02d %c%02ld%02ld",
+	    days + (ptrdiff_t)3 * tm.tm_wday, tm.tm_mday, months + (ptrdiff_t)3 * tm.tm_mon, tm.tm_year + 1900,
+	    tm.tm_hour, tm.tm_min, tm.tm_sec, gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
 }
 
 /* --- addresses of the status part (RFC 6533 3) --- */
@@ -279,7 +279,8 @@ put_returned(const struct message *m)
 	bool plain = is_plain(m->r->headers);
 	struct span h = m->r->headers;
 
-	fprintf(m->f, "--%s\nContent-Type: %s%s\n", m->boundary, m->utf8 ? "message/global-headers" : "text/rfc822-headers",
+	fprintf(m->f, "--%s\nContent-Type: %s%s\n", m->boundary,
+	    m->utf8 ? "message/global-headers" : "text/rfc822-headers",
 	    m->utf8 || is_ascii(h) ? "" : "; charset=utf-8");
 	if (m->r->cut)
 		fputs("Content-Description: the beginning of a very long header\n", m->f);

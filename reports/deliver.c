@@ -28,7 +28,8 @@ clock_ms(void)
 /* --- what is said and counted --- */
 
 static void
-tell(const struct spool_entry *e, const struct report *r, bool good, const char *way, const char *result, const char *why)
+tell(const struct spool_entry *e, const struct report *r, bool good, const char *way, const char *result,
+    const char *why)
 {
 	struct log_line l;
 
@@ -66,8 +67,8 @@ given_up(struct deliver *d, struct spool_entry *e, const struct report *r, const
 
 /* Once more later (${blameless}: as soon as it can be), or not any more. */
 static void
-deferred_how(struct deliver *d, struct spool_entry *e, const struct report *r, const char *way, const char *why,
-    bool blameless)
+deferred_how(
+    struct deliver *d, struct spool_entry *e, const struct report *r, const char *way, const char *why, bool blameless)
 {
 	if (spool_age_s(e, time(NULL)) > REPORT_LIFE_S) {
 		given_up(d, e, r, way, why);
@@ -189,7 +190,8 @@ sort(struct deliver *d, struct spool_entry *e)
 			return;
 		}
 		stats_add(d->stats, STATS_REPORTS_FAILED, 1);
-		tell(e, NULL, false, "spool", "put-aside", "it is damaged, or not ours; it is in " REPORT_SPOOL "/bad now");
+		tell(e, NULL, false, "spool", "put-aside",
+		    "it is damaged, or not ours; it is in " REPORT_SPOOL "/bad now");
 		spool_bad(&d->spool, e);
 		return;
 	}
@@ -203,7 +205,8 @@ sort(struct deliver *d, struct spool_entry *e)
 		e->busy = false;
 		/* What REQUIRETLS protected is not told in clear (RFC 8689 5). */
 		if (r.requiretls)
-			given_up(d, e, &r, "relay", "the message came with REQUIRETLS, and the relay is reached in clear");
+			given_up(
+			    d, e, &r, "relay", "the message came with REQUIRETLS, and the relay is reached in clear");
 		else
 			e->way = SPOOL_RELAY;
 		break;

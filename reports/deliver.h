@@ -15,28 +15,28 @@ enum {
 	DELIVER_DOWN_FIRST_MS = 250, /* after a connection that came to nothing; doubled each time */
 	DELIVER_DOWN_MAX_MS   = 300000,
 	DELIVER_ASK_AGAIN_MS  = 60000, /* so long down: the relay's name is to be looked up anew */
-	DELIVER_SCAN_MS	      = 30000, /* the folder is read at least so often */
+	DELIVER_SCAN_MS       = 30000, /* the folder is read at least so often */
 	DELIVER_SCAN_MIN_MS   = 100    /* ... and not more often than this */
 };
 
 struct deliver {
 	const struct conf *conf;
 	struct stats_slot *stats;
-	struct lookup	   where;
-	struct spool	   spool;
-	struct relay	   relay;
-	struct local	  *local;
-	bool		   holds; /* the lock: this process sends */
-	bool		   changed; /* something may be new in the folder */
-	int64_t		   scanned_ms;
-	int64_t		   up_ms; /* when the relay is to be tried again */
-	int64_t		   down_since_ms; /* 0: it is not */
-	unsigned	   downs;
+	struct lookup      where;
+	struct spool       spool;
+	struct relay       relay;
+	struct local      *local;
+	bool               holds;   /* the lock: this process sends */
+	bool               changed; /* something may be new in the folder */
+	int64_t            scanned_ms;
+	int64_t            up_ms;         /* when the relay is to be tried again */
+	int64_t            down_since_ms; /* 0: it is not */
+	unsigned           downs;
 	/* under way */
 	struct spool_entry *at_relay, *at_local;
-	uint8_t		   *record; /* of at_relay */
-	char		   *text;
-	struct report	    report;
+	uint8_t            *record; /* of at_relay */
+	char               *text;
+	struct report       report;
 };
 
 /* With conf, stats and where set; inside the sandbox, before seccomp.  0, or -1 after a logged line. */

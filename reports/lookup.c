@@ -44,7 +44,9 @@ split(const char *relay, char host[static HOST_MAX], char port[static 8])
 static struct addrinfo *
 ask(const char *host, const char *port, int flags, int *why)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV };
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV
+	};
 	struct addrinfo *all = NULL;
 
 	*why = getaddrinfo(host, port, &hints, &all);

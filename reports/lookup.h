@@ -11,16 +11,16 @@
 #include <sys/socket.h>
 
 enum {
-	LOOKUP_MAX = 8,	  /* addresses of a relay that are tried */
+	LOOKUP_MAX = 8,   /* addresses of a relay that are tried */
 	LOOKUP_MS  = 5000 /* how long the look-up may take */
 };
 
 struct lookup {
 	struct sockaddr_storage ss[LOOKUP_MAX];
-	socklen_t		len[LOOKUP_MAX];
-	unsigned		n; /* 0: it has none now */
-	uint16_t		port;
-	bool			literal; /* an address: it will not change */
+	socklen_t               len[LOOKUP_MAX];
+	unsigned                n; /* 0: it has none now */
+	uint16_t                port;
+	bool                    literal; /* an address: it will not change */
 };
 
 /* ${relay} is "host:port" as the config has it.  Cannot fail: out->n may be 0, after a logged line. */

@@ -23,8 +23,8 @@
 #include "worker/sandbox.h"
 
 enum {
-	FDS = 320,	   /* descriptors: the store's mailboxes, and a few */
-	FSIZE = 64 << 20,  /* octets of a report */
+	FDS = 320,        /* descriptors: the store's mailboxes, and a few */
+	FSIZE = 64 << 20, /* octets of a report */
 	POLL_MAX_MS = 30000
 };
 
@@ -196,7 +196,8 @@ main(int argc, char **argv, char **envp)
 	setproctitle_init(argc, argv, envp);
 	log_init("reports", -1, false, LOG_L_INFO);
 	if (argc > 1 && !ipc_layout_is_ours(argv[1])) {
-		log_msg(LOG_L_ERROR, "start", "this letterplate-reports is of another build than the letterplate that runs");
+		log_msg(LOG_L_ERROR, "start",
+		    "this letterplate-reports is of another build than the letterplate that runs");
 		return EX_PROTOCOL;
 	}
 	if (argc == 4)

@@ -77,8 +77,10 @@ connect_failed(struct relay *r, int err, int64_t now_ms)
 static void
 wait_for(struct relay *r, enum relay_state state, int64_t now_ms)
 {
+	int64_t ms = state == RELAY_END ? r->end_ms : r->reply_ms;
+
 	r->state = state;
-	r->deadline_ms = now_ms + (state == RELAY_END ? r->end_ms : r->reply_ms);
+	r->deadline_ms = now_ms + (state == RELAY_QUIT && ms > RELAY_QUIT_MS ? RELAY_QUIT_MS : ms);
 }
 
 static bool
@@ -139,7 +141,8 @@ take_offers(struct relay *r, struct span text)
 		size_t n = lf != NULL ? (size_t)(lf - text.p) : text.n;
 		struct span word = span_skip(span_head(text, n), n < 4 ? n : 4);
 
-		word.n = strcspn((const char *)word.p, " \r\n") < word.n ? strcspn((const char *)word.p, " \r\n") : word.n;
+		word.n =
+		    strcspn((const char *)word.p, " \r\n") < word.n ? strcspn((const char *)word.p, " \r\n") : word.n;
 		r->utf8 |= span_caseeq(word, SPAN("SMTPUTF8"));
 		r->has8 |= span_caseeq(word, SPAN("8BITMIME"));
 		if (lf == NULL)
@@ -276,6 +279,8 @@ whole_reply(struct span s, unsigned *code)
 	size_t at = 0;
 	bool last = false;
 
+	if (s.p == NULL)
+		return 0;
 	while (!last) {
 		const uint8_t *lf = at < s.n ? memchr(s.p + at, '\n', s.n - at) : NULL;
 
@@ -313,7 +318,7 @@ hear(struct relay *r, int64_t now_ms)
 
 		if (n == 0 && buf_left(&r->in) > 0)
 			return;
-		if (n <= 0) {
+		if (n <= 0 || s.p == NULL) {
 			finish(r, RELAY_DOWN, "what it says is no SMTP", now_ms);
 			return;
 		}

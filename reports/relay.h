@@ -11,10 +11,11 @@
 #include "reports/lookup.h"
 
 enum {
-	RELAY_CONNECT_MS = 30000,	/* for one address */
-	RELAY_REPLY_MAX	 = 8192,	/* octets of one reply, all its lines */
-	RELAY_OUT_MAX	 = 64 << 20,	/* octets that wait to be sent: a report, dots stuffed */
-	RELAY_WORDS_MAX	 = 200		/* octets of its words that are logged */
+	RELAY_CONNECT_MS = 30000,    /* for one address */
+	RELAY_QUIT_MS    = 5000,     /* for its good-bye; others wait behind it */
+	RELAY_REPLY_MAX  = 8192,     /* octets of one reply, all its lines */
+	RELAY_OUT_MAX    = 64 << 20, /* octets that wait to be sent: a report, dots stuffed */
+	RELAY_WORDS_MAX  = 200       /* octets of its words that are logged */
 };
 
 enum relay_result {
@@ -44,23 +45,23 @@ enum relay_state {
 
 struct relay {
 	const struct lookup *where;
-	const char	    *hostname;	       /* ours */
-	uint32_t	     reply_ms, end_ms; /* how long a reply may take; the one to the end of data */
-	relay_told	    *told;
-	void		    *arg;
+	const char          *hostname;         /* ours */
+	uint32_t             reply_ms, end_ms; /* how long a reply may take; the one to the end of data */
+	relay_told          *told;
+	void                *arg;
 
 	enum relay_state state;
-	int		 fd;
-	unsigned	 nth; /* which address */
-	int64_t		 deadline_ms;
-	bool		 utf8; /* what it offers: SMTPUTF8 and 8BITMIME */
-	bool		 has8;
-	bool		 has_message;
-	struct buf	 in, out;
+	int              fd;
+	unsigned         nth; /* which address */
+	int64_t          deadline_ms;
+	bool             utf8; /* what it offers: SMTPUTF8 and 8BITMIME */
+	bool             has8;
+	bool             has_message;
+	struct buf       in, out;
 	/* the message at hand */
 	struct span to, text;
-	bool	    wants_utf8;
-	char	    words[RELAY_WORDS_MAX + 1];
+	bool        wants_utf8;
+	char        words[RELAY_WORDS_MAX + 1];
 };
 
 /* Once, with the first six fields set. */
@@ -76,7 +77,7 @@ void relay_send(struct relay *r, struct span to, struct span text, bool utf8, in
 void relay_quit(struct relay *r, int64_t now_ms);
 
 /* What to poll: false, nothing.  Afterwards tell what came of it; also when relay_deadline_ms() has come. */
-bool	relay_poll(const struct relay *r, struct pollfd *p);
-void	relay_turn(struct relay *r, short events, int64_t now_ms);
+bool    relay_poll(const struct relay *r, struct pollfd *p);
+void    relay_turn(struct relay *r, short events, int64_t now_ms);
 int64_t relay_deadline_ms(const struct relay *r);
 #endif

@@ -214,23 +214,34 @@ read_all(int fd, uint8_t *p, size_t size)
 	return 0;
 }
 
+/* The record in ${fd}; *text is malloc()ed even when it is none. */
+static int
+read_record(int fd, uint8_t **text, struct report *r)
+{
+	struct stat st;
+	size_t n;
+
+	if (fstat(fd, &st) == -1)
+		return -1;
+	errno = EBADMSG;
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > REPORT_RECORD_MAX)
+		return -1;
+	n = (size_t)st.st_size;
+	if ((*text = malloc(n)) == NULL || read_all(fd, *text, n) != 0)
+		return -1;
+	errno = EBADMSG;
+	return report_read(span_of(*text, n), r);
+}
+
 int
 spool_read(struct spool *sp, const struct spool_entry *e, uint8_t **text, struct report *r)
 {
-	int fd = openat(sp->new, e->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), err = 0;
-	struct stat st;
+	int fd = openat(sp->new, e->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), err;
 
 	*text = NULL;
 	if (fd == -1)
 		return -1;
-	if (fstat(fd, &st) == -1)
-		err = errno;
-	else if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > REPORT_RECORD_MAX)
-		err = EBADMSG;
-	else if ((*text = malloc((size_t)st.st_size)) == NULL || read_all(fd, *text, (size_t)st.st_size) != 0)
-		err = errno;
-	else if (report_read(span_of(*text, (size_t)st.st_size), r) != 0)
-		err = EBADMSG;
+	err = read_record(fd, text, r) == 0 ? 0 : errno;
 	close(fd);
 	if (err == 0)
 		return 0;
@@ -267,7 +278,8 @@ spool_bad(struct spool *sp, struct spool_entry *e)
 	int bad = openat(sp->base, "bad", READ_FLAGS);
 
 	if (bad == -1 || renameat2(sp->new, e->name, bad, e->name, RENAME_NOREPLACE) == -1)
-		log_msg(LOG_L_ERROR, "reports", "cannot put %s/new/%s aside: %s", REPORT_SPOOL, e->name, strerror(errno));
+		log_msg(
+		    LOG_L_ERROR, "reports", "cannot put %s/new/%s aside: %s", REPORT_SPOOL, e->name, strerror(errno));
 	if (bad != -1)
 		close(bad);
 	/* If it is still there, the next scan finds it. */

@@ -12,10 +12,10 @@
 #include "common/report.h"
 
 enum {
-	SPOOL_RETRY_FIRST_MS = 1000,	  /* after the first 4xx; doubled each time */
+	SPOOL_RETRY_FIRST_MS = 1000, /* after the first 4xx; doubled each time */
 	SPOOL_RETRY_MAX_MS   = 30 * 60000,
-	SPOOL_BUCKETS	     = 4096,
-	SPOOL_STALE_S	     = 3600	  /* seconds after which a file in tmp/ was left by a crash */
+	SPOOL_BUCKETS        = 4096,
+	SPOOL_STALE_S        = 3600 /* seconds after which a file in tmp/ was left by a crash */
 };
 
 enum spool_way { SPOOL_UNKNOWN, SPOOL_RELAY };
@@ -23,18 +23,18 @@ enum spool_way { SPOOL_UNKNOWN, SPOOL_RELAY };
 struct spool_entry {
 	TAILQ_ENTRY(spool_entry) entry;
 	struct spool_entry *next; /* in its bucket */
-	char	       name[REPORT_NAME_MAX];
-	enum spool_way way;
-	bool	       busy, seen;
-	unsigned       tries;
-	int64_t	       due_ms; /* monotonic */
+	char                name[REPORT_NAME_MAX];
+	enum spool_way      way;
+	bool                busy, seen;
+	unsigned            tries;
+	int64_t             due_ms; /* monotonic */
 };
 TAILQ_HEAD(spool_list, spool_entry);
 
 struct spool {
-	int		  base, new, tmp; /* folders; base is locked by whoever sends */
-	struct spool_list list;
-	unsigned	  n;
+	int                 base, new, tmp; /* folders; base is locked by whoever sends */
+	struct spool_list   list;
+	unsigned            n;
 	struct spool_entry *bucket[SPOOL_BUCKETS]; /* by name */
 };
 

@@ -269,18 +269,22 @@ write_record(struct dsn *d, int tmp)
 	return err == 0 ? 0 : -1;
 }
 
+/* 0, or an errno. */
+static int
+stage(struct dsn *d, int tmp, int new)
+{
+	if (spool_full(new))
+		return ENOBUFS;
+	return write_record(d, tmp) == 0 ? 0 : errno;
+}
+
 static void
 stage_run(struct iojob *j)
 {
 	struct dsn *d = (struct dsn *)(void *)j;
 	int tmp = folders_open(d->spool->base, "tmp"), new = folders_open(d->spool->base, "new");
 
-	if (tmp == -1 || new == -1)
-		d->err = errno;
-	else if (spool_full(new))
-		d->err = ENOBUFS;
-	else if (write_record(d, tmp) != 0)
-		d->err = errno;
+	d->err = tmp == -1 || new == -1 ? errno : stage(d, tmp, new);
 	if (tmp != -1)
 		close(tmp);
 	if (new != -1)

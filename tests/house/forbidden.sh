@@ -18,9 +18,12 @@ gethostbyname getaddrinfo gethostbyaddr	blocks on the network
 usleep	is obsolete, and holds a loop up
 bcopy bzero index rindex	forgotten'
 
+# A child that does nothing else may wait, and ends.
+allowed='^reports/lookup\.c: .*[^a-z]getaddrinfo[[:space:]]*\('
+
 stripped=$(mktemp) || exit 1
 trap 'rm -f "$stripped"' EXIT
-for file in $(find common worker master tools -name '*.[ch]' | sort); do
+for file in $(find common worker master keys reports tools -name '*.[ch]' | sort); do
 	gcc -fpreprocessed -dD -E -P -w "$file" 2>/dev/null | sed "s|^|$file: |"
 done >"$stripped"
 if [ "$(wc -l <"$stripped")" -lt 1000 ]; then
@@ -30,7 +33,7 @@ fi
 
 while IFS='	' read -r names why; do
 	for name in $names; do
-		hits=$(grep -E "[^A-Za-z0-9_>.\"]${name}[[:space:]]*\\(" "$stripped" | head -3 | tr '\n' ' ')
+		hits=$(grep -E "[^A-Za-z0-9_>.\"]${name}[[:space:]]*\\(" "$stripped" | grep -vE "$allowed" | head -3 | tr '\n' ' ')
 		if [ -z "$hits" ]; then
 			echo "ok forbidden: no $name"
 		else

@@ -57,7 +57,7 @@ case $(uname -m) in
 x86_64)
 	bad=''
 	n=0
-	for o in $(find common worker master tools -name '*.c' | sed "s|\(.*\)\.c|build/obj/$variant/\1.o|"); do
+	for o in $(find common worker master keys reports tools -name '*.c' | sed "s|\(.*\)\.c|build/obj/$variant/\1.o|"); do
 		n=$((n + 1))
 		readelf -nW "$o" 2>/dev/null | grep -q 'IBT, SHSTK' || bad="$bad $o"
 	done

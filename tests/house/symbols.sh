@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 failed=0
 objects=build/obj/$(cat build/variant)
 
-for file in $(find common worker master tools -name '*.c' | sort); do
+for file in $(find common worker master keys reports tools -name '*.c' | sort); do
 	o=$objects/${file%.c}.o
 	if [ ! -e "$o" ]; then
 		echo "not ok symbols: $o is missing: make"

@@ -26,7 +26,7 @@ say 'no carriage returns' "$(grep -l "$(printf '\r')" $files)"
 say 'every file ends with a line end' "$(for f in $files; do
 	[ "$(tail -c1 "$f" | od -An -tx1 | tr -d ' ')" = 0a ] || echo "$f"
 done)"
-sources=$(find common worker master tools tests -name '*.[ch]' | grep -v '^tests/fuzz/corpus' | sort)
+sources=$(find common worker master keys reports tools tests -name '*.[ch]' | grep -v '^tests/fuzz/corpus' | sort)
 say 'every .c and .h opens with a comment' "$(for f in $sources; do
 	head -c2 "$f" | grep -q '^/\*' || echo "$f"
 done)"
@@ -34,7 +34,7 @@ say 'the comment of a file of the product begins with its name' "$(for f in $(ec
 	name=$(basename "$f" | sed 's/[._].*//') # or the program's
 	head -2 "$f" | tr '\n' ' ' | grep -qE "^/\*[ *]*(${name}[a-z_]*|letterplate-[a-z]+)( \(|[:,])" || echo "$f"
 done)"
-say 'every header has a guard named by its path' "$(for f in $(find common worker master tools tests -name '*.h' | sort); do
+say 'every header has a guard named by its path' "$(for f in $(find common worker master keys reports tools tests -name '*.h' | sort); do
 	guard=$(echo "$f" | tr 'a-z/.-' 'A-Z___')_
 	grep -q "^#ifndef $guard\$" "$f" || echo "$f"
 done)"
