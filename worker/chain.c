@@ -23,6 +23,8 @@ chain_add(struct chain *c, const struct handler_ops *ops, void *ctx, const struc
 		return -1;
 	}
 	*k = (struct chain_link){ .ops = ops, .ctx = ctx, .conf = section };
+	for (unsigned i = 0; i < c->n; i++)
+		k->replay = k->replay || (ops->sees_edits && c->link[i].ops->edits);
 	k->name = section != NULL ? section->name : ops->name;
 	if (c->stats != NULL)
 		k->row = stats_handler(c->stats, k->name);
@@ -234,6 +236,11 @@ chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about
 			run->next++;
 			continue;
 		}
+		if (run->stage == CHAIN_END && k->replay && k->ops->on_data != NULL && !run->replayed && !run->again) {
+			run->showing = true;
+			return V_AGAIN;
+		}
+		run->replayed = false;
 		run->next++;
 		if (!run->again) {
 			if (about->txn != NULL && about->txn->edits != NULL)
@@ -251,6 +258,55 @@ chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about
 }
 
 enum verdict
+chain_show(const struct chain *c, struct chain_run *run, const struct chain_about *about, struct reply *r)
+{
+	const struct chain_link *k = &c->link[run->next++];
+	struct question q = chain_question(run->next - 1U, about);
+	enum verdict v;
+
+	if (asks_open(about->who, &q.ask) != 0) {
+		reply_set(r, 451, ENH(4, 3, 0), "no-memory", "out of memory, try again later");
+		return V_REPLY;
+	}
+	q.again = run->again;
+	run->again = false;
+	run->since_us = (uint32_t)loop_clock_us();
+	r->code = 0;
+	v = k->ops->on_data(k->ctx, &q, r);
+	if (v == V_LATER) {
+		run->waiting = true;
+		run->ask = q.ask;
+		return v;
+	}
+	asks_close(q.ask);
+	if (v == V_NEXT) {
+		run->next--;
+		return v;
+	}
+	run->showing = false;
+	return chain_judge(c, k, run, about, v, r);
+}
+
+void
+chain_shown(struct chain_run *run)
+{
+	run->replayed = run->showing;
+	run->showing = false;
+}
+
+enum verdict
+chain_resolve(const struct chain *c, const struct chain_about *about, struct reply *r)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->link[i].ops->resolves) {
+			struct question q = chain_question(i, about);
+
+			return c->link[i].ops->on_rcpt_to(c->link[i].ctx, &q, r);
+		}
+	return V_FAIL;
+}
+
+enum verdict
 chain_told(
     const struct chain *c, struct chain_run *run, const struct chain_about *about, enum verdict v, struct reply *r)
 {
@@ -262,6 +318,11 @@ chain_told(
 		return chain_late(c, run, about, r);
 	}
 	run->waiting = false;
+	if (run->showing && v == V_NEXT) {
+		run->next--;
+		return v;
+	}
+	run->showing = run->showing && v == V_AGAIN;
 	if (v == V_AGAIN) {
 		run->again = true;
 		run->next--;
@@ -283,7 +344,7 @@ enum verdict
 chain_late(const struct chain *c, struct chain_run *run, const struct chain_about *about, struct reply *r)
 {
 	asks_close(run->ask);
-	run->waiting = false;
+	run->waiting = run->showing = false;
 	chain_tell_cancel(c, run->next - 1U, about);
 	return chain_failed(c, &c->link[run->next - 1], run, about, STATS_A_TIMEOUT, r);
 }

@@ -51,6 +51,7 @@ struct chain_run {
 	bool       waiting;  /* link[next - 1] said later */
 	bool       again;    /* ... and wants to be asked again */
 	bool       replayed; /* link[next] was shown the edited content */
+	bool       showing;  /* link[next] is being shown it, or link[next - 1] thinks about a piece */
 	uint8_t    extended; /* times its deadline was put off */
 	uint32_t   since_us; /* when it was asked, low bits of the loop's clock */
 	struct ask ask;      /* its right, while waiting */
@@ -82,6 +83,21 @@ void chain_begin(struct chain_run *run, enum chain_stage stage);
  * link[run->next] is to be shown the edited content first: see chain_show().
  */
 enum verdict chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about *about, struct reply *r);
+
+/**
+ * chain_show(c, run, about, r):
+ * Show about->chunk to link[run->next], which asked for edited content: as
+ * chain_ask().  With run->again it is the same piece once more.  After V_NEXT, or
+ * when chain_told() says V_NEXT, it may be shown more as long as run->showing;
+ * after the last piece chain_shown(), and on with chain_ask().
+ */
+enum verdict chain_show(const struct chain *c, struct chain_run *run, const struct chain_about *about, struct reply *r);
+
+/* All of it was shown, or its handler is not interested any more. */
+void chain_shown(struct chain_run *run);
+
+/* Ask who resolves recipients about about->rcpt; V_NEXT: it did. */
+enum verdict chain_resolve(const struct chain *c, const struct chain_about *about, struct reply *r);
 
 /**
  * chain_told(c, run, about, v, r):

@@ -12,7 +12,9 @@
 #include "common/log.h"
 #include "worker/account.h"
 #include "worker/dsn.h"
+#include "worker/envelope.h"
 #include "worker/hooks.h"
+#include "worker/rewrite.h"
 #include "worker/smtp/content.h"
 #include "worker/smtp/trace.h"
 
@@ -20,6 +22,8 @@ enum message_step {
 	MESSAGE_BODY,    /* content is coming */
 	MESSAGE_TAIL,    /* complete; what the filter held back goes its way */
 	MESSAGE_VERDICT, /* the handlers are asked for their last word */
+	MESSAGE_REPLAY,  /* one of them is shown the content as it is edited so far */
+	MESSAGE_EDIT,    /* what they want changed is carried out */
 	MESSAGE_COMMIT,  /* the store makes it durable, and the spool the report that the sender asked for */
 	MESSAGE_DONE     /* there is a result */
 };
@@ -27,6 +31,8 @@ enum message_step {
 struct message {
 	enum message_step step;
 	struct store_msg *sm; /* NULL once committed, aborted or lost */
+	struct store_msg *edited; /* takes the place of sm when it is whole; else NULL */
+	struct rewrite rewrite;
 	struct content *content;
 	struct buf pend; /* what waits: first pend_kept octets that the filter has let pass, then unfiltered ones */
 	size_t pend_kept;
@@ -116,17 +122,30 @@ message_received(struct session *s, char *out, size_t cap)
 	return trace_received(&tr, smtp_txn(s->smtp), out, cap);
 }
 
+/* A message in the store, with our trace in front.  0, or -1 with errno. */
+static int
+message_store_begin(struct session *s, struct store_msg **out)
+{
+	char received[TRACE_RECEIVED_MAX];
+	ssize_t n = message_received(s, received, sizeof(received));
+
+	if (n < 0) {
+		errno = EMSGSIZE;
+		return -1;
+	}
+	return s->w->store->begin(
+	    s->w->store_ctx, smtp_txn(s->smtp), span_of(received, (size_t)n), message_room, s, out);
+}
+
 bool
 message_begin(struct session *s, struct reply *r)
 {
 	struct txn *t = smtp_txn(s->smtp);
 	struct message *m = arena_alloc(t->arena, sizeof(*m));
-	char received[TRACE_RECEIVED_MAX];
-	ssize_t n = message_received(s, received, sizeof(received));
 	int error = ENOMEM;
 
 	s->msg = NULL;
-	if (m == NULL || n < 0)
+	if (m == NULL)
 		goto err;
 	m->content = content_new(t->arena, s->w->conf->hostname);
 	if (m->content == NULL)
@@ -136,7 +155,7 @@ message_begin(struct session *s, struct reply *r)
 		error = errno;
 		goto err;
 	}
-	if (s->w->store->begin(s->w->store_ctx, t, span_of(received, (size_t)n), message_room, s, &m->sm) != 0) {
+	if (message_store_begin(s, &m->sm) != 0) {
 		error = errno;
 		dsn_end(m->dsn);
 		goto err;
@@ -153,9 +172,18 @@ err:
 static void
 message_abort_store(struct session *s, struct message *m)
 {
+	rewrite_end(&m->rewrite);
 	if (m->sm != NULL)
 		s->w->store->abort(m->sm);
-	m->sm = NULL;
+	if (m->edited != NULL)
+		s->w->store->abort(m->edited);
+	m->sm = m->edited = NULL;
+}
+
+struct rewrite *
+message_rewrite(const struct session *s)
+{
+	return &s->msg->rewrite;
 }
 
 /* Keep what waits. */
@@ -171,6 +199,7 @@ message_suspend(struct session *s, struct message *m, struct span kept, struct s
 	m->error = ENOMEM;
 	m->asking = false;
 	message_abort_store(s, m);
+	dsn_end(m->dsn);
 	buf_free(&m->pend);
 	return true;
 }
@@ -181,7 +210,8 @@ message_ask(struct session *s, struct message *m, struct span kept)
 {
 	enum verdict v;
 
-	if (m->asked || !s->w->chain.wants_body || m->verdict.code != 0 || m->error != 0)
+	if (m->asked || !s->w->chain.wants_body || m->verdict.code != 0 || m->error != 0 ||
+	    smtp_txn(s->smtp)->discard != NULL)
 		return true;
 	if (!m->asking)
 		chain_begin(&s->run, CHAIN_BODY);
@@ -268,6 +298,8 @@ message_told(struct session *s, enum verdict v, const struct reply *r)
 
 	if (v == V_REPLY && r != NULL)
 		m->verdict = *r;
+	if (m->step == MESSAGE_REPLAY || m->step == MESSAGE_EDIT)
+		return true;
 	if (m->step == MESSAGE_VERDICT) {
 		/* A "no objection" lets the chain go on when the engine asks again. */
 		m->asking = v != V_REPLY;
@@ -355,13 +387,50 @@ message_staged(void *arg, int err)
 	session_wake(s);
 }
 
-/* The handlers' last word, then the commit.  False: the session waits. */
+/* Nothing decides against it yet. */
 static bool
-message_decide(struct session *s, struct message *m)
+message_open(const struct session *s, const struct message *m)
 {
-	enum verdict v = V_NEXT;
+	return m->verdict.code == 0 && m->error == 0 && smtp_txn(s->smtp)->discard == NULL;
+}
 
-	if (m->verdict.code == 0 && m->error == 0) {
+/* Go on showing edited content to a handler.  False: the session waits. */
+static bool
+message_replay(struct session *s, struct message *m)
+{
+	struct reply r = { .code = 0 };
+
+	switch (rewrite_show(s, &m->rewrite, &r)) {
+	case REWRITE_WAIT:
+		return false;
+	case REWRITE_DONE:
+		chain_shown(&s->run);
+		break;
+	case REWRITE_DECIDED:
+		m->verdict = r;
+		break;
+	case REWRITE_FAILED:
+		m->error = m->rewrite.error;
+		message_store_log(s, m->error, "read");
+		break;
+	}
+	rewrite_end(&m->rewrite);
+	m->step = MESSAGE_VERDICT;
+	return true;
+}
+
+/* The handlers' last word.  False: the session waits. */
+static bool
+message_verdict(struct session *s, struct message *m)
+{
+	enum verdict v;
+
+	while (message_open(s, m)) {
+		if (m->step == MESSAGE_REPLAY) {
+			if (!message_replay(s, m))
+				return false;
+			continue;
+		}
 		if (!m->asking) {
 			hooks_begin(s);
 			chain_begin(&s->run, CHAIN_END);
@@ -369,24 +438,123 @@ message_decide(struct session *s, struct message *m)
 		v = session_ask(s, NULL, (struct span){ NULL, 0 }, &m->verdict);
 		if (v == V_LATER)
 			return false;
-		m->asking = false;
-		if (v == V_NEXT)
+		m->asking = v == V_AGAIN;
+		if (v != V_REPLY)
 			m->verdict.code = 0;
+		if (v != V_AGAIN)
+			break;
+		m->step = MESSAGE_REPLAY;
+		rewrite_begin(s, &m->rewrite, m->sm);
 	}
+	rewrite_end(&m->rewrite);
+	m->step = MESSAGE_VERDICT;
 	if (m->error == 0 && s->run.stage == CHAIN_END)
 		(void)hooks_conclude(s, m->verdict.code != 0 ? V_REPLY : V_NEXT, &m->verdict);
-	if (m->verdict.code >= 400 || m->error != 0) {
-		if (m->verdict.code >= 400)
-			account_refusal(s, NULL, &m->verdict, chain_name(&s->w->chain, &s->run));
-		message_abort_store(s, m);
-		m->step = MESSAGE_DONE;
-		return true;
+	return true;
+}
+
+/* Edits that can't be carried out: all of them or none, so the message is not taken. */
+static void
+message_not_edited(struct session *s, struct message *m, const char *why)
+{
+	struct log_line l;
+
+	log_begin(&l, LOG_L_WARN, "edits-failed");
+	log_str(&l, "session", s->id);
+	log_str(&l, "id", smtp_txn(s->smtp)->id);
+	log_str(&l, "reason", why);
+	log_end(&l);
+	reply_set(&m->verdict, 451, ENH(4, 3, 0), "edits-failed", "this mail could not be processed, try again later");
+}
+
+/* Begin the message anew, for the envelope as it is now. */
+static void
+message_edit_begin(struct session *s, struct message *m)
+{
+	struct txn *t = smtp_txn(s->smtp);
+	const char *why = "";
+
+	if (envelope_edit(s, &why) != 0) {
+		message_not_edited(s, m, why);
+		return;
 	}
-	if (smtp_txn(s->smtp)->discard != NULL) {
-		message_abort_store(s, m);
-		m->step = MESSAGE_DONE;
-		return true;
+	if (t->ntargets == 0) {
+		t->discard = "edits";
+		return;
 	}
+	message_loops(s, m);
+	if (m->verdict.code >= 400)
+		return;
+	if (message_store_begin(s, &m->edited) != 0) {
+		m->error = errno;
+		message_store_log(s, m->error, "begin");
+		return;
+	}
+	s->w->store->raw(m->edited);
+	rewrite_begin(s, &m->rewrite, m->sm);
+	m->step = MESSAGE_EDIT;
+}
+
+/* Carry out what the handlers want changed.  False: the session waits. */
+static bool
+message_edit(struct session *s, struct message *m)
+{
+	const struct edits *e = smtp_txn(s->smtp)->edits;
+
+	if (m->step != MESSAGE_EDIT && e != NULL && (e->n > 0 || e->has_body))
+		message_edit_begin(s, m);
+	if (m->step != MESSAGE_EDIT)
+		return true;
+	switch (rewrite_store(s, &m->rewrite, m->edited)) {
+	case REWRITE_WAIT:
+		return false;
+	case REWRITE_DONE:
+	case REWRITE_DECIDED:
+		rewrite_end(&m->rewrite);
+		s->w->store->abort(m->sm);
+		m->sm = m->edited;
+		m->edited = NULL;
+		break;
+	case REWRITE_FAILED:
+		if (m->rewrite.error == EMSGSIZE) {
+			message_not_edited(s, m, "header-too-large");
+			break;
+		}
+		m->error = m->rewrite.error;
+		message_store_log(s, m->error, "edit");
+		break;
+	}
+	m->step = MESSAGE_VERDICT;
+	return true;
+}
+
+/* Whether it is not to be stored: refused, dropped, or lost.  Then it is done with. */
+static bool
+message_not_stored(struct session *s, struct message *m)
+{
+	if (m->verdict.code < 400 && m->error == 0 && smtp_txn(s->smtp)->discard == NULL)
+		return false;
+	if (m->verdict.code >= 400)
+		account_refusal(s, NULL, &m->verdict, chain_name(&s->w->chain, &s->run));
+	message_abort_store(s, m);
+	m->step = MESSAGE_DONE;
+	return true;
+}
+
+/* The handlers' last word, what they want changed, then the commit.  False: the session waits. */
+static bool
+message_decide(struct session *s, struct message *m)
+{
+	if (m->step != MESSAGE_EDIT) {
+		if (!message_verdict(s, m))
+			return false;
+		if (message_not_stored(s, m))
+			return true;
+	}
+	if (!message_edit(s, m))
+		return false;
+	if (message_not_stored(s, m))
+		return true;
 	m->step = MESSAGE_COMMIT;
 	m->commit_start_us = loop_clock_us();
 	s->wait = SESSION_COMMIT;
@@ -405,6 +573,10 @@ message_result(struct message *m, const struct rcpt *rc, struct reply *r)
 
 	if (m->verdict.code >= 400) {
 		*r = m->verdict;
+		return;
+	}
+	if (rc != NULL && rc->aside != NULL) {
+		*r = *rc->aside;
 		return;
 	}
 	if (m->error == 0 && rc != NULL) {
@@ -438,6 +610,8 @@ message_end(struct session *s, const struct rcpt *rc, struct reply *r)
 			message_loops(s, m);
 		/* FALLTHROUGH */
 	case MESSAGE_VERDICT:
+	case MESSAGE_REPLAY:
+	case MESSAGE_EDIT:
 		if (!message_decide(s, m))
 			return false;
 		break;
@@ -459,7 +633,6 @@ message_drop(struct session *s)
 	if (m == NULL)
 		return;
 	message_abort_store(s, m);
-	dsn_end(m->dsn);
 	buf_free(&m->pend);
 }
 

@@ -46,6 +46,22 @@ session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply 
 	return V_NEXT;
 }
 
+enum verdict
+session_show(struct session *s, struct span chunk, struct reply *r)
+{
+	struct session_view view;
+	struct chain_about about = hooks_about(s, &view);
+	enum verdict v;
+
+	about.chunk = chunk;
+	v = chain_show(&s->w->chain, &s->run, &about, r);
+	if (v == V_LATER)
+		session_sleep(s);
+	else if (v == V_DISCARD)
+		hooks_discard(s, chain_name(&s->w->chain, &s->run));
+	return v;
+}
+
 /*
  * ${octets} of content came; 0: it begins.  A client has timeouts.data in hand;
  * each octet gives it the time that it may take at limits.data_rate, up to as

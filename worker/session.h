@@ -91,6 +91,9 @@ void session_told(void *who, enum verdict v, const struct reply *r);
 /* Ask the chain on about ${rc} or ${chunk}; a "later" sets the deadline and the wait.  Never V_DISCARD: that is a V_NEXT, noted. */
 enum verdict session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply *r);
 
+/* The same for a piece of edited content, shown to the handler whose turn it is. */
+enum verdict session_show(struct session *s, struct span chunk, struct reply *r);
+
 /* The message is through or the store has room: go on with the session. */
 void session_wake(struct session *s);
 

@@ -142,6 +142,8 @@ struct handler_ops {
 	/* It wants to see what handlers before it edited: it is shown the content at its end, with their edits, when one of
 	   those has .edits; else, as all others, while the content comes. */
 	bool sees_edits;
+	/* Its on_rcpt_to says where mail goes: it alone is asked, and may not be late, about recipients that handlers add. */
+	bool resolves;
 
 	/* Once a worker, before the sandbox closes: open what needs a path.  0, or -1 with errno and one clear line logged. */
 	int (*open)(const struct handler_env *env, void **ctx);

@@ -147,6 +147,7 @@ recipients_close(void *ctx)
 const struct handler_ops recipients_ops = {
 	.abi = HANDLER_ABI,
 	.name = "recipients",
+	.resolves = true,
 	.on_rcpt_to = recipients_on_rcpt_to,
 	.close = recipients_close,
 };

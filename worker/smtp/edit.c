@@ -38,6 +38,7 @@ edits_mark(struct edits *e)
 	e->mark_body = e->body;
 	e->mark_body_tail = e->body_tail;
 	e->mark_octets = e->body_octets;
+	e->mark_cr = e->body_cr;
 }
 
 bool
@@ -58,6 +59,7 @@ edits_rollback(struct edits *e)
 	e->body_tail = e->body != NULL ? e->mark_body_tail : &e->body;
 	*e->body_tail = NULL;
 	e->body_octets = e->mark_octets;
+	e->body_cr = e->mark_cr;
 }
 
 static int
@@ -142,7 +144,7 @@ blank_line(struct span v, size_t i)
 }
 
 /*
- * Copy ${v} with CRLF before each continuation.  A continuation line of blanks
+ * Copy ${v} with LF before each continuation.  A continuation line of blanks
  * alone is left out: a careless reader takes it for the header's end.
  */
 static int
@@ -165,7 +167,6 @@ value_fold(struct span v, uint8_t *out, size_t *n)
 			i += blank_line(v, i);
 			continue;
 		}
-		out[(*n)++] = '\r';
 		out[(*n)++] = '\n';
 	}
 	return 0;
@@ -179,8 +180,7 @@ value_take(struct edits *e, struct span value, struct span *out)
 
 	if (value.n > EDIT_VALUE_MAX)
 		return refuse(EMSGSIZE);
-	/* Each LF may become two octets. */
-	copy = arena_alloc(&e->arena, 2 * value.n + 1);
+	copy = arena_alloc(&e->arena, value.n + 1);
 	if (copy == NULL)
 		return -1;
 	if (value_fold(value, copy, &n) != 0)
@@ -196,7 +196,7 @@ edit_header(struct edits *e, enum edit_kind kind, uint32_t index, struct span na
 
 	if (name_check(name) != 0)
 		return -1;
-	new = edit_new(e, kind, name.n + (value != NULL && value->n <= EDIT_VALUE_MAX ? 2 * value->n : 0));
+	new = edit_new(e, kind, name.n + (value != NULL && value->n <= EDIT_VALUE_MAX ? value->n : 0));
 	if (new == NULL || arena_dup(&e->arena, name, &new->name) != 0)
 		return -1;
 	new->index = index;
@@ -220,7 +220,10 @@ edit_insert_header(struct edits *e, uint32_t at, struct span name, struct span v
 int
 edit_change_header(struct edits *e, struct span name, uint32_t index, struct span value)
 {
-	return index == 0 ? refuse(EINVAL) : edit_header(e, EDIT_CHANGE_HEADER, index, name, &value);
+	if (index == 0)
+		return refuse(EINVAL);
+	return value.n == 0 ? edit_delete_header(e, name, index)
+			    : edit_header(e, EDIT_CHANGE_HEADER, index, name, &value);
 }
 
 int
@@ -236,6 +239,7 @@ edit_body(struct edits *e)
 	e->body = NULL;
 	e->body_tail = &e->body;
 	e->body_octets = 0;
+	e->body_cr = false;
 	return 0;
 }
 
@@ -269,24 +273,43 @@ chunk_new(struct edits *e, size_t n)
 	return c;
 }
 
+static int
+chunk_put(struct edits *e, struct span s)
+{
+	while (s.n > 0) {
+		struct edit_chunk *c = chunk_open(e);
+		size_t n;
+
+		if (c == NULL && (c = chunk_new(e, s.n)) == NULL)
+			return -1;
+		n = c->cap - c->data.n < s.n ? c->cap - c->data.n : s.n;
+		memcpy(c->base + c->data.n, s.p, n);
+		c->data.n += n;
+		e->body_octets += n;
+		s = span_skip(s, n);
+	}
+	return 0;
+}
+
 int
 edit_body_more(struct edits *e, struct span octets)
 {
+	static const struct span cr = SPAN("\r");
+
 	if (!e->has_body)
 		return refuse(EINVAL);
 	if (octets.n > e->body_max - e->body_octets)
 		return refuse(EMSGSIZE);
 	while (octets.n > 0) {
-		struct edit_chunk *c = chunk_open(e);
-		size_t n;
+		const uint8_t *at = memchr(octets.p, '\r', octets.n);
+		size_t run = at != NULL ? (size_t)(at - octets.p) : octets.n;
 
-		if (c == NULL && (c = chunk_new(e, octets.n)) == NULL)
+		if (e->body_cr && octets.p[0] != '\n' && chunk_put(e, cr) != 0)
 			return -1;
-		n = c->cap - c->data.n < octets.n ? c->cap - c->data.n : octets.n;
-		memcpy(c->base + c->data.n, octets.p, n);
-		c->data.n += n;
-		e->body_octets += n;
-		octets = span_skip(octets, n);
+		e->body_cr = at != NULL;
+		if (chunk_put(e, span_head(octets, run)) != 0)
+			return -1;
+		octets = span_skip(octets, run + (at != NULL));
 	}
 	return 0;
 }

@@ -39,7 +39,7 @@ struct edit {
 	struct edit   *next;
 	enum edit_kind kind;
 	uint32_t       index;
-	struct span    name, value; /* value without the blank behind the colon, lines ended by CRLF */
+	struct span    name, value; /* value without the blank behind the colon, lines parted by LF */
 	struct addr    addr;
 	struct reply  *reply; /* EDIT_ASIDE, or NULL */
 };
@@ -58,6 +58,7 @@ struct edits {
 	bool               has_body; /* the body is replaced */
 	struct edit_chunk *body, **body_tail;
 	uint64_t           body_octets, body_max;
+	bool               body_cr; /* a CR came last and waits for what follows */
 	size_t             held; /* octets beside the body */
 	/* where the list ends when it is rolled back */
 	struct edit      **mark;
@@ -65,6 +66,7 @@ struct edits {
 	bool               mark_has_body;
 	struct edit_chunk *mark_body, **mark_body_tail;
 	uint64_t           mark_octets;
+	bool               mark_cr;
 };
 
 /* An empty list; a new body may have ${body_max} octets.  edits_fini() gives its memory back. */
@@ -85,14 +87,15 @@ bool edits_since_mark(const struct edits *e);
  * EDIT_MAX, ENOMEM.  The list is then as it was.
  *
  * A value is what stands behind "NAME:"; a blank is put before it unless it
- * begins with one.  It may be folded: CRLF or LF followed by a blank.
+ * begins with one.  It may be folded: CRLF or LF followed by a blank.  To change
+ * a field to nothing is to delete it.
  */
 int edit_add_header(struct edits *e, struct span name, struct span value);
 int edit_insert_header(struct edits *e, uint32_t at, struct span name, struct span value);
 int edit_change_header(struct edits *e, struct span name, uint32_t index, struct span value);
 int edit_delete_header(struct edits *e, struct span name, uint32_t index);
 
-/* Begin a new body, in place of the message's and of any that was set before; then append to it, CRLF as on the wire. */
+/* Begin a new body, in place of the message's and of any that was set before; then append to it, CRLF as on the wire (kept as LF). */
 int edit_body(struct edits *e);
 int edit_body_more(struct edits *e, struct span octets);
 

@@ -155,17 +155,12 @@ bucket_remove(const struct txn *t, const struct target *tg)
 	*at = tg->chain;
 }
 
-void
-txn_undeliver(struct txn *t, struct rcpt *r)
+/* Targets that nobody reaches any more are taken out. */
+static void
+targets_sweep(struct txn *t)
 {
 	struct target **at = &t->targets;
 
-	for (struct rcpt_target *rt = r->targets; rt != NULL; rt = rt->next) {
-		rt->target->nrcpt--;
-		rt->target->last = NULL;
-	}
-	r->targets = NULL;
-	r->ntargets = 0;
 	while (*at != NULL) {
 		if ((*at)->nrcpt > 0) {
 			at = &(*at)->next;
@@ -177,4 +172,56 @@ txn_undeliver(struct txn *t, struct rcpt *r)
 		}
 	}
 	t->target_tail = at;
+}
+
+static bool
+reaches(const struct rcpt *r, const struct target *tg)
+{
+	const struct rcpt_target *rt = r->targets;
+
+	while (rt != NULL && rt->target != tg)
+		rt = rt->next;
+	return rt != NULL;
+}
+
+/* The one that named it first gets it no more: the next one that reaches it stands for it in the trace. */
+static void
+target_heir(const struct txn *t, struct target *tg)
+{
+	for (const struct rcpt *r = t->rcpts; r != NULL; r = r->next)
+		if (reaches(r, tg)) {
+			tg->rcpt = r;
+			return;
+		}
+}
+
+void
+txn_undeliver(struct txn *t, struct rcpt *r)
+{
+	struct rcpt_target *gone = r->targets;
+
+	r->targets = NULL;
+	r->ntargets = 0;
+	for (struct rcpt_target *rt = gone; rt != NULL; rt = rt->next) {
+		rt->target->nrcpt--;
+		rt->target->last = NULL;
+		if (rt->target->rcpt == r && rt->target->nrcpt > 0)
+			target_heir(t, rt->target);
+	}
+	targets_sweep(t);
+}
+
+void
+txn_drop_target(struct txn *t, struct target *tg)
+{
+	for (struct rcpt *r = t->rcpts; r != NULL; r = r->next)
+		for (struct rcpt_target **at = &r->targets; *at != NULL;)
+			if ((*at)->target == tg) {
+				*at = (*at)->next;
+				r->ntargets--;
+			} else {
+				at = &(*at)->next;
+			}
+	tg->nrcpt = 0;
+	targets_sweep(t);
 }

@@ -23,6 +23,7 @@ enum { TXN_RET_FULL = 1, TXN_RET_HDRS = 2 };                                    
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 }; /* RFC 3461 4.1; 0: not given */
 
 struct rcpt;
+struct reply;
 struct edits; /* edit.h */
 
 /* A word that a handler attached: the log and the stats count it. */
@@ -43,6 +44,7 @@ struct target {
 	struct target     *chain;  /* next of the same bucket, private to txn.c */
 	const struct rcpt *last;   /* the newest recipient that reaches it, private to txn.c */
 	const struct rcpt *rcpt;   /* the one that named it first */
+	bool               folder_make; /* the folder is made where it is missing */
 	int                err;    /* set by the store at commit: 0 or an errno */
 };
 
@@ -55,6 +57,7 @@ struct rcpt {
 	struct rcpt        *next;
 	struct addr         addr;    /* as the client gave it */
 	struct span         orcpt;   /* ORCPT as given, xtext and type; may be empty */
+	const struct reply *aside;   /* LMTP: what is said for it at the end, because a handler set it aside; or NULL */
 	struct span         params;  /* the parameters of RCPT as given, for handlers; may be empty */
 	uint8_t             notify;  /* NOTIFY_* bits */
 	struct rcpt_target *targets; /* what it resolved to, set while RCPT is asked */
@@ -106,6 +109,9 @@ void txn_rcpt_accept(struct txn *t, struct rcpt *r);
  */
 int txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, struct span folder, uint64_t quota);
 
-/* Undo txn_deliver() for ${r}, which was refused and is the newest: targets that it alone reached are taken out. */
+/* Undo txn_deliver() for ${r}, which was refused or shall not get it: targets that it alone reached are taken out. */
 void txn_undeliver(struct txn *t, struct rcpt *r);
+
+/* Nobody's mail goes to ${tg} any more. */
+void txn_drop_target(struct txn *t, struct target *tg);
 #endif

@@ -25,7 +25,7 @@ fold_crlf(struct fold *f, struct span *in, uint8_t *out, size_t cap)
 		if (f->cr)
 			w += settle(f, *in, out + w);
 		run = in->n < cap - w ? in->n : cap - w;
-		cr = run > 0 ? memchr(in->p, '\r', run) : NULL;
+		cr = run > 0 && !f->raw ? memchr(in->p, '\r', run) : NULL;
 		if (cr != NULL)
 			run = (size_t)(cr - in->p);
 		if (run > 0)

@@ -9,7 +9,8 @@
 #include "common/span.h"
 
 struct fold {
-	bool cr; /* a CR came last and waits for what follows */
+	bool cr;  /* a CR came last and waits for what follows */
+	bool raw; /* octets pass as they are: they were folded before */
 };
 
 /**

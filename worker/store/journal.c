@@ -216,6 +216,18 @@ journal_store_write(struct store_msg *m, struct span s, size_t *taken)
 }
 
 static void
+journal_store_raw(struct store_msg *m)
+{
+	store_maildir.raw(m);
+}
+
+static void
+journal_store_read(struct store_msg *m, uint64_t at, void (*done)(void *arg, struct span s, int err), void *arg)
+{
+	store_maildir.read(m, at, done, arg);
+}
+
+static void
 journal_store_commit(struct store_msg *m, bool all, void (*done)(void *arg, const struct store_done *d), void *arg)
 {
 	store_maildir.commit(m, all, done, arg);
@@ -231,6 +243,8 @@ const struct store_ops store_journal = { .name = "journal",
 	.open = journal_open,
 	.begin = journal_store_begin,
 	.write = journal_store_write,
+	.raw = journal_store_raw,
+	.read = journal_store_read,
 	.commit = journal_store_commit,
 	.abort = journal_store_abort,
 	.close = journal_close };

@@ -109,8 +109,8 @@ msg_free(struct store_msg *m)
 
 static void append_done(struct iojob *j);
 
-static void
-submit(struct store_msg *m, void (*run)(struct iojob *), void (*done)(struct iojob *))
+void
+maildir_submit(struct store_msg *m, void (*run)(struct iojob *), void (*done)(struct iojob *))
 {
 	m->busy = true;
 	m->job.run = run;
@@ -158,7 +158,7 @@ flush_chunk(struct store_msg *m)
 	m->fill = m->out;
 	m->out = full;
 	m->nfill = 0;
-	submit(m, maildir_append_run, append_done);
+	maildir_submit(m, maildir_append_run, append_done);
 	return 0;
 }
 
@@ -260,15 +260,15 @@ commit_submit(struct store_msg *m)
 	if (m->err == 0 && spots_make(m) == -1)
 		m->err = ENOMEM;
 	if (m->err != 0) {
-		submit(m, maildir_discard_run, lost_done);
+		maildir_submit(m, maildir_discard_run, lost_done);
 		return;
 	}
 	m->nfill += fold_end(&m->fold, m->fill + m->nfill);
 	if (m->md->journal != NULL && journal_takes(m)) {
 		m->job.kept = true;
-		submit(m, journal_stage_run, commit_done);
+		maildir_submit(m, journal_stage_run, commit_done);
 	} else {
-		submit(m, maildir_commit_run, commit_done);
+		maildir_submit(m, maildir_commit_run, commit_done);
 	}
 }
 
@@ -287,16 +287,22 @@ maildir_commit(struct store_msg *m, bool all, void (*done)(void *arg, const stru
 }
 
 static void
+maildir_raw(struct store_msg *m)
+{
+	m->fold.raw = true;
+}
+
+static void
 discard_done(struct iojob *j)
 {
 	msg_free((struct store_msg *)(void *)j);
 }
 
-static void
-abort_submit(struct store_msg *m)
+void
+maildir_aborted(struct store_msg *m)
 {
 	if (m->spool != NULL && m->spool->fd != -1)
-		submit(m, maildir_discard_run, discard_done);
+		maildir_submit(m, maildir_discard_run, discard_done);
 	else
 		msg_free(m);
 }
@@ -307,7 +313,7 @@ maildir_abort(struct store_msg *m)
 	m->txn = NULL;
 	m->waiting = false;
 	if (!m->busy)
-		abort_submit(m);
+		maildir_aborted(m);
 }
 
 /*
@@ -326,7 +332,7 @@ try_next_target(struct store_msg *m)
 	m->spool->err = 0;
 	if (spool_aim(m, m->spool_target->next) == -1)
 		return false;
-	submit(m, maildir_append_run, append_done);
+	maildir_submit(m, maildir_append_run, append_done);
 	return true;
 }
 
@@ -342,9 +348,11 @@ append_done(struct iojob *j)
 		m->err = m->spool->err != 0 ? m->spool->err : errno;
 	}
 	if (m->txn == NULL)
-		abort_submit(m);
+		maildir_aborted(m);
 	else if (m->committing)
 		commit_submit(m);
+	else if (m->reading)
+		maildir_read_go(m);
 	else if (m->waiting) {
 		m->waiting = false;
 		m->wake(m->wake_arg);
@@ -355,6 +363,8 @@ const struct store_ops store_maildir = { .name = "maildir",
 	.open = maildir_open,
 	.begin = maildir_begin,
 	.write = maildir_write,
+	.raw = maildir_raw,
+	.read = maildir_read,
 	.commit = maildir_commit,
 	.abort = maildir_abort,
 	.close = maildir_close };

@@ -86,6 +86,14 @@ struct store_msg {
 	bool     journaled; /* it was made durable by the journal */
 	bool     keeps;     /* counted among those that hold descriptors */
 
+	/* read() under way: content is complete, and out is free to be read into. */
+	void (*read_done)(void *arg, struct span s, int err);
+	void    *read_arg;
+	uint64_t read_at;
+	size_t   read_n;
+	int      read_err;
+	bool     reading; /* wanted while the pool had it */
+
 	struct spot *spot; /* commit: one a target */
 	uint32_t     nspot;
 	struct spot  one; /* the usual number */
@@ -107,6 +115,17 @@ void maildir_commit_run(struct iojob *j);
 int  maildir_stage(struct store_msg *m, bool keep);
 void maildir_place(struct store_msg *m);
 void maildir_unstage(struct store_msg *m, int err);
+
+/* store.h's read(), and its half in the pool: fill msg.out from the spool. */
+void maildir_read(struct store_msg *m, uint64_t at, void (*done)(void *arg, struct span s, int err), void *arg);
+void maildir_read_go(struct store_msg *m);
+void maildir_read_run(struct iojob *j);
+
+/* In the loop: hand a job over. */
+void maildir_submit(struct store_msg *m, void (*run)(struct iojob *), void (*done)(struct iojob *));
+
+/* In the loop: it was aborted while the pool had it; clean up. */
+void maildir_aborted(struct store_msg *m);
 
 /* In the pool: remove the spool. */
 void maildir_discard_run(struct iojob *j);

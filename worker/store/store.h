@@ -58,6 +58,18 @@ struct store_ops {
 	 */
 	int (*write)(struct store_msg *m, struct span s, size_t *taken);
 
+	/* What is written to ${m} from its beginning on is content that read() gave, perhaps edited: it is not folded again. */
+	void (*raw)(struct store_msg *m);
+
+	/**
+	 * read(m, at, done, arg):
+	 * The content is complete: hand out some of it, folded, from octet ${at} on.
+	 * ${done}(${arg}, s, err) is called in the loop, perhaps from within; ${s} is
+	 * empty at the end and good until the next call about ${m}; ${err} is 0 or
+	 * an errno.  Not called any more after abort().
+	 */
+	void (*read)(struct store_msg *m, uint64_t at, void (*done)(void *arg, struct span s, int err), void *arg);
+
 	/**
 	 * commit(m, all, done, arg):
 	 * Make it durable in every target, then call done() in the loop, exactly

@@ -1,0 +1,326 @@
+/*
+ * editor: the header as a list of fields, and what becomes of it.  PURE.
+ */
+#include "worker/smtp/editor.h"
+
+#include <errno.h>
+
+void
+editor_init(struct editor *ed, const struct edits *e)
+{
+	*ed = (struct editor){ .edits = e, .chunk = e->body };
+	arena_init(&ed->arena, 4096, EDITOR_ARENA_MAX);
+	buf_init(&ed->header, EDITOR_HEADER_MAX);
+}
+
+void
+editor_fini(struct editor *ed)
+{
+	arena_reset(&ed->arena);
+	buf_free(&ed->header);
+}
+
+void
+editor_end(struct editor *ed)
+{
+	ed->ended = true;
+}
+
+/* --- the list of fields --- */
+
+static struct editor_field *
+field_new(struct editor *ed, struct span name, struct span text)
+{
+	struct editor_field *f;
+
+	if (ed->nfields == EDITOR_FIELDS_MAX) {
+		errno = EMSGSIZE;
+		return NULL;
+	}
+	f = arena_alloc(&ed->arena, sizeof(*f));
+	if (f == NULL)
+		return NULL;
+	f->name = name;
+	f->text = text;
+	ed->nfields++;
+	return f;
+}
+
+/* What stands before the colon, without blanks; empty if it is no name. */
+static struct span
+name_of(struct span line)
+{
+	const uint8_t *colon = line.n > 0 ? memchr(line.p, ':', line.n) : NULL;
+	size_t n = colon != NULL ? (size_t)(colon - line.p) : 0;
+
+	while (n > 0 && (line.p[n - 1] == ' ' || line.p[n - 1] == '\t'))
+		n--;
+	for (size_t i = 0; i < n; i++)
+		if (line.p[i] <= ' ' || line.p[i] >= 0x7f)
+			return span_head(line, 0);
+	return span_head(line, n);
+}
+
+/* Octets of the first line, with its LF if it has one. */
+static size_t
+line_length(struct span s)
+{
+	const uint8_t *lf = memchr(s.p, '\n', s.n);
+
+	return lf != NULL ? (size_t)(lf - s.p) + 1 : s.n;
+}
+
+static int
+fields_read(struct editor *ed, struct span header)
+{
+	struct editor_field **tail = &ed->fields, *last = NULL;
+
+	while (header.n > 0) {
+		size_t n = line_length(header);
+
+		if (last != NULL && (header.p[0] == ' ' || header.p[0] == '\t')) {
+			last->text.n += n;
+		} else {
+			last = field_new(ed, name_of(span_head(header, n)), span_head(header, n));
+			if (last == NULL)
+				return -1;
+			*tail = last;
+			tail = &last->next;
+		}
+		header = span_skip(header, n);
+	}
+	return 0;
+}
+
+/* "NAME: VALUE" and LF. */
+static int
+field_write(struct editor *ed, const struct edit *e, struct span *out)
+{
+	bool blank = e->value.n > 0 && (e->value.p[0] == ' ' || e->value.p[0] == '\t');
+	size_t n = e->name.n + 1 + (blank ? 0 : 1) + e->value.n + 1, w = e->name.n;
+	uint8_t *p = arena_alloc(&ed->arena, n);
+
+	if (p == NULL)
+		return -1;
+	memcpy(p, e->name.p, e->name.n);
+	p[w++] = ':';
+	if (!blank)
+		p[w++] = ' ';
+	if (e->value.n > 0)
+		memcpy(p + w, e->value.p, e->value.n);
+	p[w + e->value.n] = '\n';
+	*out = span_of(p, n);
+	return 0;
+}
+
+/* Put a new field where ${at} points to. */
+static int
+field_put(struct editor *ed, const struct edit *e, struct editor_field **at)
+{
+	struct span text;
+	struct editor_field *f;
+
+	if (field_write(ed, e, &text) != 0 || (f = field_new(ed, e->name, text)) == NULL)
+		return -1;
+	f->next = *at;
+	*at = f;
+	return 0;
+}
+
+static struct editor_field **
+fields_end(struct editor *ed)
+{
+	struct editor_field **at = &ed->fields;
+
+	while (*at != NULL)
+		at = &(*at)->next;
+	return at;
+}
+
+/* Number ${n} of all, counted from 1; 0 is the first too; the end if there are fewer. */
+static struct editor_field **
+fields_at(struct editor *ed, uint32_t n)
+{
+	struct editor_field **at = &ed->fields;
+
+	for (uint32_t i = 1; i < n && *at != NULL; i++)
+		at = &(*at)->next;
+	return at;
+}
+
+/* Number ${n} of that name; the end if there are fewer. */
+static struct editor_field **
+fields_named(struct editor *ed, struct span name, uint32_t n)
+{
+	struct editor_field **at = &ed->fields;
+
+	for (uint32_t i = 0; *at != NULL; at = &(*at)->next)
+		if (span_caseeq((*at)->name, name) && ++i == n)
+			break;
+	return at;
+}
+
+static int
+header_edit(struct editor *ed, const struct edit *e)
+{
+	struct editor_field **at;
+
+	switch (e->kind) {
+	case EDIT_ADD_HEADER:
+		return field_put(ed, e, fields_end(ed));
+	case EDIT_INSERT_HEADER:
+		return field_put(ed, e, fields_at(ed, e->index));
+	case EDIT_CHANGE_HEADER:
+		at = fields_named(ed, e->name, e->index);
+		if (*at == NULL)
+			return field_put(ed, e, at);
+		return field_write(ed, e, &(*at)->text);
+	case EDIT_DELETE_HEADER:
+		at = fields_named(ed, e->name, e->index);
+		if (*at != NULL)
+			*at = (*at)->next;
+		return 0;
+	case EDIT_BODY:
+	case EDIT_ADD_RCPT:
+	case EDIT_DELETE_RCPT:
+	case EDIT_SENDER:
+	case EDIT_FOLDER:
+	case EDIT_ASIDE:
+		break;
+	}
+	return 0;
+}
+
+/* A field that ends without LF gets one when something comes behind it. */
+static int
+fields_end_lines(struct editor *ed)
+{
+	for (struct editor_field *f = ed->fields; f != NULL; f = f->next) {
+		bool more = f->next != NULL || ed->blank || (ed->edits->has_body && ed->edits->body_octets > 0);
+		uint8_t *p;
+
+		if (!more || (f->text.n > 0 && f->text.p[f->text.n - 1] == '\n'))
+			continue;
+		p = arena_alloc(&ed->arena, f->text.n + 1);
+		if (p == NULL)
+			return -1;
+		if (f->text.n > 0)
+			memcpy(p, f->text.p, f->text.n);
+		p[f->text.n] = '\n';
+		f->text = span_of(p, f->text.n + 1);
+	}
+	return 0;
+}
+
+static int
+header_whole(struct editor *ed)
+{
+	if (fields_read(ed, buf_view(&ed->header)) != 0)
+		return -1;
+	for (const struct edit *e = ed->edits->first; e != NULL; e = e->next)
+		if (header_edit(ed, e) != 0)
+			return -1;
+	if (fields_end_lines(ed) != 0)
+		return -1;
+	ed->at = ed->fields;
+	ed->step = EDITOR_FIELDS;
+	return 0;
+}
+
+/* --- content in --- */
+
+/* Take lines of the header.  The empty line is not kept: it is written anew. */
+static int
+header_take(struct editor *ed, struct span *in)
+{
+	while (in->n > 0) {
+		size_t n = line_length(*in);
+		bool starts = ed->line == buf_view(&ed->header).n;
+
+		if (starts && in->p[0] == '\n') {
+			*in = span_skip(*in, 1);
+			ed->blank = true;
+			return header_whole(ed);
+		}
+		if (buf_put(&ed->header, in->p, n) != 0) {
+			errno = EMSGSIZE;
+			return -1;
+		}
+		if (in->p[n - 1] == '\n')
+			ed->line = buf_view(&ed->header).n;
+		*in = span_skip(*in, n);
+	}
+	return ed->ended ? header_whole(ed) : 0;
+}
+
+/* --- content out --- */
+
+static bool
+body_replaced(const struct editor *ed)
+{
+	return ed->edits->has_body;
+}
+
+static void
+blank_done(struct editor *ed)
+{
+	ed->step = body_replaced(ed) ? EDITOR_NEW_BODY : EDITOR_BODY;
+}
+
+/* One piece, or none. */
+static void
+give(struct editor *ed, struct span *in, struct span *out)
+{
+	switch (ed->step) {
+	case EDITOR_FIELDS:
+		if (ed->at == NULL) {
+			ed->step = EDITOR_BLANK;
+			break;
+		}
+		*out = ed->at->text;
+		ed->at = ed->at->next;
+		break;
+	case EDITOR_BLANK:
+		if (ed->blank || (body_replaced(ed) && (ed->edits->body_octets > 0 || ed->edits->body_cr)))
+			*out = SPAN("\n");
+		blank_done(ed);
+		break;
+	case EDITOR_BODY:
+		*out = *in;
+		*in = span_skip(*in, in->n);
+		break;
+	case EDITOR_NEW_BODY:
+		if (ed->chunk != NULL) {
+			*out = ed->chunk->data;
+			ed->chunk = ed->chunk->next;
+		} else {
+			if (ed->edits->body_cr)
+				*out = SPAN("\r");
+			ed->step = EDITOR_REST;
+		}
+		break;
+	case EDITOR_REST:
+		*in = span_skip(*in, in->n);
+		break;
+	case EDITOR_HEADER:
+		break;
+	}
+}
+
+int
+editor_next(struct editor *ed, struct span *in, struct span *out)
+{
+	*out = (struct span){ NULL, 0 };
+	if (ed->step == EDITOR_HEADER && header_take(ed, in) != 0)
+		return -1;
+	while (ed->step != EDITOR_HEADER) {
+		bool last = ed->step == EDITOR_BODY || ed->step == EDITOR_REST;
+
+		give(ed, in, out);
+		if (out->n > 0)
+			return 1;
+		if (last)
+			break;
+	}
+	return 0;
+}
