@@ -577,6 +577,89 @@ START_TEST(many_mailboxes)
 }
 END_TEST
 
+/* --- content handed out again --- */
+
+static struct {
+	uint8_t *p;
+	size_t n;
+	unsigned calls;
+	bool ended;
+	int err;
+} again;
+
+static void
+take_again(void *arg, struct span s, int err)
+{
+	(void)arg;
+	again.calls++;
+	again.err = err;
+	again.ended = s.n == 0;
+	if (s.n > 0)
+		memcpy(again.p + again.n, s.p, s.n);
+	again.n += s.n;
+}
+
+/* What is read is what stands in the file; written to a second message, it is not folded again. */
+START_TEST(read_again)
+{
+	struct span wire, file;
+	struct fix f;
+	struct store_msg *m, *second;
+
+	make_content(sizes[_i], &wire, &file);
+	memset(&again, 0, sizeof(again));
+	again.p = malloc(file.n + 16);
+	ck_assert_ptr_nonnull(again.p);
+	fix_open(&f, true, 2, 8);
+	fix_target(&f, "alice", "");
+	m = fix_begin(&f);
+	ck_assert_int_eq(fix_write(&f, m, wire, 4096), 0);
+	ck_assert_int_eq(fix_write(&f, m, SPAN("x\r\r\ny\r"), 3), 0);
+	do {
+		unsigned calls = again.calls;
+
+		store_maildir.read(m, again.n, take_again, NULL);
+		while (again.calls == calls)
+			fix_turn(&f);
+		ck_assert_int_eq(again.err, 0);
+	} while (!again.ended);
+	ck_assert_uint_eq(again.n, file.n + 6);
+	ck_assert_int_eq(memcmp(again.p, file.p, file.n), 0);
+	ck_assert_int_eq(memcmp(again.p + file.n, "x\r\ny\r", 6), 0);
+	second = fix_begin(&f);
+	store_maildir.raw(second);
+	ck_assert_int_eq(fix_write(&f, second, span_of(again.p, again.n), 1009), 0);
+	store_maildir.abort(m);
+	fix_commit(&f, second, true);
+	ck_assert_int_eq(f.done.err, 0);
+	fix_check(&f, "example.org/alice", f.txn->targets, span_of(again.p, again.n));
+	fix_close(&f);
+	free(again.p);
+}
+END_TEST
+
+START_TEST(aborted_while_it_is_read)
+{
+	struct span wire, file;
+	struct fix f;
+	struct store_msg *m;
+
+	make_content(BIG, &wire, &file);
+	memset(&again, 0, sizeof(again));
+	fix_open(&f, true, 2, 8);
+	fix_target(&f, "alice", "");
+	m = fix_begin(&f);
+	ck_assert_int_eq(fix_write(&f, m, wire, 4096), 0);
+	fix_settle(&f);
+	store_maildir.read(m, 0, take_again, NULL);
+	store_maildir.abort(m);
+	fix_settle(&f);
+	ck_assert_uint_eq(again.calls, 0);
+	ck_assert_int_eq(fix_count(&f, "example.org/alice/tmp", NULL), 0);
+	fix_close(&f);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -584,6 +667,8 @@ main(void)
 	TCase *tc = tcase_create("maildir");
 
 	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, read_again, 0, (int)(sizeof(sizes) / sizeof(sizes[0])));
+	tcase_add_test(tc, aborted_while_it_is_read);
 	tcase_add_test(tc, one_message);
 	tcase_add_test(tc, name_form);
 	tcase_add_loop_test(tc, size_and_piece, 0, 4 * (int)(sizeof(sizes) / sizeof(sizes[0])));

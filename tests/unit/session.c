@@ -157,6 +157,31 @@ fix_chain(void)
 	ck_assert_int_eq(chain_add(&w.chain, &thinker_ops, NULL, NULL), 0);
 }
 
+static void
+expect_content(size_t octets)
+{
+	static char s[1 << 20];
+	size_t k = (size_t)snprintf(s, sizeof(s), "Subject: x\r\n\r\n");
+
+	for (size_t i = 0; i < octets; i++)
+		s[k++] = i % 72 == 70 ? '\r' : i % 72 == 71 ? '\n' : (char)('a' + i % 26);
+	s[k++] = '\r';
+	s[k++] = '\n';
+	ck_assert_uint_eq(fake.n, k);
+	ck_assert_mem_eq(fake.content, s, k);
+}
+
+static uint64_t
+replies(void)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < STATS_CODES; i++)
+		n += atomic_load(&w.stats->reply[i]);
+	return n;
+}
+
+
 START_TEST(nobody_waits)
 {
 	size_t n;
@@ -196,6 +221,7 @@ START_TEST(handlers_think)
 			for (int i = 0; i < STAGES; i++)
 				thinker.later[stages[i]] = _i == i || _i == STAGES;
 		}
+		fix_greeting_ms = thinker.later[CHAIN_CONNECT] ? 300 : 50;
 		s = script_of(sizes[k], &n);
 		expect_codes(talk(s, n), all_yes);
 		expect_content(sizes[k]);
@@ -253,6 +279,7 @@ START_TEST(handler_never_answers)
 	setup();
 	w.chain.later_ms = 200;
 	thinker.later[stages[_i]] = thinker.never = true;
+	fix_greeting_ms = thinker.later[CHAIN_CONNECT] ? 300 : 50;
 	s = script_of(100, &n);
 	got = talk(s, n);
 	ck_assert_ptr_nonnull(strstr(got, want));

@@ -337,34 +337,10 @@ expect_codes(const char *got, const char *want)
 	ck_assert_str_eq(codes, want);
 }
 
-static void
-expect_content(size_t octets)
-{
-	static char s[1 << 20];
-	size_t k = (size_t)snprintf(s, sizeof(s), "Subject: x\r\n\r\n");
-
-	for (size_t i = 0; i < octets; i++)
-		s[k++] = i % 72 == 70 ? '\r' : i % 72 == 71 ? '\n' : (char)('a' + i % 26);
-	s[k++] = '\r';
-	s[k++] = '\n';
-	ck_assert_uint_eq(fake.n, k);
-	ck_assert_mem_eq(fake.content, s, k);
-}
-
 static uint64_t
 counter(enum stats_counter c)
 {
 	return atomic_load(&w.stats->counter[c]);
-}
-
-static uint64_t
-replies(void)
-{
-	uint64_t n = 0;
-
-	for (unsigned i = 0; i < STATS_CODES; i++)
-		n += atomic_load(&w.stats->reply[i]);
-	return n;
 }
 
 static const char all_yes[] = "220 250 250 250 250 354 250 221 ";

@@ -1,0 +1,356 @@
+/*
+ * edit: what is refused on its way into the list, what can be taken back, and
+ * what the editor makes of a message, for content that falls in any pieces.
+ */
+#include <errno.h>
+
+#include "tests/unit/suite.h"
+#include "worker/smtp/editor.h"
+
+static struct span
+sp(const char *s)
+{
+	return span_str(s);
+}
+
+static const char *const bad_names[] = { "", "a b", "a:", "a\tb", "\x01", "\xc3\xa4", "a\r\nb" };
+
+START_TEST(names)
+{
+	struct edits e;
+
+	edits_init(&e, 100);
+	errno = 0;
+	ck_assert_int_eq(edit_add_header(&e, sp(bad_names[_i]), sp("v")), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_uint_eq(e.n, 0);
+	edits_fini(&e);
+}
+END_TEST
+
+static const struct {
+	const char *in, *out; /* out NULL: refused */
+} values[] = {
+	{ "plain", "plain" },
+	{ "", "" },
+	{ "two\n\tlines", "two\n\tlines" },
+	{ "two\r\n lines\n three", "two\n lines\n three" },
+	{ "\n folded at once", "\n folded at once" },
+	{ "\xc3\xa4", "\xc3\xa4" },
+	{ "a\nb", NULL },
+	{ "a\r\nb", NULL },
+	{ "a\rb", NULL },
+	{ "a\r", NULL },
+	{ "a\n", NULL },
+	{ "a\n\nb", NULL },
+	{ "a\r\n\r\nEvil: 1", NULL },
+	{ "a\nEvil: 1", NULL },
+	/* Lines of blanks alone are the end of a header for careless readers. */
+	{ "a\n \nEvil: 1", NULL },
+	{ "a\n \n b", "a\n b" },
+	{ "a\n\t \r\n b", "a\n b" },
+	{ "a\n ", "a" },
+};
+
+START_TEST(value)
+{
+	struct edits e;
+	struct span in = guarded_str(values[_i].in);
+
+	edits_init(&e, 100);
+	if (values[_i].out == NULL) {
+		ck_assert_int_eq(edit_add_header(&e, sp("X"), in), -1);
+		ck_assert_int_eq(errno, EINVAL);
+		ck_assert_uint_eq(e.n, 0);
+		ck_assert_ptr_null(e.first);
+	} else {
+		ck_assert_int_eq(edit_add_header(&e, sp("X"), in), 0);
+		ck_assert_uint_eq(e.first->value.n, strlen(values[_i].out));
+		ck_assert(span_eq(e.first->value, sp(values[_i].out)));
+	}
+	edits_fini(&e);
+}
+END_TEST
+
+/* A NUL has no place in a C string table. */
+START_TEST(value_with_nul)
+{
+	struct edits e;
+
+	edits_init(&e, 100);
+	ck_assert_int_eq(edit_add_header(&e, sp("X"), span_of("a\0b", 3)), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	edits_fini(&e);
+}
+END_TEST
+
+START_TEST(limits)
+{
+	static char big[EDIT_VALUE_MAX + 1];
+	struct edits e;
+	unsigned n = 0;
+
+	memset(big, 'x', sizeof(big));
+	edits_init(&e, 100);
+	ck_assert_int_eq(edit_add_header(&e, sp("X"), span_of(big, sizeof(big))), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	ck_assert_int_eq(edit_add_header(&e, span_of(big, EDIT_NAME_MAX + 1), sp("v")), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	while (edit_add_header(&e, sp("X"), span_of(big, EDIT_VALUE_MAX)) == 0)
+		n++;
+	ck_assert_int_eq(errno, EMSGSIZE);
+	ck_assert_uint_eq(n, EDIT_ROOM / EDIT_VALUE_MAX - 1);
+	ck_assert_uint_eq(e.n, n);
+	edits_fini(&e);
+
+	edits_init(&e, 100);
+	for (n = 0; n < EDIT_MAX; n++)
+		ck_assert_int_eq(edit_delete_header(&e, sp("X"), 1), 0);
+	ck_assert_int_eq(edit_delete_header(&e, sp("X"), 1), -1);
+	ck_assert_int_eq(errno, E2BIG);
+	ck_assert_int_eq(edit_delete_header(&e, sp("X"), 0), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	edits_fini(&e);
+
+	edits_init(&e, 100);
+	ck_assert_int_eq(edit_body_more(&e, sp("no body yet")), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(edit_body(&e), 0);
+	ck_assert_int_eq(edit_body_more(&e, span_of(big, 100)), 0);
+	ck_assert_int_eq(edit_body_more(&e, span_of(big, 1)), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	edits_fini(&e);
+}
+END_TEST
+
+static const struct {
+	const char *folder;
+	bool ok;
+} folders[] = { { "Junk", true }, { "Lists.work", true }, { "a-b_9", true }, { "", true }, { ".", false },
+	{ "..", false }, { "a..b", false }, { ".a", false }, { "a.", false }, { "a/b", false }, { "../cur", false },
+	{ "a b", false }, { "a\n", false }, { "\xc3\xa4", false } };
+
+START_TEST(folder)
+{
+	struct edits e;
+
+	edits_init(&e, 0);
+	ck_assert_msg(edit_folder(&e, sp(folders[_i].folder)) == (folders[_i].ok ? 0 : -1), "%s", folders[_i].folder);
+	edits_fini(&e);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	bool rcpt, sender;
+} addresses[] = { { "a@b.example", true, true }, { "<a@b.example>", true, true }, { "<>", false, true },
+	{ "", false, true }, { "<a@b.example> SIZE=1", false, false }, { "a", false, false }, { "a@b@c", false, false },
+	{ "a@b.example\r\nRCPT", false, false } };
+
+START_TEST(address)
+{
+	struct edits e;
+
+	edits_init(&e, 0);
+	ck_assert_int_eq(edit_add_rcpt(&e, sp(addresses[_i].text)), addresses[_i].rcpt ? 0 : -1);
+	ck_assert_int_eq(edit_delete_rcpt(&e, sp(addresses[_i].text)), addresses[_i].rcpt ? 0 : -1);
+	ck_assert_int_eq(edit_sender(&e, sp(addresses[_i].text)), addresses[_i].sender ? 0 : -1);
+	ck_assert_uint_eq(e.n, addresses[_i].rcpt ? 3 : addresses[_i].sender);
+	edits_fini(&e);
+}
+END_TEST
+
+/* --- the editor --- */
+
+#define MAIL "A: 1\nB: 2\n more\na: 3\n\nbody\n.\n\nend"
+
+/* A script, an edit a line: + add, ^N insert, =N change, -N delete; "name|value".  # body, as it is. */
+static const struct {
+	const char *in, *edits, *out;
+} cases[] = {
+	{ MAIL, "", MAIL },
+	{ MAIL, "+X|1", "A: 1\nB: 2\n more\na: 3\nX: 1\n\nbody\n.\n\nend" },
+	{ MAIL, "^0X|1", "X: 1\n" MAIL },
+	{ MAIL, "^1X|1", "X: 1\n" MAIL },
+	{ MAIL, "^2X|1", "A: 1\nX: 1\nB: 2\n more\na: 3\n\nbody\n.\n\nend" },
+	{ MAIL, "^9X|1", "A: 1\nB: 2\n more\na: 3\nX: 1\n\nbody\n.\n\nend" },
+	/* Each edit sees what those before it did. */
+	{ MAIL, "^0X|1;^0Y|2", "Y: 2\nX: 1\n" MAIL },
+	{ MAIL, "^0A|0;=2A|x", "A: 0\nA: x\nB: 2\n more\na: 3\n\nbody\n.\n\nend" },
+	{ MAIL, "-1A|;-1A|", "B: 2\n more\n\nbody\n.\n\nend" },
+	{ MAIL, "=1b|new", "A: 1\nb: new\na: 3\n\nbody\n.\n\nend" },
+	{ MAIL, "=2a|new", "A: 1\nB: 2\n more\na: new\n\nbody\n.\n\nend" },
+	{ MAIL, "=3a|new", "A: 1\nB: 2\n more\na: 3\na: new\n\nbody\n.\n\nend" },
+	{ MAIL, "=1a|", "B: 2\n more\na: 3\n\nbody\n.\n\nend" },
+	{ MAIL, "-3a|", MAIL },
+	{ MAIL, "-1a|;-1a|;-1b|", "\nbody\n.\n\nend" },
+	{ MAIL, "+X| led", "A: 1\nB: 2\n more\na: 3\nX: led\n\nbody\n.\n\nend" },
+	{ MAIL, "#new body\n", "A: 1\nB: 2\n more\na: 3\n\nnew body\n" },
+	{ MAIL, "#x\r\ny\r\r\nz\r", "A: 1\nB: 2\n more\na: 3\n\nx\ny\r\nz\r" },
+	{ MAIL, "#", "A: 1\nB: 2\n more\na: 3\n\n" },
+	/* No body, no header, neither. */
+	{ "A: 1\n", "+X|1", "A: 1\nX: 1\n" },
+	{ "A: 1", "+X|1", "A: 1\nX: 1\n" },
+	{ "A: 1", "", "A: 1" },
+	{ "A: 1", "-1A|", "" },
+	{ "A: 1", "#b", "A: 1\n\nb" },
+	{ "\nbody", "+X|1", "X: 1\n\nbody" },
+	{ "", "+X|1", "X: 1\n" },
+	{ "", "#b", "\nb" },
+	{ "", "", "" },
+	/* A line that is no field is kept where it is. */
+	{ "odd\nA: 1\n\nb", "^1X|1;=1A|2", "X: 1\nodd\nA: 2\n\nb" },
+	{ " led\nA: 1\n\nb", "+X|1", " led\nA: 1\nX: 1\n\nb" },
+	{ "A : 1\n\nb", "=1A|2", "A: 2\n\nb" },
+	{ "A: 1\n\r\n\nb", "+X|1", "A: 1\n\r\nX: 1\n\nb" },
+};
+
+static void
+edits_of(struct edits *e, const char *script)
+{
+	char copy[256], *line, *rest = copy;
+
+	snprintf(copy, sizeof(copy), "%s", script);
+	if (copy[0] == '#') {
+		ck_assert_int_eq(edit_body(e), 0);
+		for (size_t i = 1; copy[i] != '\0'; i++) /* an octet at a time */
+			ck_assert_int_eq(edit_body_more(e, span_of(copy + i, 1)), 0);
+		return;
+	}
+	while ((line = strsep(&rest, ";")) != NULL && *line != '\0') {
+		char *name = line + 1, *v = strchr(line, '|');
+		uint32_t n = *name >= '0' && *name <= '9' ? (uint32_t)(*name++ - '0') : 0;
+
+		*v++ = '\0';
+		switch (*line) {
+		case '+':
+			ck_assert_int_eq(edit_add_header(e, sp(name), sp(v)), 0);
+			break;
+		case '^':
+			ck_assert_int_eq(edit_insert_header(e, n, sp(name), sp(v)), 0);
+			break;
+		case '=':
+			ck_assert_int_eq(edit_change_header(e, sp(name), n, sp(v)), 0);
+			break;
+		default:
+			ck_assert_int_eq(edit_delete_header(e, sp(name), n), 0);
+			break;
+		}
+	}
+}
+
+/* Feed ${in} in pieces of ${piece} octets. */
+static size_t
+run(const struct edits *e, struct span in, size_t piece, char *out, size_t cap)
+{
+	struct editor ed;
+	struct span got;
+	size_t n = 0;
+
+	editor_init(&ed, e);
+	for (bool ended = false; !ended;) {
+		struct span now = span_head(in, in.n < piece ? in.n : piece);
+
+		in = span_skip(in, now.n);
+		if (now.n == 0) {
+			editor_end(&ed);
+			ended = true;
+		}
+		while (editor_next(&ed, &now, &got) > 0) {
+			ck_assert_uint_le(got.n, cap - n);
+			memcpy(out + n, got.p, got.n);
+			n += got.n;
+		}
+		ck_assert_uint_eq(now.n, 0);
+	}
+	editor_fini(&ed);
+	return n;
+}
+
+START_TEST(edited)
+{
+	for (size_t piece = 1; piece < 40; piece++) {
+		struct edits e;
+		char out[512];
+		size_t n;
+
+		edits_init(&e, 1000);
+		edits_of(&e, cases[_i].edits);
+		n = run(&e, guarded_str(cases[_i].in), piece, out, sizeof(out) - 1);
+		out[n] = '\0';
+		ck_assert_str_eq(out, cases[_i].out);
+		edits_fini(&e);
+	}
+}
+END_TEST
+
+/* What came after the mark goes, also from a body that was begun before it. */
+START_TEST(taken_back)
+{
+	struct edits e;
+	char out[512];
+	size_t n;
+
+	edits_init(&e, 1000);
+	edits_of(&e, "+X|1");
+	edits_of(&e, "#first");
+	edits_mark(&e);
+	edits_of(&e, "+Y|1");
+	ck_assert_int_eq(edit_body_more(&e, sp(" more\r")), 0);
+	edits_rollback(&e);
+	n = run(&e, sp("A: 1\n\nb"), 3, out, sizeof(out));
+	ck_assert(span_eq(span_of(out, n), sp("A: 1\nX: 1\n\nfirst")));
+	edits_of(&e, "#second");
+	edits_rollback(&e);
+	ck_assert_int_eq(edit_body_more(&e, sp("!")), 0);
+	n = run(&e, sp("A: 1\n\nb"), 3, out, sizeof(out));
+	ck_assert(span_eq(span_of(out, n), sp("A: 1\nX: 1\n\nfirst!")));
+	edits_fini(&e);
+
+	edits_init(&e, 1000);
+	edits_of(&e, "#first");
+	edits_rollback(&e);
+	ck_assert(!e.has_body);
+	n = run(&e, sp("A: 1\n\nb"), 3, out, sizeof(out));
+	ck_assert(span_eq(span_of(out, n), sp("A: 1\n\nb")));
+	edits_fini(&e);
+}
+END_TEST
+
+START_TEST(header_too_large)
+{
+	static char big[EDITOR_HEADER_MAX + 2];
+	struct edits e;
+	struct editor ed;
+	struct span in = span_of(big, sizeof(big)), out;
+
+	memset(big, 'x', sizeof(big));
+	edits_init(&e, 0);
+	editor_init(&ed, &e);
+	ck_assert_int_eq(editor_next(&ed, &in, &out), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	editor_fini(&ed);
+	edits_fini(&e);
+}
+END_TEST
+
+#define LOOP(t, f, table) tcase_add_loop_test(t, f, 0, (int)(sizeof(table) / sizeof((table)[0])))
+
+int
+main(void)
+{
+	Suite *s = suite_create("edit");
+	TCase *t = tcase_create("edit");
+
+	LOOP(t, names, bad_names);
+	LOOP(t, value, values);
+	tcase_add_test(t, value_with_nul);
+	tcase_add_test(t, limits);
+	LOOP(t, folder, folders);
+	LOOP(t, address, addresses);
+	LOOP(t, edited, cases);
+	tcase_add_test(t, taken_back);
+	tcase_add_test(t, header_too_large);
+	suite_add_tcase(s, t);
+	return suite_run(s);
+}
