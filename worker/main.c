@@ -37,7 +37,8 @@ enum {
 	MAIN_DAY_S = 86400,
 	MAIN_SECOND_MS =
 	    500, /* how often the directory and the beat are looked after: a change is seen within a second */
-	MAIN_FSIZE_MORE = 64 << 10 /* octets a stored file may be larger than a message: trace lines */
+	MAIN_FSIZE_MORE =
+	    (64 << 10) + 2 * EDIT_ROOM /* octets a stored file may be larger than a message: trace lines, edits */
 };
 
 struct main_args {

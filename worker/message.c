@@ -30,7 +30,7 @@ enum message_step {
 
 struct message {
 	enum message_step step;
-	struct store_msg *sm; /* NULL once committed, aborted or lost */
+	struct store_msg *sm;     /* NULL once committed, aborted or lost */
 	struct store_msg *edited; /* takes the place of sm when it is whole; else NULL */
 	struct rewrite rewrite;
 	struct content *content;

@@ -181,7 +181,6 @@ replies(void)
 	return n;
 }
 
-
 START_TEST(nobody_waits)
 {
 	size_t n;

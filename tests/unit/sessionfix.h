@@ -15,20 +15,20 @@
 #include "worker/id.h"
 #include "worker/session.h"
 
-static struct worker w;
+static struct worker   w;
 static struct listener ls;
-static struct conf *conf;
+static struct conf    *conf;
 /* Put the suite's handlers into w.chain; how long the client waits for the greeting. */
-static void fix_chain(void);
+static void     fix_chain(void);
 static uint64_t fix_greeting_ms = 50;
 
 /* --- a client that has said all it will say, and reads until the end --- */
 
 static struct client {
-	int fd;
-	char got[1 << 16];
+	int    fd;
+	char   got[1 << 16];
 	size_t n;
-	bool leave; /* vanish once the store commits */
+	bool   leave; /* vanish once the store commits */
 } client;
 
 static void
@@ -44,27 +44,27 @@ client_read(void)
 /* --- a store that remembers --- */
 
 struct store_msg {
-	char content[1 << 20];
+	char   content[1 << 20];
 	size_t n;
-	bool used, raw;
+	bool   used, raw;
 };
 
 static struct fake {
-	struct store_msg msg[2]; /* one, and one that is edited */
-	char content[1 << 20];   /* of the last one that was committed or ended */
-	size_t n, full_every, since_full, read_piece;
-	unsigned begun, committed, aborted;
-	int commit_error, read_error;
-	bool read_later;
+	struct store_msg msg[2];           /* one, and one that is edited */
+	char             content[1 << 20]; /* of the last one that was committed or ended */
+	size_t           n, full_every, since_full, read_piece;
+	unsigned         begun, committed, aborted;
+	int              commit_error, read_error;
+	bool             read_later;
 	void (*wake)(void *arg);
-	void *wake_arg;
-	struct loop_task room, piece;
+	void             *wake_arg;
+	struct loop_task  room, piece;
 	struct loop_timer timer;
 	void (*read_done)(void *arg, struct span s, int err);
-	void *read_arg;
+	void       *read_arg;
 	struct span read_what;
 	void (*done)(void *arg, const struct store_done *d);
-	void *done_arg;
+	void    *done_arg;
 	uint32_t ntargets;
 } fake;
 
@@ -98,17 +98,17 @@ fake_begin(void *ctx, struct txn *t, struct span received, void (*wake)(void *ar
 	(void)ctx;
 	ck_assert_uint_gt(received.n, 0);
 	fake.begun++;
-	fake.ntargets = t->ntargets;
-	fake.wake = wake;
-	fake.wake_arg = arg;
-	fake.room.run = fake_room;
-	fake.piece.run = fake_piece;
+	fake.ntargets   = t->ntargets;
+	fake.wake       = wake;
+	fake.wake_arg   = arg;
+	fake.room.run   = fake_room;
+	fake.piece.run  = fake_piece;
 	fake.timer.fire = fake_durable;
-	*m = fake.msg[0].used ? &fake.msg[1] : &fake.msg[0];
+	*m              = fake.msg[0].used ? &fake.msg[1] : &fake.msg[0];
 	ck_assert(!(*m)->used);
 	(*m)->used = true;
-	(*m)->raw = false;
-	(*m)->n = 0;
+	(*m)->raw  = false;
+	(*m)->n    = 0;
 	return 0;
 }
 
@@ -137,7 +137,7 @@ fake_fold(struct store_msg *m)
 	for (size_t i = 0; i < m->n; i++)
 		if (m->raw || m->content[i] != '\r' || i + 1 == m->n || m->content[i + 1] != '\n')
 			m->content[n++] = m->content[i];
-	m->n = n;
+	m->n   = n;
 	m->raw = true;
 }
 
@@ -157,7 +157,7 @@ fake_read(struct store_msg *m, uint64_t at, void (*done)(void *arg, struct span 
 	if (fake.read_piece != 0 && s.n > fake.read_piece)
 		s.n = fake.read_piece;
 	fake.read_done = done;
-	fake.read_arg = arg;
+	fake.read_arg  = arg;
 	fake.read_what = s;
 	if (fake.read_later)
 		loop_later(w.loop, &fake.piece);
@@ -169,7 +169,7 @@ static void
 fake_end(struct store_msg *m)
 {
 	memcpy(fake.content, m->content, m->n);
-	fake.n = m->n;
+	fake.n  = m->n;
 	m->used = false;
 }
 
@@ -179,7 +179,7 @@ fake_commit(struct store_msg *m, bool all, void (*done)(void *arg, const struct 
 	(void)all;
 	fake_end(m);
 	fake.committed++;
-	fake.done = done;
+	fake.done     = done;
 	fake.done_arg = arg;
 	loop_timer_set(w.loop, &fake.timer, 50);
 	if (client.leave) {
@@ -200,13 +200,13 @@ fake_abort(struct store_msg *m)
 }
 
 static const struct store_ops fake_ops = {
-	.name = "fake",
-	.begin = fake_begin,
-	.write = fake_write,
-	.raw = fake_raw,
-	.read = fake_read,
+	.name   = "fake",
+	.begin  = fake_begin,
+	.write  = fake_write,
+	.raw    = fake_raw,
+	.read   = fake_read,
 	.commit = fake_commit,
-	.abort = fake_abort,
+	.abort  = fake_abort,
 };
 
 /* --- the run --- */
@@ -229,8 +229,8 @@ setup(void)
 {
 	static const char text[] = "hostname = \"mx.example.org\"\nlistener \"mx\" { address = {\"127.0.0.1:2525\"} }\n"
 				   "limits { error_pause = \"0s\" }\n";
-	char dir[] = "/tmp/lp-session-XXXXXX", path[64];
-	int fd;
+	char              dir[]  = "/tmp/lp-session-XXXXXX", path[64];
+	int               fd;
 
 	if (w.loop != NULL) { /* once more in the same test */
 		asks_fini();
@@ -246,9 +246,7 @@ setup(void)
 	ck_assert_int_ne(fd, -1);
 	log_init("test", -1, false, LOG_L_ERROR);
 	id_init();
-	w = (struct worker){
-		.conf = conf, .store = &fake_ops, .emptied = emptied, .sessions_max = 100
-	};
+	w       = (struct worker){ .conf = conf, .store = &fake_ops, .emptied = emptied, .sessions_max = 100 };
 	w.stats = stats_slot_map(fd, 1, 1);
 	ck_assert_ptr_nonnull(w.stats);
 	snprintf(path, sizeof(path), "%s/%s", dir, STATS_FILE);
@@ -259,15 +257,15 @@ setup(void)
 	ck_assert_int_eq(asks_init(w.loop, session_told), 0);
 	fix_chain();
 	ls = (struct listener){ .w = &w,
-		.conf = &conf->listener[0],
+		.conf              = &conf->listener[0],
 		.smtp = { .hostname = "mx.example.org", .size_max = 1 << 20, .rcpt_max = 100, .errors_max = 20 } };
 	memset(&fake, 0, sizeof(fake));
 	memset(&client, 0, sizeof(client));
 }
 
 static struct loop_timer client_timer;
-static const char *client_script;
-static size_t client_left;
+static const char       *client_script;
+static size_t            client_left;
 
 /* The client is polled every tick: it sends what fits, reads, and leaves after the end. */
 static void
@@ -291,12 +289,12 @@ static const char *
 talk(const char *script, size_t n)
 {
 	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
-	int fd[2];
+	int                     fd[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-	client.fd = fd[0];
-	client_script = script;
-	client_left = n;
+	client.fd         = fd[0];
+	client_script     = script;
+	client_left       = n;
 	client_timer.fire = client_tick;
 	session_start(&w, &ls, fd[1], &peer);
 	ck_assert_uint_eq(w.nsessions, 1);
@@ -313,9 +311,9 @@ static const char *
 script_of(size_t octets, size_t *n)
 {
 	static char s[1 << 20];
-	size_t k = (size_t)snprintf(s, sizeof(s),
-	    "EHLO client.example\r\nMAIL FROM:<a@example.com>\r\n"
-	    "RCPT TO:<alice@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nSubject: x\r\n\r\n");
+	size_t      k = (size_t)snprintf(s, sizeof(s),
+		 "EHLO client.example\r\nMAIL FROM:<a@example.com>\r\n"
+		      "RCPT TO:<alice@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nSubject: x\r\n\r\n");
 
 	for (size_t i = 0; i < octets; i++)
 		s[k++] = i % 72 == 70 ? '\r' : i % 72 == 71 ? '\n' : (char)('a' + i % 26);
@@ -344,4 +342,3 @@ counter(enum stats_counter c)
 }
 
 static const char all_yes[] = "220 250 250 250 250 354 250 221 ";
-

@@ -59,7 +59,7 @@ struct edits {
 	struct edit_chunk *body, **body_tail;
 	uint64_t           body_octets, body_max;
 	bool               body_cr; /* a CR came last and waits for what follows */
-	size_t             held; /* octets beside the body */
+	size_t             held;    /* octets beside the body */
 	/* where the list ends when it is rolled back */
 	struct edit      **mark;
 	uint32_t           mark_n;

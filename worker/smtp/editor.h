@@ -27,17 +27,17 @@ struct editor_field {
 };
 
 struct editor {
-	const struct edits   *edits;
-	struct arena          arena;
-	struct buf            header;
-	enum editor_step      step;
-	struct editor_field  *fields, *at;
-	uint32_t              nfields;
-	struct edit_chunk    *chunk;
-	size_t                line;  /* where the line that is coming begins in header */
-	bool                  blank; /* the header ended with an empty line */
-	bool                  ended; /* all content is in */
-	int                   error;
+	const struct edits  *edits;
+	struct arena         arena;
+	struct buf           header;
+	enum editor_step     step;
+	struct editor_field *fields, *at;
+	uint32_t             nfields;
+	struct edit_chunk   *chunk;
+	size_t               line;  /* where the line that is coming begins in header */
+	bool                 blank; /* the header ended with an empty line */
+	bool                 ended; /* all content is in */
+	int                  error;
 };
 
 /* At the start of a message; ${e} must not change meanwhile and outlive it. */
