@@ -4,10 +4,10 @@
  */
 #include "tests/unit/sessionfix.h"
 
-/* --- a handler that thinks with the loop's timers: this is the example that handler.h names --- */
+/* --- a handler that thinks with the loop: this is the example that handler.h names --- */
 
 struct mine {
-	struct loop_timer timer;
+	struct loop_task task;
 	struct ask ask;
 	bool cancelled;
 };
@@ -27,9 +27,9 @@ static struct scene {
 static struct conf_handler editor_section = { .name = "editor", .on_failure = CONF_F_TEMPFAIL, .timeout_ms = 30000 };
 
 static void
-fired(struct loop_timer *t)
+fired(struct loop_task *t)
 {
-	struct mine *m = (struct mine *)((char *)t - offsetof(struct mine, timer));
+	struct mine *m = (struct mine *)((char *)t - offsetof(struct mine, task));
 
 	ck_assert(!m->cancelled);
 	ck_assert_int_eq(ask_answer(m->ask, V_AGAIN, NULL), 0);
@@ -44,7 +44,7 @@ mine_of(const struct question *q)
 		return m;
 	m = calloc(1, sizeof(*m));
 	ck_assert_ptr_nonnull(m);
-	m->timer.fire = fired;
+	m->task.run = fired;
 	ck_assert_int_eq(handler_keep(q, m), 0);
 	scene.kept++;
 	return m;
@@ -61,7 +61,7 @@ editor_on_end(void *ctx, const struct question *q, struct reply *r)
 	if (!q->again) {
 		m->ask = q->ask;
 		if (!scene.never)
-			loop_timer_set(w.loop, &m->timer, 1);
+			loop_later(w.loop, &m->task);
 		/* Half of it is there before the answer is. */
 		if (!scene.untouched)
 			ck_assert_int_eq(edit_add_header(e, SPAN("X-Early"), SPAN("1")), 0);
@@ -83,7 +83,7 @@ editor_on_cancel(void *ctx, const struct question *q)
 	(void)ctx;
 	scene.cancelled++;
 	m->cancelled = true;
-	loop_timer_clear(&m->timer);
+	loop_task_clear(w.loop, &m->task);
 }
 
 static void
@@ -133,7 +133,7 @@ watcher_on_data(void *ctx, const struct question *q, struct reply *r)
 		return V_NEXT;
 	m->ask = q->ask;
 	if (!scene.watcher_never)
-		loop_timer_set(w.loop, &m->timer, 1);
+		loop_later(w.loop, &m->task);
 	return V_LATER;
 }
 

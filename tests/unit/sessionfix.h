@@ -2,6 +2,9 @@
  * sessionfix: a real engine, loop and socket between a scripted client, the
  * suite's handlers, and a store that remembers.  Included by one suite each.
  */
+#ifndef TESTS_UNIT_SESSIONFIX_H_
+#define TESTS_UNIT_SESSIONFIX_H_
+
 #include <sys/socket.h>
 
 #include <errno.h>
@@ -342,3 +345,4 @@ counter(enum stats_counter c)
 }
 
 static const char all_yes[] = "220 250 250 250 250 354 250 221 ";
+#endif
