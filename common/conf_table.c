@@ -33,7 +33,7 @@ const struct conf_can conf_can[CONF_NFEATURES] = {
 	[CONF_CAN_POLICY] = { true, "" },
 	[CONF_CAN_NETWORKS] = { true, "" },
 	[CONF_CAN_DNS] = { true, "" },
-	[CONF_CAN_QUOTA] = { false, "it comes with a later release; leave it out" },
+	[CONF_CAN_QUOTA] = { true, "" },
 	[CONF_CAN_AUTH] = { false, "AUTH comes with a later release; leave it out" },
 };
 

@@ -26,6 +26,7 @@
 #include "worker/dsn.h"
 #include "worker/handlers/limits.h"
 #include "worker/handlers/recipients.h"
+#include "worker/hooks.h"
 #include "worker/id.h"
 #include "worker/net/dns.h"
 #include "worker/sandbox.h"
@@ -226,7 +227,7 @@ main_inside(void)
 		main_fail(EX_OSERR);
 	}
 	me.env = (struct store_env){ &me.conf->store, me.conf->hostname, me.pool, w->stats, me.args.slot,
-		me.conf->message_size_limit, me.boot };
+		me.conf->message_size_limit, me.boot, me.conf->quota.line != 0 };
 	w->store = &store_journal;
 	if (w->store->open(&me.env, &w->store_ctx) != 0)
 		main_fail(EX_CANTCREAT);
@@ -242,6 +243,9 @@ main_inside(void)
 	    chain_add(&w->chain, &limits_ops, &me.limits, NULL) != 0 ||
 	    chain_add(&w->chain, &recipients_ops, me.recipients, NULL) != 0)
 		main_fail(EX_OSERR);
+	/* A quota is read where mail is written. */
+	if (me.conf->quota.line != 0)
+		hooks_pool(me.pool);
 	if (setup_handlers(w) != 0)
 		main_fail(EX_CONFIG);
 }

@@ -58,13 +58,17 @@ message_room(void *arg)
 
 /* What a store's failure means to the sender (RFC 3463 3.4). */
 static void
-message_store_reply(int error, struct reply *r)
+message_store_reply(const struct conf *cf, int error, struct reply *r)
 {
 	switch (error) {
 	case ENOSPC:
 		reply_set(r, 452, ENH(4, 3, 1), "disk-full", "no room for mail here now, try again later");
 		break;
 	case EDQUOT:
+		if (cf->quota.line != 0 && cf->quota.when_full == CONF_FULL_REJECT) {
+			reply_set(r, 552, ENH(5, 2, 2), "over-quota", "the mailbox has no room for this mail");
+			break;
+		}
 		reply_set(r, 452, ENH(4, 2, 2), "over-quota", "the mailbox has no room now, try again later");
 		break;
 	case ENOBUFS:
@@ -165,7 +169,7 @@ message_begin(struct session *s, struct reply *r)
 
 err:
 	message_store_log(s, error, "begin");
-	message_store_reply(error, r);
+	message_store_reply(s->w->conf, error, r);
 	return false;
 }
 
@@ -567,7 +571,7 @@ message_decide(struct session *s, struct message *m)
 
 /* The reply for recipient ${rc}, or for all when it is NULL. */
 static void
-message_result(struct message *m, const struct rcpt *rc, struct reply *r)
+message_result(struct session *s, struct message *m, const struct rcpt *rc, struct reply *r)
 {
 	int error = m->error != 0 ? m->error : m->done.err;
 
@@ -587,7 +591,7 @@ message_result(struct message *m, const struct rcpt *rc, struct reply *r)
 	if (error == 0 && m->report_err != 0 && (rc == NULL || dsn_tells(rc)))
 		error = m->report_err;
 	if (error != 0)
-		message_store_reply(error, r);
+		message_store_reply(s->w->conf, error, r);
 	else
 		*r = m->verdict;
 }
@@ -620,7 +624,7 @@ message_end(struct session *s, const struct rcpt *rc, struct reply *r)
 	case MESSAGE_DONE:
 		break;
 	}
-	message_result(m, rc, r);
+	message_result(s, m, rc, r);
 	return true;
 }
 

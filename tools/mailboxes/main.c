@@ -42,6 +42,8 @@ print_usage(FILE *f)
 	      "                        how an address resolves, step by step\n"
 	      "  info                  how many entries, and since when\n"
 	      "  rollback              go back to the directory before the last change\n"
+	      "  quota [--recalculate] PATH\n"
+	      "                        what the mailbox at PATH holds and may hold; count it anew (needs no -d)\n"
 	      "options: -d DIR the directory's folder, -h this help, -V the version\n"
 	      "ADDR is local@domain, or @domain for the entry of a whole domain.\n",
 	    f);
@@ -155,6 +157,15 @@ run_rollback(struct tool *t, const struct command *c, struct args *a)
 	return tool_rollback(t);
 }
 
+static int
+run_quota(struct tool *t, const struct command *c, struct args *a)
+{
+	bool anew = a->n == 3 && strcmp(a->v[1], "--recalculate") == 0;
+
+	(void)t;
+	return a->n == 2 || anew ? tool_quota(a->v[a->n - 1], anew) : usage_of(c);
+}
+
 static const struct command commands[] = {
 	{ "load", "load FILE|- [--dry-run] [--diff] [--max-shrink PERCENT]", 1, -1, run_load },
 	{ "add", "add ADDR [KEY=VALUE...]", 1, -1, run_add },
@@ -163,6 +174,7 @@ static const struct command commands[] = {
 	{ "show", "show ADDR [--delimiters CHARS] [--postmaster ADDR] [--hostname NAME]", 1, -1, run_show },
 	{ "info", "info", 0, 0, run_info },
 	{ "rollback", "rollback", 0, 0, run_rollback },
+	{ "quota", "quota [--recalculate] PATH", 1, 2, run_quota },
 };
 
 static int
@@ -178,6 +190,9 @@ run(struct tool *t, const char *dir, char **v, int n)
 			continue;
 		if (n - 1 < c->min || (c->max >= 0 && n - 1 > c->max))
 			return usage_of(c);
+		/* That one is about a mailbox, not about the directory. */
+		if (c->run == run_quota)
+			return run_quota(t, c, &a);
 		rc = tool_open(t, dir);
 		if (rc == 0)
 			rc = c->run(t, c, &a);
@@ -207,7 +222,7 @@ main(int argc, char **argv)
 		} else
 			return print_usage(stderr);
 	}
-	if (dir == NULL || optind == argc) {
+	if (optind == argc || (dir == NULL && strcmp(argv[optind], "quota") != 0)) {
 		warnx(dir == NULL ? "-d DIR is missing" : "a command is missing");
 		return print_usage(stderr);
 	}

@@ -59,6 +59,9 @@ int tool_publish(const struct tool *t, bool keep);
 /* The current and the previous snapshot change places. */
 int tool_rollback(struct tool *t);
 
+/* Print what the mailbox at ${path} holds; ${anew}: count it anew first. */
+int tool_quota(const char *path, bool anew);
+
 /* Forget TOOL_NEW. */
 void tool_discard(const struct tool *t);
 

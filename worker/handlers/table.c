@@ -6,6 +6,7 @@
 #include "worker/handlers/dnscheck.h"
 #include "worker/handlers/networks.h"
 #include "worker/handlers/policy/policy.h"
+#include "worker/handlers/quota.h"
 #include "worker/milter/milter.h"
 
 const struct handler_ops *
@@ -23,7 +24,7 @@ handlers_of(enum conf_kind kind)
 	case CONF_K_DNS:
 		return &dnscheck_ops;
 	case CONF_K_QUOTA:
-		break;
+		return &quota_ops;
 	}
 	return NULL;
 }

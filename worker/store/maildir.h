@@ -41,6 +41,7 @@ struct spot {
 	int                fd;     /* written and not yet synced; or -1 */
 	int                err;
 	bool               in_tmp, in_new;
+	uint64_t           counted; /* the maildirsize that it is counted in, 0: none */
 };
 
 /* A file in tmp/ that content was written to before the commit: messages over STORE_CHUNK. */

@@ -14,6 +14,7 @@
 #include "worker/store/files.h"
 #include "worker/store/folders.h"
 #include "worker/store/maildir.h"
+#include "worker/store/quota.h"
 
 struct commit {
 	struct store_msg *m;
@@ -210,6 +211,20 @@ stage_all(struct commit *c)
 	}
 }
 
+/* What is staged is counted, before anything of it can be seen. */
+static void
+take_all(struct commit *c)
+{
+	for (uint32_t i = 0; i < c->m->nspot && !(c->all && c->err != 0); i++) {
+		struct spot *s = &c->m->spot[i];
+
+		if (s->err == 0 && quota_take(c->md, s) == -1) {
+			spot_fail(c, s, errno);
+			spot_undo(c, s);
+		}
+	}
+}
+
 /* --- place --- */
 
 static int
@@ -295,6 +310,7 @@ conclude(struct commit *c)
 			s->err = s->err != 0 ? s->err : c->err;
 		}
 		mailbox_leave(&s->box);
+		quota_settle(c->md, s);
 		m->result.nstored += s->in_new ? 1 : 0;
 	}
 }
@@ -320,6 +336,7 @@ maildir_stage(struct store_msg *m, bool keep)
 	bool foreign = false, some = false;
 
 	stage_all(&c);
+	take_all(&c);
 	for (uint32_t i = 0; i < m->nspot; i++) {
 		foreign |= m->spot[i].box.foreign;
 		some |= m->spot[i].err == 0;
@@ -354,6 +371,7 @@ maildir_unstage(struct store_msg *m, int err)
 		struct spot *s = &m->spot[i];
 
 		spot_undo(&c, s);
+		quota_settle(m->md, s);
 		mailbox_leave(&s->box);
 		if (err == 0) {
 			s->err = 0;
@@ -382,6 +400,7 @@ maildir_commit_run(struct iojob *j)
 		stage_all(&c);
 	}
 	close_spool(&c);
+	take_all(&c);
 	place_all(&c);
 	conclude(&c);
 }

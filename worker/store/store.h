@@ -31,6 +31,7 @@ struct store_env {
 	unsigned                 slot;     /* the worker's, for unique names */
 	uint64_t                 size_max; /* octets */
 	const char              *boot;     /* which boot of the machine this is; NULL or "": nobody can say */
+	bool                     quota;    /* mailboxes are kept within theirs */
 };
 
 struct store_ops {

@@ -1,0 +1,151 @@
+#!/usr/bin/env -S python3 -B
+"""quota: a mailbox never holds more than its quota, however many workers deliver to it at once."""
+import os
+import shutil
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from harness import check, equal, main, test
+from server import Server, free_port
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+BOXES = "alice@example.org\nbob@example.org quota=64KiB\nboth@example.org alias=alice@example.org,bob@example.org\n"
+BODY = b"Subject: x\r\n\r\n" + b"0123456789abcde\r\n" * 600     # some 10 KiB
+
+
+def used(s, address):
+    """What stands in the mailbox, and what its maildirsize says: (octets, messages) twice."""
+    local, _, domain = address.partition("@")
+    home = os.path.join(s.store_path, domain, local)
+    files = [os.path.getsize(m.path) for m in s.messages(address)]
+    with open(os.path.join(home, "maildirsize")) as f:
+        lines = f.read().split("\n")[1:-1]
+    says = [sum(int(x.split()[i]) for x in lines) for i in (0, 1)]
+    return (sum(files), len(files)), tuple(says)
+
+
+def fill(s, stop_at, port=None, tries=40):
+    c = s.client(("127.0.0.1", port or s.port))
+    c.hello()
+    codes = []
+    for _ in range(tries):
+        c.cmd("MAIL FROM:<a@client.example>").is_(250)
+        r = c.cmd("RCPT TO:<%s>" % BOB)
+        if r.code == 250:
+            r = c.data(BODY)
+        codes.append((r.code, r.enhanced))
+        if r.code == stop_at:
+            break
+        if r.code != 250:
+            c.cmd("RSET").is_(250)
+    c.quit()
+    return codes
+
+
+@test
+def full_is_452_or_552():
+    for when_full, code, enhanced in (("defer", 452, "4.2.2"), ("reject", 552, "5.2.2")):
+        with Server(BOXES, extra='quota { when_full = "%s" }' % when_full) as s:
+            codes = fill(s, code)
+            equal(codes[-1], (code, enhanced), "at the end of data")
+            equal(len(codes), 7, "messages that fit, and one")
+            stands, says = used(s, BOB)
+            equal(says, stands, "maildirsize")
+            c = s.client()
+            c.hello()
+            c.cmd("MAIL FROM:<a@client.example> SIZE=20000").is_(250)
+            c.cmd("RCPT TO:<%s>" % BOB).is_(code, enhanced)         # announced: at once
+            c.cmd("RCPT TO:<%s>" % ALICE).is_(250)                  # no quota
+            c.cmd("RCPT TO:<both@example.org>").is_(code, enhanced)
+            c.cmd("RSET").is_(250)
+            c.message(BOB, b"Subject: small\r\n\r\nx\r\n").is_(250)
+            c.message(ALICE, BODY).is_(250)
+            check(not os.path.exists(os.path.join(s.store_path, "example.org/alice/maildirsize")), "alice pays for it")
+            c.quit()
+            equal(sum(x["count"] for x in s.stats()["reasons"] if x["reason"] == "over-quota"), 3, "counted")
+
+
+@test
+def without_the_section_nothing_is_enforced():
+    with Server(BOXES) as s:
+        codes = fill(s, 452, tries=9)
+        equal(codes, [(250, "2.0.0")] * 9, "replies")
+
+
+@test
+def lmtp_fails_for_the_full_one_alone():
+    port = free_port()
+    with Server(BOXES, extra='quota { when_full = "defer" }',
+                listener='listener "l" { address = {"127.0.0.1:%d"} protocol = "lmtp" }' % port) as s:
+        s.port = port
+        c = s.client()
+        c.cmd("LHLO x").is_(250)
+        for i in range(7):
+            c.envelope([ALICE, BOB])
+            c.data(BODY).is_(250)
+            c.reply().is_(250 if i < 6 else 452)
+        c.quit()
+        equal(len(s.messages(ALICE)), 7, "alice's messages")
+        stands, says = used(s, BOB)
+        equal(says, stands, "maildirsize")
+
+
+@test
+def refused_for_another_it_takes_no_room():
+    with Server(BOXES + "tiny@example.org quota=1KiB\n", extra='quota { when_full = "defer" }') as s:
+        c = s.client()
+        c.hello()
+        c.message(BOB, b"Subject: x\r\n\r\nx\r\n").is_(250)
+        c.message([BOB, "tiny@example.org"], BODY).is_(452, "4.2.2")
+        c.quit()
+        stands, says = used(s, BOB)
+        equal(says, stands, "maildirsize")
+
+
+@test
+def deleted_mail_makes_room_when_the_count_is_old():
+    with Server(BOXES, extra='quota { when_full = "defer" }') as s:
+        fill(s, 452)
+        home = os.path.join(s.store_path, "example.org/bob")
+        shutil.rmtree(os.path.join(home, "new"))
+        os.mkdir(os.path.join(home, "new"))
+        if os.geteuid() == 0:
+            shutil.chown(os.path.join(home, "new"), "nobody", "nogroup")
+        equal(fill(s, 452, tries=1)[0][0], 452, "at once")
+        old = time.time() - 1000
+        os.utime(os.path.join(home, "maildirsize"), (old, old))
+        equal(fill(s, 452, tries=1)[0][0], 250, "counted anew")
+        stands, says = used(s, BOB)
+        equal(says, stands, "maildirsize")
+
+
+@test
+def many_workers_never_pass_it():
+    with Server(BOXES.replace("64KiB", "1MiB"), extra='quota { when_full = "defer" }') as s:
+        s.term()
+        s.settings["workers"] = 8
+        s.write_config()
+        s.start()
+        s.count = False                         # two starts
+        codes, lock = [], threading.Lock()
+
+        def client():
+            mine = fill(s, 452, tries=60)
+            with lock:
+                codes.extend(mine)
+        threads = [threading.Thread(target=client) for _ in range(16)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        (octets, n), says = used(s, BOB)
+        equal(n, sum(1 for c in codes if c[0] == 250), "stored and acknowledged")
+        equal(says, (octets, n), "maildirsize")
+        check(octets <= 1 << 20, "%d octets are over the quota" % octets)
+        check(octets > (1 << 20) - 17 * 11000, "%d octets: refused too early" % octets)
+
+
+if __name__ == "__main__":
+    main()

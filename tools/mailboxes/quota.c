@@ -1,0 +1,57 @@
+/*
+ * quota: what a mailbox holds, by its maildirsize or counted anew.  It knows
+ * paths alone: the mailbox's limit is the one that the file has.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/maildirsize.h"
+#include "tools/mailboxes/tool.h"
+
+/* Made by root, the file is to be the mailbox's owner's. */
+static int
+quota_give(int home)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	return fstat(home, &st) == 0 ? fchownat(home, MAILDIRSIZE_FILE, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) : -1;
+}
+
+int
+tool_quota(const char *path, bool anew)
+{
+	struct maildirsize m = { .limit = 0 };
+	int home = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+	if (home == -1) {
+		warn("%s", path);
+		return EX_NOINPUT;
+	}
+	rc = maildirsize_read(home, &m);
+	if (anew && (rc == 0 || errno == ENOENT || errno == EBADMSG)) {
+		rc = maildirsize_recalculate(home, m.limit, &m);
+		if (rc != -1)
+			rc = quota_give(home);
+	}
+	if (rc != 0) {
+		warnx("%s: its maildirsize cannot be %s: %s%s", path, anew ? "written" : "read",
+		    errno == EBADMSG ? "it makes no sense" : strerror(errno),
+		    errno == ENOENT || errno == EBADMSG ? "; --recalculate makes it" : "");
+		close(home);
+		return EX_NOINPUT;
+	}
+	close(home);
+	printf("%lld octets, %lld messages; ", (long long)m.octets, (long long)m.messages);
+	if (m.limit > 0)
+		printf("limit %llu octets\n", (unsigned long long)m.limit);
+	else
+		printf("no limit noted\n");
+	return EX_OK;
+}
