@@ -30,9 +30,9 @@ LIBS_letterplate-worker := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -li
 LIBS_letterplate-keys := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-reports := -lconfuse -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
-LIBS_letterplate-stats := -ljansson -lbsd
+LIBS_letterplate-stats := -ljansson -lmicrohttpd -lbsd
 LIBS_letterplate-log := -ljansson -lz
-LIBS_all := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -ljansson -lz -lbsd -pthread
+LIBS_all := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -ljansson -lmicrohttpd -lz -lbsd -pthread
 
 SRC_common := $(wildcard common/*.c)
 SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))
@@ -77,6 +77,9 @@ $(OBJ)/%.o: %.c $(OBJ)/flags.mk
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# It takes files in by the assembler, which tells nobody.
+$(OBJ)/tools/stats/assets.o: $(wildcard tools/stats/page/*)
 
 UNIT := $(SRC_unit:%.c=$(OBJ)/%)
 $(OBJ)/tests/unit/%: $(OBJ)/tests/unit/%.o $(LIBRARIES:%=$(OBJ)/lib%.a)

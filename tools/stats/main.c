@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ struct options {
 };
 
 static const char usage_text[] = "usage: letterplate-stats -s FILE [--json | --prometheus] [--watch [SECONDS]]\n"
+				 "       letterplate-stats serve -s FILE [--listen ADDRESS:PORT]\n"
 				 "\n"
 				 "  -s FILE             the stats segment: state_dir/stats, or its folder\n"
 				 "      --json          one JSON object\n"
@@ -159,6 +161,8 @@ main(int argc, char *argv[])
 {
 	struct options o = { .form = FORM_TABLE };
 
+	if (argc > 1 && strcmp(argv[1], "serve") == 0)
+		return serve_main(argc - 1, argv + 1);
 	parse(&o, argc, argv);
 	if (o.watch)
 		return watch_run(o.path, o.interval_ms, o.form == FORM_JSON);

@@ -60,6 +60,9 @@ void prometheus_print(FILE *f, const struct sample *s);
 /* Show ${path} again each ${interval_ms}, as a table or as JSON, until told to stop.  A sysexits code. */
 int watch_run(const char *path, unsigned interval_ms, bool json);
 
+/* The command serve, its arguments from its own name on.  A sysexits code. */
+int serve_main(int argc, char *argv[]);
+
 /* Print an error the way all parts do. */
 void show_error(const char *line);
 #endif
