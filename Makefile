@@ -27,6 +27,8 @@ include mk/flags.mk
 
 LIBS_letterplate := -lconfuse -lcrypto -lidn2 -lunistring -lbsd
 LIBS_letterplate-worker := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
+# C modules find what handler.h offers in the program that loads them.
+LDFLAGS_letterplate-worker := -Wl,--dynamic-list=mk/handler.list
 LIBS_letterplate-keys := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-reports := -lconfuse -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
@@ -61,7 +63,7 @@ $(shell mkdir -p $(BIN) $(OBJ); [ "$$(cat build/variant 2>/dev/null)" = "$(VARIA
 define program
 $(BIN)/$(1): $(OBJ)/$(2).o $(3:%=$(OBJ)/lib%.a) build/variant
 	@echo "  LINK  $$@"
-	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $(OBJ)/$(2).o $(3:%=$(OBJ)/lib%.a) $$(LIBS_$(1)) $$(LDLIBS)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) $$(LDFLAGS_$(1)) -o $$@ $(OBJ)/$(2).o $(3:%=$(OBJ)/lib%.a) $$(LIBS_$(1)) $$(LDLIBS)
 endef
 $(eval $(call program,letterplate,master/main,master common))
 $(eval $(call program,letterplate-worker,worker/main,worker common))

@@ -45,6 +45,8 @@ enum {
 	ADDR_ELONG  = -4  /* valid so far, longer than ADDR_MAX or ADDR_DOMAIN_MAX */
 };
 
+#pragma GCC visibility push(default) /* for C modules */
+
 /**
  * addr_parse(in, flags, a, out):
  * Parse one Path, with its angle brackets, at the start of ${in}.  A source
@@ -79,4 +81,6 @@ bool addr_domain_ok(struct span s, bool utf8);
 
 /* Whether ${s} is an address literal with brackets: [1.2.3.4], [IPv6:...] or [tag:dcontent] (RFC 5321 4.1.3). */
 bool addr_literal_ok(struct span s);
+
+#pragma GCC visibility pop
 #endif

@@ -17,6 +17,8 @@ struct arena {
 	size_t              first; /* octets of the first chunk */
 };
 
+#pragma GCC visibility push(default) /* for C modules */
+
 /* An empty arena that starts with a chunk of ${first} octets and never holds more than ${limit}. */
 void arena_init(struct arena *a, size_t first, size_t limit);
 
@@ -33,4 +35,6 @@ int arena_dup(struct arena *a, struct span s, struct span *out);
 
 /* Free all it holds; the arena is empty and may be used again. */
 void arena_reset(struct arena *a);
+
+#pragma GCC visibility pop
 #endif

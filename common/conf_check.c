@@ -283,6 +283,79 @@ check_tls(struct check *c)
 		    "warning: there is a certificate, but every listener says tls = \"none\"");
 }
 
+/* Whoever may write a module runs code as the workers. */
+static void
+check_owner(struct check *c, const struct conf_handler *h)
+{
+	struct stat st, conf;
+	bool ours = stat(c->cf->file, &conf) == 0;
+
+	if (stat(h->module, &st) != 0)
+		say(c, h->line, true, "handler \"%s\": \"%s\": %s", h->name, h->module, strerror(errno));
+	else if (st.st_uid != 0 && !(ours && st.st_uid == conf.st_uid))
+		say(c, h->line, true,
+		    "handler \"%s\": \"%s\" belongs to neither root nor the owner of the config, who could run code as "
+		    "the workers do",
+		    h->name, h->module);
+	else if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		say(c, h->line, true,
+		    "handler \"%s\": \"%s\" can be written by others than its owner, who could run code as the workers "
+		    "do; chmod go-w it",
+		    h->name, h->module);
+}
+
+/* The worker beside this program loads it, in a process of its own.  Where there is none, it is left to the start. */
+static void
+check_loads(struct check *c, const struct conf_handler *h)
+{
+	char exe[PATH_MAX], worker[PATH_MAX + 32], line[CONF_WHY_MAX] = "";
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	int fd[2], status = 0;
+	FILE *from;
+	pid_t pid;
+
+	exe[n > 0 ? n : 0] = '\0';
+	if (strrchr(exe, '/') == NULL)
+		return;
+	*strrchr(exe, '/') = '\0';
+	snprintf(worker, sizeof worker, "%s/letterplate-worker", exe);
+	if (access(worker, X_OK) != 0 || pipe2(fd, O_CLOEXEC) != 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		dup2(fd[1], STDOUT_FILENO);
+		execl(worker, "letterplate-worker", "-m", h->module, (char *)NULL);
+		_exit(EXIT_FAILURE);
+	}
+	close(fd[1]);
+	from = fdopen(fd[0], "r");
+	if (from != NULL && fgets(line, sizeof line, from) != NULL)
+		line[strcspn(line, "\n")] = '\0';
+	if (from != NULL)
+		fclose(from);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		say(c, h->line, true, "handler \"%s\": %s", h->name, line[0] != '\0' ? line : "it kills who loads it");
+}
+
+static void
+check_modules(struct check *c)
+{
+	for (size_t i = 0; i < c->cf->nhandler; i++) {
+		const struct conf_handler *h = &c->cf->handler[i];
+		bool failed = c->failed;
+
+		if (h->kind != CONF_K_HANDLER)
+			continue;
+		c->failed = false;
+		check_owner(c, h);
+		if (!c->failed)
+			check_loads(c, h);
+		c->failed |= failed;
+	}
+}
+
 int
 conf_check(const struct conf *cf, conf_report *report, void *arg)
 {
@@ -293,6 +366,7 @@ conf_check(const struct conf *cf, conf_report *report, void *arg)
 	check_master(&c);
 	if (cf->ntls > 0)
 		apart(&c, NULL, check_tls);
+	apart(&c, NULL, check_modules);
 	if (geteuid() != 0) {
 		check_worker(&c);
 		return c.failed ? -1 : 0;

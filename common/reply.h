@@ -34,6 +34,8 @@ struct reply {
 	char     text[REPLY_TEXT_MAX];     /* printable ASCII, no NUL at the end */
 };
 
+#pragma GCC visibility push(default) /* for C modules */
+
 /**
  * reply_set(r, code, enh, reason, fmt, ...):
  * Fill *r.  ${reason} is a word of [a-z0-9-], cut at REPLY_REASON_MAX - 1;
@@ -60,4 +62,6 @@ int reply_parse(struct span s, struct reply *r);
  * the session's ${id} (empty: left out).  Return the octets written.
  */
 size_t reply_format(const struct reply *r, struct span id, char *out);
+
+#pragma GCC visibility pop
 #endif

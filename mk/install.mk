@@ -15,7 +15,12 @@ SYSCONFDIR ?= /etc
 INSTALL ?= install
 
 MANUALS = $(wildcard man/*.[1-9])
-EXAMPLES = $(wildcard examples/*)
+EXAMPLES = $(wildcard examples/*.*)
+MODULE_EXAMPLES = $(wildcard examples/modules/*.c)
+INCLUDEDIR ?= $(PREFIX)/include/letterplate
+PKGCONFIGDIR ?= $(PREFIX)/lib/pkgconfig
+# handler.h and what it includes
+HEADERS = worker/handlers/handler.h worker/smtp/edit.h worker/smtp/txn.h common/addr.h common/arena.h common/reply.h common/span.h
 at = $(DESTDIR)$(1)
 
 install: all
@@ -24,6 +29,11 @@ install: all
 	$(INSTALL) -m 755 $(PROGRAMS:%=$(BIN)/%) $(call at,$(BINDIR))/
 	for m in $(MANUALS); do $(INSTALL) -m 644 $$m $(call at,$(MANDIR))/man$${m##*.}/ || exit 1; done
 	$(INSTALL) -m 644 $(EXAMPLES) $(call at,$(EXAMPLEDIR))/
+	$(INSTALL) -d $(call at,$(EXAMPLEDIR)/modules) $(call at,$(PKGCONFIGDIR)) $(sort $(foreach h,$(HEADERS),$(call at,$(INCLUDEDIR)/$(dir $(h)))))
+	$(INSTALL) -m 644 $(MODULE_EXAMPLES) $(call at,$(EXAMPLEDIR)/modules)/
+	for h in $(HEADERS); do $(INSTALL) -m 644 $$h $(call at,$(INCLUDEDIR))/$$h || exit 1; done
+	sed -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@VERSION@|'"$$(sed -n 's/.*VERSION "\(.*\)"/\1/p' common/version.h)"'|' contrib/letterplate.pc >$(call at,$(PKGCONFIGDIR))/letterplate.pc
+	chmod 644 $(call at,$(PKGCONFIGDIR))/letterplate.pc
 	sed -e 's|@BINDIR@|$(BINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' contrib/letterplate.service \
 	    >$(call at,$(UNITDIR))/letterplate.service
 	chmod 644 $(call at,$(UNITDIR))/letterplate.service
@@ -34,6 +44,6 @@ uninstall:
 	rm -f $(foreach p,$(PROGRAMS),$(call at,$(BINDIR)/$(p))) $(call at,$(UNITDIR)/letterplate.service) \
 	    $(call at,$(SYSUSERSDIR)/letterplate.conf) $(call at,$(TMPFILESDIR)/letterplate.conf) \
 	    $(foreach m,$(MANUALS),$(call at,$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))))
-	rm -rf $(call at,$(EXAMPLEDIR))
+	rm -rf $(call at,$(EXAMPLEDIR)) $(call at,$(INCLUDEDIR)) $(call at,$(PKGCONFIGDIR)/letterplate.pc)
 
 .PHONY: install uninstall

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/sandbox.h"
 #include "worker/sanitized.h"
 
 /*
@@ -97,8 +98,13 @@ grant(int ruleset, const char *path, uint64_t rights)
 
 /* 0, or -1 after a logged error. */
 static int
-grant_all(int ruleset, const struct ruleset_attr *a, const char *store, const char *directory)
+grant_all(int ruleset, const struct ruleset_attr *a, const struct sandbox *sb)
 {
+	const char *store = sb->store_path, *directory = sb->directory;
+
+	for (size_t i = 0; i < sb->nwrite; i++)
+		if (grant(ruleset, sb->write[i], (READ | WRITE | FS_TRUNCATE) & a->fs) != 0)
+			return -1;
 	if (store != NULL && grant(ruleset, store, (READ | WRITE | FS_TRUNCATE) & a->fs) != 0)
 		return -1;
 	if (directory != NULL && grant(ruleset, directory, READ) != 0)
@@ -126,7 +132,7 @@ grant_ports(int ruleset, const struct ruleset_attr *a, const uint16_t *port, siz
 }
 
 int
-landlock_confine(const char *store, const char *directory, const uint16_t *port, size_t nport)
+landlock_confine(const struct sandbox *sb)
 {
 	int abi = landlock_abi(), ruleset, rc;
 	struct ruleset_attr a = handled_by(abi);
@@ -136,14 +142,16 @@ landlock_confine(const char *store, const char *directory, const uint16_t *port,
 		    LANDLOCK_ABI_MIN);
 		return 0;
 	}
+	if (sb->out.any_port)
+		a.net &= ~(uint64_t)NET_CONNECT_TCP;
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &a, sizeof(a), 0);
 	if (ruleset == -1) {
 		log_msg(LOG_L_ERROR, "sandbox", "Landlock ruleset: %s", strerror(errno));
 		return -1;
 	}
-	rc = grant_all(ruleset, &a, store, directory);
+	rc = grant_all(ruleset, &a, sb);
 	if (rc == 0)
-		rc = grant_ports(ruleset, &a, port, nport);
+		rc = grant_ports(ruleset, &a, sb->out.port, sb->out.nport);
 	if (rc == 0 && (rc = (int)syscall(SYS_landlock_restrict_self, ruleset, 0)) != 0)
 		log_msg(LOG_L_ERROR, "sandbox", "Landlock: %s", strerror(errno));
 	close(ruleset);

@@ -29,6 +29,7 @@
 #include "worker/hooks.h"
 #include "worker/id.h"
 #include "worker/net/dns.h"
+#include "worker/plugin.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
 #include "worker/setup.h"
@@ -55,6 +56,8 @@ static struct {
 	struct conf *conf;
 	struct iopool *pool;
 	struct loop_src pool_src;
+	struct iopool *modules; /* threads that modules may block in; NULL: there are none */
+	struct loop_src modules_src;
 	struct loop_timer second;
 	struct limits limits;
 	struct recipients *recipients;
@@ -208,7 +211,9 @@ main_sandbox(void)
 		me.sandbox.fsize_max = REPORT_RECORD_MAX;
 	getrlimit(RLIMIT_NOFILE, &rl);
 	me.sandbox.nofile = (uint32_t)rl.rlim_cur;
-	if (setup_dns(&me.w) != 0 || setup_outward(&me.w, &me.sandbox.out) != 0)
+	me.sandbox.load = setup_modules;
+	me.sandbox.load_arg = &me.w;
+	if (setup_dns(&me.w) != 0 || setup_outward(&me.w, &me.sandbox) != 0)
 		main_fail(EX_CONFIG);
 	if (sandbox_drop(&me.sandbox, &me.level) != 0)
 		main_fail(EX_NOPERM);
@@ -222,7 +227,9 @@ main_inside(void)
 
 	tzset();
 	me.pool = iopool_start(IOPOOL_THREADS, MAIN_POOL_QUEUE);
-	if (me.pool == NULL || log_thread_start() != 0) {
+	if (me.w.plugins != NULL && (me.modules = iopool_start(PLUGIN_THREADS, PLUGIN_QUEUE)) != NULL)
+		hooks_pool(me.modules);
+	if (me.pool == NULL || (me.w.plugins != NULL && me.modules == NULL) || log_thread_start() != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
 		main_fail(EX_OSERR);
 	}
@@ -283,6 +290,14 @@ main_reap(struct loop_src *src, unsigned what)
 }
 
 static void
+main_reap_modules(struct loop_src *src, unsigned what)
+{
+	(void)src;
+	(void)what;
+	iopool_reap(me.modules);
+}
+
+static void
 main_turn(void *arg, uint64_t us)
 {
 	(void)arg;
@@ -299,7 +314,10 @@ main_loop(void)
 		fds[i] = IPC_FD_LISTEN + (int)i;
 	me.pool_src = (struct loop_src){ iopool_fd(me.pool), main_reap };
 	me.second.fire = main_second;
-	if (loop_watch_level(w->loop, &me.pool_src, false) != 0 || accept_start(w, fds, me.args.nlisten) != 0) {
+	if (me.modules != NULL)
+		me.modules_src = (struct loop_src){ iopool_fd(me.modules), main_reap_modules };
+	if ((me.modules != NULL && loop_watch_level(w->loop, &me.modules_src, false) != 0) ||
+	    loop_watch_level(w->loop, &me.pool_src, false) != 0 || accept_start(w, fds, me.args.nlisten) != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot watch descriptors: %s", strerror(errno));
 		main_fail(EX_OSERR);
 	}
@@ -311,16 +329,35 @@ static void
 main_end(void)
 {
 	iopool_stop(me.pool);
-	chain_close(&me.w.chain);
+	/* A module that never comes back from its work must not keep us from going: the process ends with it. */
+	if (me.modules == NULL || iopool_pending(me.modules) == 0) {
+		iopool_stop(me.modules);
+		chain_close(&me.w.chain);
+	}
 	dns_close(me.w.dns);
 	me.w.store->close(me.w.store_ctx);
 	stats_slot_release(me.w.stats);
 	log_flush(2000);
 }
 
+/* Asked by letterplate -t: can the module at ${path} be loaded?  One line on standard output if not. */
+static int
+main_try_module(const char *path)
+{
+	struct plugin p;
+	char why[PLUGIN_WHY_MAX];
+
+	if (plugin_load(path, NULL, &p, why) == 0)
+		return EX_OK;
+	printf("%s\n", why);
+	return EX_CONFIG;
+}
+
 int
 main(int argc, char **argv, char **envp)
 {
+	if (argc == 3 && strcmp(argv[1], "-m") == 0)
+		return main_try_module(argv[2]);
 	setproctitle_init(argc, argv, envp);
 	/* Started by descriptor, it would be called by a number (execveat(2)). */
 	prctl(PR_SET_NAME, "letterplate-wor");

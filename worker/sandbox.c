@@ -222,7 +222,9 @@ sandbox_drop(const struct sandbox *sb, unsigned *level)
 		return failed("PR_SET_DUMPABLE");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return failed("PR_SET_NO_NEW_PRIVS");
-	rc = landlock_confine(sb->store_path, sb->directory, sb->out.port, sb->out.nport);
+	if (sb->load != NULL && sb->load(sb->load_arg) != 0)
+		return -1;
+	rc = landlock_confine(sb);
 	if (rc == -1)
 		return -1;
 	if (rc == 1)

@@ -7,6 +7,7 @@
 #ifndef WORKER_SANDBOX_H_
 #define WORKER_SANDBOX_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -16,11 +17,13 @@ enum { SANDBOX_UID = 1, SANDBOX_LANDLOCK = 2, SANDBOX_SECCOMP = 4 }; /* bits of 
 
 /* What a worker may still connect to: nothing, unless something that is configured is asked over a socket. */
 enum { SANDBOX_OUT_TCP = 1, SANDBOX_OUT_UDP = 2, SANDBOX_OUT_UNIX = 4 };
+enum { SANDBOX_PATHS = 64 };
 enum { SANDBOX_OUT_PORTS = 64 }; /* TCP ports, each of a section */
 
 struct sandbox_out {
 	unsigned kinds; /* SANDBOX_OUT_*: which sockets can be made */
 	size_t   nport;
+	bool     any_port; /* a module may connect anywhere */
 	uint16_t
 	    port[SANDBOX_OUT_PORTS]; /* TCP ports that can be connected to, at any address (Landlock knows no more) */
 };
@@ -34,6 +37,11 @@ struct sandbox {
 	pid_t       master;     /* must still be the parent afterwards */
 
 	struct sandbox_out out;
+	const char        *write[SANDBOX_PATHS]; /* folders that a module may read and write below */
+	size_t             nwrite;
+	/* Called when root's rights are gone, and before Landlock: what needs files of the system.  NULL: nothing does. */
+	int (*load)(void *arg);
+	void *load_arg;
 };
 
 /**

@@ -5,17 +5,19 @@
 
 #include <bsd/string.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "worker/handlers/table.h"
 #include "worker/net/dns.h"
+#include "worker/plugin.h"
 #include "worker/sandbox.h"
 
-static int
-setup_section(struct worker *w, const struct conf_handler *h, const struct handler_ops *ops)
+static struct handler_env
+setup_env(const struct worker *w, const struct conf_handler *h)
 {
-	struct handler_env env = {
+	return (struct handler_env){
 		.name = h->name,
 		.argument = h->argument,
 		.conf = w->conf,
@@ -24,9 +26,42 @@ setup_section(struct worker *w, const struct conf_handler *h, const struct handl
 		.dns = w->dns,
 		.stats = w->stats,
 	};
+}
+
+/* Modules: before Landlock, so that they and what they need can be read. */
+int
+setup_modules(void *arg)
+{
+	struct worker *w = arg;
+	char why[PLUGIN_WHY_MAX];
+
+	for (size_t i = 0; i < w->conf->nhandler; i++) {
+		const struct conf_handler *h = &w->conf->handler[i];
+		struct handler_env env = setup_env(w, h);
+
+		if (h->kind != CONF_K_HANDLER)
+			continue;
+		if (w->plugins == NULL && (w->plugins = calloc(CONF_HANDLERS_MAX, sizeof(*w->plugins))) == NULL)
+			return -1;
+		if (plugin_load(h->module, &env, &w->plugins[i], why) != 0) {
+			log_msg(
+			    LOG_L_ERROR, "start", "%s:%u: handler \"%s\": %s", w->conf->file, h->line, h->name, why);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+setup_section(struct worker *w, const struct conf_handler *h, const struct handler_ops *ops)
+{
+	struct handler_env env = setup_env(w, h);
 	void *ctx = NULL;
 
-	if (ops->open != NULL && ops->open(&env, &ctx) != 0) {
+	if (h->kind == CONF_K_HANDLER)
+		ctx = w->plugins[h - w->conf->handler].ctx;
+
+	if (h->kind != CONF_K_HANDLER && ops->open != NULL && ops->open(&env, &ctx) != 0) {
 		log_msg(LOG_L_ERROR, "start", "%s:%u: %s cannot start: %s", w->conf->file, h->line, h->name,
 		    strerror(errno));
 		return -1;
@@ -85,15 +120,31 @@ setup_server(void *arg, const struct sockaddr *ss)
 	s->failed = true;
 }
 
-int
-setup_outward(const struct worker *w, struct sandbox_out *out)
+/* What a module may do; a config has no more of it than there is room for. */
+static void
+setup_allow(const struct conf_handler *h, struct sandbox *sb)
 {
+	for (size_t i = 0; i < h->nallow; i++)
+		if (strcmp(h->allow[i], "network") == 0) {
+			sb->out.kinds |= SANDBOX_OUT_TCP | SANDBOX_OUT_UDP | SANDBOX_OUT_UNIX;
+			sb->out.any_port = true;
+		} else if (sb->nwrite < SANDBOX_PATHS) {
+			sb->write[sb->nwrite++] = h->allow[i];
+		}
+}
+
+int
+setup_outward(const struct worker *w, struct sandbox *sb)
+{
+	struct sandbox_out *out = &sb->out;
 	const struct conf *cf = w->conf;
 	struct setup_servers servers = { cf, out, false };
 
 	for (size_t i = 0; i < cf->nhandler; i++) {
 		const struct conf_handler *h = &cf->handler[i];
 
+		if (h->kind == CONF_K_HANDLER)
+			setup_allow(h, sb);
 		if ((h->kind == CONF_K_MILTER || h->kind == CONF_K_POLICY) &&
 		    setup_add(cf, out, &h->socket, SOCK_STREAM, h->line) != 0)
 			return -1;
@@ -107,6 +158,9 @@ static int
 setup_one(struct worker *w, const struct conf_handler *h)
 {
 	const struct handler_ops *ops = handlers_of(h->kind);
+
+	if (h->kind == CONF_K_HANDLER && w->plugins != NULL)
+		ops = w->plugins[h - w->conf->handler].ops;
 
 	if (ops != NULL)
 		return setup_section(w, h, ops);

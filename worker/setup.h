@@ -17,11 +17,14 @@ int setup_handlers(struct worker *w);
 int setup_dns(struct worker *w);
 
 /**
- * setup_outward(w, out):
+ * setup_outward(w, sb):
  * Note whom the handlers of ${w}'s config connect to, for the sandbox.  0, or -1 after
  * one clear logged line.
  */
-struct sandbox_out;
-int setup_outward(const struct worker *w, struct sandbox_out *out);
+struct sandbox;
+int setup_outward(const struct worker *w, struct sandbox *sb);
+
+/* Load the modules; ${arg} is the worker.  For sandbox.load: 0, or -1 after one clear logged line. */
+int setup_modules(void *arg);
 
 #endif

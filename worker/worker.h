@@ -27,6 +27,7 @@ enum {
 };
 
 struct session;
+struct plugin;
 struct dsn_spool; /* dsn.h */
 
 struct worker {
@@ -36,6 +37,7 @@ struct worker {
 	struct dns             *dns; /* NULL: nobody asks */
 	struct conns           *conns;
 	struct chain            chain;
+	struct plugin          *plugins; /* modules, by the place of their section; NULL: none */
 	const struct store_ops *store;
 	void                   *store_ctx;
 	struct dsn_spool       *dsn; /* NULL: DSN is not offered */

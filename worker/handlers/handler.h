@@ -173,6 +173,8 @@ struct handler_ops {
 	void (*close)(void *ctx); /* the worker ends; ctx may be freed */
 };
 
+#pragma GCC visibility push(default) /* for C modules */
+
 /**
  * ask_answer(a, v, r):
  * Answer a V_LATER; r is for V_REPLY and is copied.  From any thread.  0, or -1
@@ -237,4 +239,6 @@ struct handler_job {
 	void      *private_[4];
 };
 int handler_pool(const struct question *q, struct handler_job *j);
+
+#pragma GCC visibility pop
 #endif

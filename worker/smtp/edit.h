@@ -69,6 +69,8 @@ struct edits {
 	bool               mark_cr;
 };
 
+#pragma GCC visibility push(default) /* for C modules */
+
 /* An empty list; a new body may have ${body_max} octets.  edits_fini() gives its memory back. */
 void edits_init(struct edits *e, uint64_t body_max);
 void edits_fini(struct edits *e);
@@ -110,4 +112,5 @@ int edit_folder(struct edits *e, struct span folder);
 /* ${reply} (4xx or 5xx, copied) is what LMTP says for this recipient; NULL: it is accepted and dropped, as in SMTP. */
 int edit_aside(struct edits *e, const struct addr *rcpt, const struct reply *reply);
 
+#pragma GCC visibility pop
 #endif

@@ -107,7 +107,8 @@ void txn_rcpt_accept(struct txn *t, struct rcpt *r);
  * mailbox ${key} at ${dir}.  Spans are copied.  A mailbox that another recipient reaches too is shared.  0, or -1
  * with errno ENOMEM, or E2BIG past TXN_TARGETS_MAX.
  */
-int txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, struct span folder, uint64_t quota);
+__attribute__((visibility("default"))) int txn_deliver(
+    struct txn *t, struct rcpt *r, struct span key, struct span dir, struct span folder, uint64_t quota);
 
 /* Undo txn_deliver() for ${r}, which was refused or shall not get it: targets that it alone reached are taken out. */
 void txn_undeliver(struct txn *t, struct rcpt *r);

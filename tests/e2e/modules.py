@@ -1,0 +1,182 @@
+#!/usr/bin/env -S python3 -B
+"""modules: C modules are loaded, decide, do their work in the pool, and edit; one that crashes, never answers, or was
+built for another interface costs nobody a message."""
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from harness import BIN, TOP, check, equal, main, scratch, test
+from server import Server, wait_for
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+TEXT = b"Subject: x\r\n\r\nbody\r\n"
+FOLDER = scratch("modules.")
+os.chmod(FOLDER, 0o755)
+
+
+def module(name):
+    """A copy where the workers' user can read it."""
+    to = os.path.join(FOLDER, name + ".so")
+    if not os.path.exists(to):
+        shutil.copy(os.path.join(TOP, "build", "modules", name + ".so"), to)
+        os.chmod(to, 0o755)
+    return to
+
+
+def section(name, so=None, **more):
+    return 'handler "%s" { module = "%s" %s }\n' % (
+        name, module(so or name), " ".join('%s = %s' % (k, v if v.startswith("{") else '"%s"' % v) for k, v in more.items()))
+
+
+def conf_test(s):
+    return subprocess.run([os.path.join(BIN, "letterplate"), "-t", "-c", s.path("letterplate.conf")],
+                          capture_output=True, text=True, timeout=60)
+
+
+@test
+def a_sender_is_refused():
+    senders = os.path.join(FOLDER, "senders")
+    with open(senders, "w") as f:
+        f.write("bad@client.example\nspam.example  # a domain\n")
+    with Server(extra=section("senders", "reject_sender", argument=senders)) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<Bad@client.example>").is_(550, "5.7.1")
+        c.cmd("MAIL FROM:<x@SPAM.example>").is_(550, "5.7.1")
+        c.message([ALICE], TEXT).is_(250)
+        c.quit()
+        h = s.stats()["handlers"]["senders"]
+        equal((h["asked"], h["refused"], h["next"]), (3, 2, 1), "answers counted")
+        equal(s.stats()["tags"].get("sender-listed"), 2, "tags counted")
+        check("by=senders" in s.log(), "the log does not name it")
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if "hang" in self.path:
+            time.sleep(3)
+        code = 507 if "bob" in self.path else 500 if "carol" in self.path else 200
+        self.send_response(code)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@test
+def a_web_service_is_asked_in_the_pool():
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    with Server(extra=section("quota-web", "quota_http", argument="127.0.0.1:%d" % web.server_port,
+                              allow='{"network"}')) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<a@client.example>").is_(250)
+        c.cmd("RCPT TO:<%s>" % ALICE).is_(250)
+        c.cmd("RCPT TO:<%s>" % BOB).is_(452, "4.2.2")
+        c.cmd("RCPT TO:<carol@example.org>").is_(451, "4.3.0")
+        c.quit()
+        equal(s.stats()["handlers"]["quota-web"]["failed"], 1, "failures counted")
+    web.shutdown()
+    web.server_close()
+
+
+@test
+def copies_stand_in_a_folder():
+    copies = os.path.join(FOLDER, "copies")
+    os.mkdir(copies)
+    if os.geteuid() == 0:
+        shutil.chown(copies, "nobody", "nogroup")
+    with Server(extra=section("copies", "copy_to_folder", argument=copies, allow='{"%s"}' % copies)) as s:
+        c = s.client()
+        c.hello()
+        c.message([ALICE, BOB], TEXT).is_(250)
+        c.cmd("MAIL FROM:<a@client.example>").is_(250)
+        c.cmd("RCPT TO:<%s>" % ALICE).is_(250)
+        c.cmd("DATA").is_(354)
+        c.send(b"Subject: y\r\n")
+        c.close()
+        wait_for(lambda: len(os.listdir(copies)) == 2)
+        m = s.messages(ALICE)[0]
+        with open(os.path.join(copies, m.id + ".eml"), "rb") as f:
+            equal(f.read(), TEXT, "the copy")
+        with open(os.path.join(copies, m.id + ".json")) as f:
+            e = json.load(f)
+        equal((e["to"], e["size"], e["with"]), ([ALICE, BOB], len(TEXT), "ESMTP"), "its envelope")
+
+
+@test
+def it_adds_a_field_and_a_tag():
+    with Server(extra=section("trouble")) as s:
+        c = s.client()
+        c.hello()
+        c.message([ALICE], TEXT, sender="smelly@client.example").is_(250)
+        c.quit()
+        check(b"\nX-Spam: yes\n\nbody\n" in s.messages(ALICE)[0].raw, "the field is not there")
+        equal(s.stats()["tags"], {"smelly": 1}, "tags")
+        check("tags=smelly" in s.log(), "the log has no tag")
+
+
+@test
+def one_that_never_answers_is_451_and_counted():
+    with Server(extra=section("trouble", timeout="500ms")) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<never@client.example>").is_(250)
+        c.cmd("RCPT TO:<%s>" % ALICE).is_(451, "4.3.0")
+        c.cmd("RSET").is_(250)
+        c.cmd("MAIL FROM:<nonsense@client.example>").is_(250)
+        c.cmd("RCPT TO:<%s>" % ALICE).is_(451, "4.3.0")
+        c.quit()
+        h = s.stats()["handlers"]["trouble"]
+        equal((h["timeouts"], h["failed"]), (1, 1), "counted")
+
+
+@test
+def one_that_crashes_takes_one_worker_and_no_message():
+    with Server(extra=section("trouble"), workers=1, count=False) as s:
+        s.may_die = True
+        c = s.client()
+        c.hello()
+        c.message([ALICE], TEXT).is_(250)
+        c.cmd("MAIL FROM:<crash@client.example>").is_(250)
+        c.send(b"RCPT TO:<%s>\r\n" % ALICE.encode())
+        wait_for(lambda: "event=worker-died" in s.log())
+        c.close()
+        wait_for(lambda: len(s.workers()) == 1)
+        c = s.client()
+        c.hello()
+        c.message([ALICE], TEXT).is_(250)
+        c.quit()
+        equal(len(s.messages(ALICE)), 2, "messages")
+
+
+@test
+def what_cannot_be_loaded_is_told():
+    s = Server(start=False, extra=section("old"))
+    r = conf_test(s)
+    equal(r.returncode, 78, r.stderr)
+    check("interface number 1, this letterplate has 2" in r.stderr, r.stderr)
+    so = os.path.join(FOLDER, "empty.so")
+    with open(so, "w") as f:
+        f.write("no module")
+    os.chmod(so, 0o644)
+    s.settings["extra"] = 'handler "x" { module = "%s" }' % so
+    s.write_config()
+    r = conf_test(s)
+    equal(r.returncode, 78, r.stderr)
+    check("cannot be loaded" in r.stderr, r.stderr)
+    os.chmod(so, 0o666)
+    r = conf_test(s)
+    equal(r.returncode, 78, r.stderr)
+    check("can be written by others" in r.stderr, r.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+/*
+ * trouble: a module that does what it is told by the sender's address: crashes,
+ * never answers, or says nothing sensible.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/handlers/handler.h"
+
+static bool
+told(const struct question *q, const char *word)
+{
+	struct span l = q->txn->from.local;
+
+	return l.n == strlen(word) && memcmp(l.p, word, l.n) == 0;
+}
+
+static enum verdict
+trouble_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
+{
+	(void)ctx;
+	r->code = 0;
+	if (told(q, "crash"))
+		abort();
+	if (told(q, "never"))
+		return V_LATER;
+	return told(q, "nonsense") ? V_REPLY : V_NEXT;
+}
+
+/* What an administrator would do with mail that smells: a field, a folder, a tag. */
+static enum verdict
+trouble_on_end(void *ctx, const struct question *q, struct reply *r)
+{
+	struct edits *e = told(q, "smelly") ? handler_edits(q) : NULL;
+
+	(void)ctx, (void)r;
+	if (e == NULL)
+		return V_NEXT;
+	if (edit_add_header(e, SPAN("X-Spam"), SPAN("yes")) != 0)
+		return V_FAIL;
+	return handler_tag(q, "smelly") == 0 ? V_NEXT : V_FAIL;
+}
+
+const struct handler_ops letterplate_handler = {
+	.abi = HANDLER_ABI, .name = "trouble", .edits = true, .on_rcpt_to = trouble_on_rcpt_to, .on_end = trouble_on_end
+};
