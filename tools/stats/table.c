@@ -109,7 +109,7 @@ static void
 surroundings(const struct table *t)
 {
 	const uint64_t *g = t->s->sum.gauge;
-	char a[FORMAT_MAX], b[FORMAT_MAX], line[128];
+	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX], line[128];
 
 	if (t->s->nworker == 0)
 		return;
@@ -117,8 +117,9 @@ surroundings(const struct table *t)
 	    (g[STATS_SANDBOX_LEVEL] & 2) != 0 ? "Landlock " : "", (g[STATS_SANDBOX_LEVEL] & 4) != 0 ? "seccomp" : "",
 	    (g[STATS_SANDBOX_LEVEL] & 7) == 0 ? "none" : "");
 	if (g[STATS_DIRECTORY_MADE] != 0)
-		fprintf(t->f, "  directory: %s entries, made %s\n", format_count(g[STATS_DIRECTORY_ENTRIES], a),
-		    format_time(g[STATS_DIRECTORY_MADE], b));
+		fprintf(t->f, "  directory: %s entries, made %s (%s ago)\n",
+		    format_count(g[STATS_DIRECTORY_ENTRIES], a), format_time(g[STATS_DIRECTORY_MADE], b),
+		    format_age(t->s->now > g[STATS_DIRECTORY_MADE] ? t->s->now - g[STATS_DIRECTORY_MADE] : 0, c));
 	else
 		alarm_line(t, "directory: none that can be read");
 	if (g[STATS_CERTIFICATE_EXPIRES] == 0)

@@ -19,17 +19,35 @@
 #include <unistd.h>
 
 #include "tools/stats/format.h"
+#include "tools/stats/history.h"
 #include "tools/stats/show.h"
 
 struct watch {
 	const char *path;
 	unsigned interval_ms;
-	bool json, screen, keys, colour;
-	int signals; /* signalfd: INT, TERM, HUP, WINCH */
+	bool json, screen, keys, colour, utf8;
+	bool resized; /* draw again at once */
+	int signals;  /* signalfd: INT, TERM, HUP, WINCH */
 	struct termios was;
 	struct sample last;
 	bool have_last;
+	struct history history;
 };
+
+/* Whether the terminal shows UTF-8, by the words that a locale is chosen by. */
+static bool
+is_utf8(void)
+{
+	static const char *const name[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+
+	for (size_t i = 0; i < sizeof(name) / sizeof(*name); i++) {
+		const char *v = getenv(name[i]);
+
+		if (v != NULL && *v != '\0')
+			return strcasestr(v, "utf-8") != NULL || strcasestr(v, "utf8") != NULL;
+	}
+	return false;
+}
 
 /* The second screen, no cursor, no line wrapped. */
 static const char screen_on[] = "\033[?1049h\033[?25l\033[?7l", screen_off[] = "\033[?7h\033[?25h\033[?1049l";
@@ -48,6 +66,7 @@ begin(struct watch *w)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 || (w->signals = signalfd(-1, &set, SFD_CLOEXEC)) == -1)
 		return -1;
 	w->screen = !w->json && isatty(STDOUT_FILENO) == 1;
+	w->utf8 = is_utf8();
 	w->colour = w->screen && getenv("NO_COLOR") == NULL;
 	/* A process in the background must not touch the terminal's settings: SIGTTOU would stop it. */
 	w->keys = w->screen && isatty(STDIN_FILENO) == 1 && tcgetpgrp(STDIN_FILENO) == getpgrp() &&
@@ -112,8 +131,14 @@ render(struct watch *w, FILE *f, const struct sample *now, const char *error)
 	    w->keys ? "   q ends" : "");
 	if (error != NULL)
 		fprintf(f, "\n%s\n", error);
-	else
-		table_print(f, now, w->have_last && sample_continues(&w->last, now) ? &w->last : NULL, w->colour);
+	else {
+		const struct sample *before = w->have_last && sample_continues(&w->last, now) ? &w->last : NULL;
+
+		history_add(&w->history, now, before);
+		if (w->screen)
+			history_print(f, &w->history, w->colour, w->utf8);
+		table_print(f, now, before, w->colour);
+	}
 	if (!w->screen)
 		fputc('\n', f);
 }
@@ -157,6 +182,7 @@ told_to_end(struct watch *w, const struct pollfd pfd[2])
 
 	if (pfd[0].revents != 0 && read(w->signals, &si, sizeof(si)) == (ssize_t)sizeof(si) && si.ssi_signo != SIGWINCH)
 		return true;
+	w->resized = pfd[0].revents != 0;
 	return pfd[1].revents != 0 && read(STDIN_FILENO, &key, 1) >= 0 && (key == 'q' || key == 'Q' || key == 4);
 }
 
@@ -170,7 +196,8 @@ pause_until(struct watch *w, uint64_t until)
 	};
 	uint64_t now;
 
-	while ((now = mono_ms()) < until) {
+	w->resized = false;
+	while (!w->resized && (now = mono_ms()) < until) {
 		pfd[0].revents = pfd[1].revents = 0;
 		if (poll(pfd, 2, (int)(until - now)) > 0 && told_to_end(w, pfd))
 			return true;
