@@ -21,9 +21,10 @@ import store
 
 ROUNDS = int(os.environ.get("ROUNDS", "6"))
 SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
+# Sparse.  A journal takes in 300 MiB of large messages before the latest cut, and nothing here is about full disks.
 KINDS = {
-    "ext4": (256 << 20, ("mkfs.ext4", "-q", "-F")),
-    "xfs": (320 << 20, ("mkfs.xfs", "-q", "-f")),
+    "ext4": (1 << 30, ("mkfs.ext4", "-q", "-F")),
+    "xfs": (1 << 30, ("mkfs.xfs", "-q", "-f")),
 }
 LOADS = (
     ("-c", 16),
