@@ -29,11 +29,11 @@ class Dns:
     """ZONE: {("A", "name"): [values]}.  A value that is a function is called with the query, and says
     what to send: octets, or None.  ASKED: how often each was asked for."""
 
-    def __init__(self, zone):
+    def __init__(self, zone, address=("127.0.0.1", 0)):
         self.zone, self.asked, self.ttl = zone, {}, 300
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
-        self.name = "127.0.0.1:%d" % self.sock.getsockname()[1]
+        self.sock.bind(address)
+        self.name = "%s:%d" % self.sock.getsockname()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def answer(self, q, key, values):
