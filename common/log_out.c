@@ -185,10 +185,11 @@ datagram_lines(const char *p, size_t n)
 	while (n > 0) {
 		const char *end = memchr(p, '\n', n);
 		size_t k = end != NULL ? (size_t)(end - p) + 1 : n;
+		size_t octets = frame(p, k, wire);
 		ssize_t sent;
 
 		do
-			sent = send(target.fd, wire, frame(p, k, wire), MSG_NOSIGNAL);
+			sent = send(target.fd, wire, octets, MSG_NOSIGNAL);
 		while (sent == -1 && errno == EINTR);
 		if (sent == -1) {
 			note_lost(errno);

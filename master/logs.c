@@ -73,7 +73,7 @@ reopen(struct generation *gen)
 static void
 owe_all(struct master *m)
 {
-	const struct generation *done[MASTER_SLOTS + 2];
+	const struct generation *done[MASTER_SLOTS + 2] = { NULL };
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < MASTER_SLOTS + 2; i++) {
