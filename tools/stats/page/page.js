@@ -1,7 +1,7 @@
 // page.js: asks /stats.json once a second and draws what changed.  Ten minutes are kept, in the page alone.
 "use strict";
 
-const KEEP = 600, EVERY_MS = 1000, AWAKE_MS = 5000;
+const KEEP = 600, WIDTH_S = 60, EVERY_MS = 1000, AWAKE_MS = 5000;
 const COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#17becf", "#7f7f7f"];
 const charts = [];
 let last = null;
@@ -23,7 +23,7 @@ function options(c) {
 	}));
 	return {
 		title: c.title, width: Math.max(300, c.box.clientWidth - 12), height: 220,
-		series: [{ label: "time" }, ...series], scales: { y: { range: (u, lo, hi) => [0, hi > 0 ? hi * 1.1 : 1] } },
+		series: [{ label: "time" }, ...series], scales: { x: { range: (u, lo, hi) => [Math.min(lo, hi - WIDTH_S), hi] }, y: { range: (u, lo, hi) => [0, hi > 0 ? hi * 1.1 : 1] } },
 		axes: [axis, { ...axis, size: 70, values: (u, vs) => vs.map(c.format) }],
 	};
 }
@@ -51,7 +51,7 @@ function add(c, time, found) {
 
 const rate = (now, before, seconds) => Math.max(0, ((now ?? 0) - (before ?? 0)) / seconds);
 const perSecond = v => (v < 10 ? v.toFixed(1) : Math.round(v).toLocaleString()) + "/s";
-const count = v => Math.round(v).toLocaleString();
+const count = v => (v < 10 ? Math.round(v * 10) / 10 : Math.round(v)).toLocaleString();
 const time = s => s >= 1 ? s.toPrecision(3) + " s" : s >= 1e-3 ? (s * 1e3).toPrecision(3) + " ms" : (s * 1e6).toFixed(0) + " us";
 const octets = v => { let u = 0; while (v >= 1024 && u < 4) { v /= 1024; u++; } return v.toFixed(u ? 1 : 0) + " " + ["B", "KiB", "MiB", "GiB", "TiB"][u] + "/s"; };
 
@@ -146,7 +146,7 @@ async function turn() {
 		if (last && last.started === now.started) {
 			const seconds = (now.at - last.at) / 1000;
 			for (const c of charts)
-				add(c, now.now, c.lines(now, last, seconds));
+				add(c, Date.now() / 1000, c.lines(now, last, seconds));
 			tables(now, last, seconds);
 			document.body.dataset.points = charts[0].times.length;
 		}
