@@ -125,6 +125,21 @@ def one_connection_serves_session_after_session():
             wait_for(lambda: m.said()[-1] == "K", why="no good-bye")
         equal(len(m.connections), 1, "connections")
         equal(m.said("CHMRTLNBEK"), "CHMRTLLNBEK" * 5, "commands")
+    # Who claims to know how, and falls silent, is asked on a new one, and never handed on again.
+    with FakeMilter(on={"C": lambda c, d: None if "K" in m.said() and c.number == 0 else CONTINUE}) as m, MilterServer(m) as s:
+        for _ in range(4):
+            s.send().is_(250)
+        equal(len(m.connections), 4, "connections")
+        equal(m.said("K"), "K", "handed on once")
+        check("milter-failed" not in s.log(), "logged")
+    # Nor before it has heard of a message.
+    with FakeMilter() as m, MilterServer(m) as s:
+        for _ in range(2):
+            c = s.client()
+            c.hello()
+            c.quit()
+        wait_for(lambda: m.said().count("Q") == 2, why="no good-bye")
+        equal(m.said(), "CHQ" * 2, "commands")
     # A version that does not know how has one each.
     with FakeMilter(version=5) as m, MilterServer(m) as s:
         for _ in range(3):

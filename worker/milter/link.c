@@ -23,6 +23,7 @@ milter_link_close(struct milter_link *k)
 	if (k->gone != NULL)
 		*k->gone = true;
 	loop_task_clear(k->loop, &k->task);
+	loop_timer_clear(&k->mute);
 	if (k->src.fd != -1) {
 		loop_unwatch(k->loop, &k->src);
 		close(k->src.fd);

@@ -42,6 +42,7 @@ struct milter_link {
 	struct milter_state  st;
 	struct buf           out, in;
 	struct span          symbols[MILTER_M_N]; /* copies that the milter asked for; p NULL: not asked */
+	struct loop_timer    mute;                /* the pool's: a link that was used before must answer soon */
 	uint64_t             idle_ms;             /* since when, by loop_now_ms() */
 	bool                *gone;                /* private: set when it is closed */
 	bool                 connecting, writable, more;

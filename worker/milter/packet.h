@@ -103,7 +103,8 @@ enum {
 	MILTER_P_NR_BODY     = 1 << 19,
 	MILTER_P_HDR_LEADSPC = 1 << 20, /* the space behind a header's colon is part of its value, both ways */
 	MILTER_P_MDS_256K    = 1 << 28, /* packets of up to 256 KiB */
-	MILTER_P_ALL         = ((1 << 21) - 1) | MILTER_P_MDS_256K
+	/* what is offered: recipients that we refused are shown to nobody */
+	MILTER_P_ALL = (((1 << 21) - 1) & ~MILTER_P_RCPT_REJ) | MILTER_P_MDS_256K
 };
 
 /* Stages for which a milter may name the macros it wants (SMFIM_*). */

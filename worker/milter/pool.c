@@ -95,6 +95,20 @@ pool_spare(struct milter_pool *p)
 	return NULL;
 }
 
+/* It was used before and has said nothing yet: it never will, and the session can still be told to another one. */
+static void
+pool_mute(struct loop_timer *t)
+{
+	struct milter_link *k = (struct milter_link *)((char *)t - offsetof(struct milter_link, mute));
+	uint8_t asked = k->st.asked;
+
+	if (k->owner == NULL || k->heard ||
+	    (asked != MILTER_C_CONNECT && asked != MILTER_C_HELO && asked != MILTER_C_MAIL))
+		return;
+	k->pool->mute = true;
+	k->owner->lost(k->owner, "mute");
+}
+
 /* The newest idle link, the best bet to be still alive. */
 static void
 pool_reuse(struct milter_pool *p, struct milter_seat *s)
@@ -105,6 +119,8 @@ pool_reuse(struct milter_pool *p, struct milter_seat *s)
 	p->nidle--;
 	k->reused = true;
 	pool_bind(p, s, k);
+	k->mute.fire = pool_mute;
+	loop_timer_set(p->loop, &k->mute, MILTER_MUTE_MS);
 }
 
 int
@@ -176,13 +192,18 @@ pool_timer(struct loop_timer *t)
 	pool_age(p);
 }
 
-/* Whether another session can have it: it knows how, nothing is open on it, and nothing lies about. */
+/*
+ * Whether another session can have it: it knows how, nothing is open on it, and
+ * nothing lies about.  Debian's libmilter (8.17) claims version 6 and yet hears
+ * MILTER_C_QUIT_NC only right behind an aborted MAIL; otherwise it is silent
+ * ever after, which pool_mute() finds out.
+ */
 static bool
 pool_reusable(struct milter_link *k)
 {
-	return k->st.version >= MILTER_VERSION && k->st.asked == 0 && !k->st.message && !k->connecting &&
-	    buf_len(&k->in) == 0 && buf_len(&k->out) == 0 && k->pool->nidle < MILTER_IDLE_MAX &&
-	    milter_put(&k->out, MILTER_C_QUIT_NC, NULL, 0) == 0;
+	return !k->pool->mute && k->st.version >= MILTER_VERSION && k->st.mailed && k->st.asked == 0 &&
+	    !k->st.message && !k->connecting && buf_len(&k->in) == 0 && buf_len(&k->out) == 0 &&
+	    k->pool->nidle < MILTER_IDLE_MAX && milter_put(&k->out, MILTER_C_QUIT_NC, NULL, 0) == 0;
 }
 
 void
@@ -204,6 +225,7 @@ milter_pool_give(struct milter_pool *p, struct milter_seat *s, bool good)
 	} else {
 		TAILQ_REMOVE(&p->busy, k, entry);
 		k->owner = NULL;
+		loop_timer_clear(&k->mute);
 		k->told_connect = k->told_helo = false;
 		milter_state_again(&k->st);
 		k->idle_ms = loop_now_ms(p->loop);

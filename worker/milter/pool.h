@@ -3,7 +3,7 @@
  * As many as sessions have something to ask, up to a bound; who comes then
  * waits in line, and a session that asks nothing just now gives its own up.
  * Where the milter knows how (version 6), a connection serves one session
- * after another.
+ * after another; who only says so (libmilter: see pool.c) is found out once.
  */
 #ifndef WORKER_MILTER_POOL_H_
 #define WORKER_MILTER_POOL_H_
@@ -14,6 +14,7 @@ enum {
 	MILTER_LINKS_MAX = 256,   /* connections of a worker to one milter */
 	MILTER_IDLE_MAX  = 32,    /* of which so many are kept without a session */
 	MILTER_IDLE_MS   = 60000, /* ... and for so long */
+	MILTER_MUTE_MS   = 500,   /* a link that was used before and says nothing for so long is given up */
 	MILTER_RETRY_MS  = 200    /* between tries when a milter on a unix socket takes no more connections */
 };
 
@@ -36,8 +37,9 @@ struct milter_pool {
 	unsigned          n, nidle;
 	struct loop_timer timer;
 	struct loop_task  task;
-	bool              known; /* what the milter agreed to last time: */
-	uint32_t          steps;
+	bool     mute;  /* the milter fell silent on a link that another session had: none is handed on any more */
+	bool     known; /* what the milter agreed to last time: */
+	uint32_t steps;
 };
 
 void milter_pool_init(struct milter_pool *p, struct loop *l, const struct sockaddr *to, socklen_t len);

@@ -71,6 +71,8 @@ milter_state_said(struct milter_state *st, enum milter_command cmd)
 		return false;
 	if (s->message)
 		st->message = true;
+	if (cmd == MILTER_C_MAIL)
+		st->mailed = true;
 	if (st->skip != cmd)
 		st->skip = 0;
 	if ((st->steps & s->noreply) != 0)
@@ -212,5 +214,5 @@ void
 milter_state_again(struct milter_state *st)
 {
 	milter_state_reset(st);
-	st->done_session = false;
+	st->done_session = st->mailed = false;
 }

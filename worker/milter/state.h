@@ -18,6 +18,7 @@ struct milter_state {
 	bool     message;      /* it was told of a message that is not over */
 	bool     done_message; /* it wants to hear no more of this message */
 	bool     done_session; /* ... of this session */
+	bool     mailed;       /* MAIL was said to it in this session */
 	bool     edited;       /* it has begun to edit this message */
 };
 

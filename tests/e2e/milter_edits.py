@@ -1,0 +1,75 @@
+#!/usr/bin/env -S python3 -B
+"""milter_edits: what a milter changes in a message stands so in the mailbox."""
+import email
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from fakemilter import LEADSPC, FakeMilter, packet
+from harness import check, equal, main, test
+from milterserver import ALICE, BOB, MilterServer, at_end, header, indexed, section
+
+
+def stored(s, address=ALICE):
+    """The one message of a mailbox, read as a mail reader does."""
+    got = s.messages(address)
+    equal(len(got), 1, "messages of " + address)
+    return email.message_from_bytes(got[0].raw)
+
+
+@test
+def headers_added_inserted_changed_deleted():
+    edits = (packet("h", header("X-Added", "one\n\ttwo")), packet("i", indexed(0, "X-First", "a")),
+             packet("i", indexed(1, "X-Second", "b")), packet("m", indexed(1, "Subject", "changed")),
+             packet("m", indexed(2, "X-Same", "")), packet("m", indexed(1, "X-New", "n")))
+    text = b"Subject: x\r\nX-Same: 1\r\nX-Same: 2\r\nX-Same: 3\r\n\r\nbody\r\n"
+    with FakeMilter(on=at_end(*edits)) as m, MilterServer(m) as s:
+        s.send(text=text).is_(250)
+        got = stored(s)
+        equal(got["Subject"], "changed", "changed")
+        equal(got.get_all("X-Same"), ["1", "3"], "the second is gone")
+        equal(got["X-New"], "n", "changed what was not there: added")
+        equal(" ".join(got["X-Added"].split()), "one two", "added")
+        names = got.keys()
+        check(names.index("Received") < names.index("X-First") < names.index("Subject"), "order: %s" % names)
+        check(names.index("X-Second") < names.index("Subject"), "order: %s" % names)
+        equal(got.get_payload(), "body\n", "body")
+
+
+@test
+def a_new_body_in_pieces():
+    with FakeMilter(on=at_end(packet("b", b"new "), packet("b", b"body\r\n.\r\nmore\r\n"))) as m, MilterServer(m) as s:
+        s.send().is_(250)
+        equal(stored(s).get_payload(), "new body\n.\nmore\n", "body")
+
+
+@test
+def sender_and_recipients():
+    edits = (packet("+", b"<bob@example.org>\0"), packet("-", b"<alice@example.org>\0"), packet("e", b"<other@b.example>\0"),
+             packet("2", b"<carol@example.org>\0NOTIFY=NEVER\0"))
+    with FakeMilter(on=at_end(*edits)) as m, MilterServer(m) as s:
+        s.send().is_(250)
+        equal(s.messages(ALICE), [], "alice")
+        equal(stored(s, BOB)["Return-Path"], "<other@b.example>", "Return-Path")
+        stored(s, "carol@example.org")
+
+
+@test
+def the_second_sees_what_the_first_wrote():
+    first = at_end(packet("i", indexed(1, "Authentication-Results", "other.example; dkim=pass")), packet("b", b"new\r\n"))
+    with FakeMilter(on=first) as a, FakeMilter() as b, MilterServer(section(a, "a"), section(b, "b")) as s:
+        s.send().is_(250)
+        equal(a.data("L"), [b"Subject\0x\0", b"X-Long\0one\n two\0"], "the first")
+        equal(b.data("L"), [b"Authentication-Results\0other.example; dkim=pass\0", b"Subject\0x\0", b"X-Long\0one\n two\0"], "the second")
+        equal(b.data("B"), [b"new\r\n"], "the second")
+
+
+@test
+def the_blank_behind_the_colon():
+    with FakeMilter(steps=LEADSPC, on=at_end(packet("h", header("X-New", " v")))) as m, MilterServer(m) as s:
+        s.send().is_(250)
+        equal(m.data("L"), [b"Subject\0 x\0", b"X-Long\0 one\n two\0"], "fields")
+        equal(stored(s)["X-New"], "v", "added")
+
+
+main()
