@@ -138,13 +138,10 @@ add_line(int home, int64_t octets, int64_t messages, uint64_t id)
 	if (fd == -1)
 		return 0;
 	at = identity(fd, "", AT_EMPTY_PATH, &linked);
-	if (id != 0 && at != id) {
-		errno = ESTALE;
+	if ((id == 0 || at == id) && write(fd, line, (size_t)n) != n) {
 		at = 0;
-	} else if (write(fd, line, (size_t)n) != n) {
-		at = 0;
-	} else if (identity(fd, "", AT_EMPTY_PATH, &linked) == 0 || !linked) {
-		/* It was replaced between the two: the line is nowhere. */
+	} else if ((id != 0 && at != id) || identity(fd, "", AT_EMPTY_PATH, &linked) == 0 || !linked) {
+		/* It is another one, or was replaced behind our back: the line is nowhere. */
 		errno = ESTALE;
 		at = 0;
 	}

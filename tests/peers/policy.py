@@ -10,7 +10,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
 from dns import Dns
-from harness import Skip, check, equal, main, need_root, test
+from harness import Skip, check, main, need_root, test
 from server import Server, free_port, wait_for
 
 ALICE = "alice@example.org"
