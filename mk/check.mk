@@ -33,3 +33,5 @@ check-mutants: check-deps
 	@tests/mutants/run
 
 .PHONY: check check-build check-deps check-mutants load-programs $(CHECK_PARTS:%=check-%)
+# A milter that has no objection, of threads.
+$(OBJ)/tests/load/milter: LDLIBS += -pthread
