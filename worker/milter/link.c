@@ -113,6 +113,7 @@ show(struct milter_link *k)
 			return false;
 		}
 		buf_drop(&k->in, (size_t)n);
+		/* cppcheck-suppress autoVariables ; taken back before it ends, or the link is no more */
 		k->gone = &gone;
 		k->owner->packet(k->owner, cmd, data);
 		if (gone)
@@ -181,6 +182,7 @@ ready(struct loop_src *src, unsigned what)
 		k->writable = true;
 	if (k->connecting && (what & (LOOP_OUT | LOOP_HUP)) != 0 && !connected(k))
 		return;
+	/* cppcheck-suppress autoVariables ; taken back before it ends, or the link is no more */
 	k->gone = &gone;
 	if ((what & LOOP_OUT) != 0 && milter_link_send(k) && !gone && k->owner != NULL)
 		k->owner->ready(k->owner);
