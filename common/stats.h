@@ -77,6 +77,8 @@ enum {
 	X(WORKERS_STARTED, "workers_started", "workers started (master)") \
 	X(WORKERS_DIED, "workers_died", "workers that ended unasked (master)") \
 	X(KEYS_DIED, "keys_died", "key processes that ended unasked (master)") \
+	X(UPGRADES, "upgrades", "binaries taken by USR2 (master)") \
+	X(UPGRADES_FAILED, "upgrades_failed", "binaries refused at USR2 (master)") \
 	X(CONTROL_COMMANDS, "control_commands", "requests at the control socket (master)") \
 	X(RELOADS, "reloads", "configs taken by HUP (master)") \
 	X(RELOADS_FAILED, "reloads_failed", "configs refused at HUP (master)")

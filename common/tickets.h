@@ -22,6 +22,9 @@ struct tickets;
 /* A page with two fresh secrets, sealed against writing by others.  A descriptor and *t to write with, or -1 with errno. */
 int tickets_create(struct tickets **t);
 
+/* The same with the secrets of ${old}, a predecessor's page, as far as they can be read: it cannot be written to any more. */
+int tickets_succeed(int old, struct tickets **t);
+
 /* Make a new secret if ${now} (seconds, monotonic) says that it is time; the oldest one goes (master). */
 void tickets_turn(struct tickets *t, int64_t now);
 

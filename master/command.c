@@ -33,6 +33,17 @@ run_reload(struct master *m, const struct fact *request, struct facts *out, cons
 }
 
 static int
+run_upgrade(struct master *m, const struct fact *request, struct facts *out, const char **why)
+{
+	(void)request;
+	(void)out;
+	if (m->stopping)
+		return *why = "the server is stopping", EX_TEMPFAIL;
+	m->want_upgrade = true;
+	return EX_OK;
+}
+
+static int
 run_drain(struct master *m, const struct fact *request, struct facts *out, const char **why)
 {
 	(void)request;
@@ -83,6 +94,7 @@ run_trace(struct master *m, const struct fact *request, struct facts *out, const
 static const struct command table[] = {
 	{ "status", false, CTL_NOTHING, run_status },
 	{ "reload", true, CTL_RELOAD, run_reload },
+	{ "upgrade", true, CTL_UPGRADE, run_upgrade },
 	{ "drain", true, CTL_END, run_drain },
 	{ "stop", true, CTL_END, run_stop },
 	{ "loglevel", true, CTL_NOTHING, run_loglevel },

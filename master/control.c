@@ -20,6 +20,7 @@
 #include "master/notify.h"
 #include "master/reports.h"
 #include "master/spawn.h"
+#include "master/upgrade.h"
 
 int64_t
 master_now_ms(void)
@@ -66,8 +67,7 @@ read_signals(struct master *m)
 			m->want_log = true;
 			break;
 		case SIGUSR2:
-			log_msg(LOG_L_WARN, "signal",
-			    "USR2: replacing the binary comes with a later release; restart instead");
+			m->want_upgrade = true;
 			break;
 		}
 	}
@@ -85,6 +85,7 @@ stop(struct master *m, enum ipc_type how)
 		reports_tell(m->serving->reports, IPC_STOP);
 	listen_close_all(&m->listen);
 	ctl_done(m, CTL_RELOAD, EX_TEMPFAIL, "the server is stopping");
+	upgrade_call_off(m);
 }
 
 /* All that signals asked for. */
@@ -103,7 +104,12 @@ act(struct master *m)
 	}
 	logs_due(m);
 	/* One that comes while a generation is starting is looked at when that is over. */
-	if (m->want_reload && m->serving != NULL && m->starting == NULL && !m->stopping) {
+	if (m->serving == NULL || m->starting != NULL || m->stopping || upgrade_busy(m))
+		return;
+	if (m->want_upgrade) {
+		m->want_upgrade = false;
+		upgrade_begin(m);
+	} else if (m->want_reload) {
 		m->want_reload = false;
 		generation_reload(m);
 	}
@@ -122,6 +128,8 @@ timeout_ms(const struct master *m)
 		next = ctl_next_ms(m);
 	if (reports_next_ms(m) < next)
 		next = reports_next_ms(m);
+	if (upgrade_next_ms(m) < next)
+		next = upgrade_next_ms(m);
 	/* Once a second the master shows that it lives. */
 	if (next > now + 1000)
 		next = now + 1000;
@@ -131,7 +139,7 @@ timeout_ms(const struct master *m)
 static void
 turn(struct master *m)
 {
-	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX + REPORTS_POLL_MAX + CTL_POLL_MAX];
+	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX + REPORTS_POLL_MAX + CTL_POLL_MAX + 1];
 	unsigned slot[MASTER_SLOTS];
 	nfds_t n = 0, nworkers;
 
@@ -146,6 +154,7 @@ turn(struct master *m)
 	n += keys_poll(m, p + n);
 	n += ctl_poll(m, p + n);
 	n += reports_poll(m, p + n);
+	n += upgrade_poll(m, p + n);
 	if (poll(p, n, timeout_ms(m)) < 0 && errno != EINTR) {
 		log_msg(LOG_L_ERROR, "poll", "%s", strerror(errno));
 		sleep(1);
@@ -157,6 +166,7 @@ turn(struct master *m)
 			spawn_hear(m, slot[k]);
 	keys_hear(m);
 	reports_hear(m);
+	upgrade_hear(m);
 	spawn_reap(m);
 	ctl_hear(m);
 	act(m);
@@ -164,6 +174,7 @@ turn(struct master *m)
 	keys_due(m);
 	reports_due(m);
 	generation_due(m);
+	upgrade_due(m);
 	stats_beat(m->stats, (uint64_t)time(NULL));
 }
 

@@ -19,6 +19,7 @@
 #include "master/command.h"
 #include "master/master.h"
 #include "master/spawn.h"
+#include "master/state.h"
 
 void
 ctl_init(struct ctl *ctl)
@@ -326,6 +327,53 @@ ctl_traces(struct master *m, unsigned i)
 		if (c->fd >= 0 && c->wait == CTL_TRACE)
 			spawn_trace(m, i, c->trace, c->filter);
 	}
+}
+
+void
+ctl_put(const struct master *m, struct facts *f)
+{
+	facts_begin(f, "client");
+	state_put_fd(f, "listens", m->ctl.fd);
+	facts_end(f);
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+		const struct ctl_client *c = &m->ctl.client[i];
+
+		/* One that has not taken its answer yet sees us hang up. */
+		if (c->fd < 0 || c->over || c->sent < c->out.n)
+			continue;
+		facts_begin(f, "client");
+		state_put_fd(f, "fd", c->fd);
+		facts_u64(f, "wait", c->wait);
+		facts_bool(f, "begun", c->begun);
+		facts_i64(f, "due", c->due_ms);
+		state_put_fd(f, "trace", c->trace);
+		facts_str(f, "filter", c->filter);
+		facts_end(f);
+	}
+}
+
+void
+ctl_get(struct master *m, const struct fact *f)
+{
+	struct ctl_client *c = unused(&m->ctl);
+	const char *filter = facts_get(f, "filter");
+
+	if (facts_get(f, "listens") != NULL) {
+		m->ctl.fd = state_get_fd(f, "listens");
+		return;
+	}
+	if (c == NULL)
+		return;
+	*c = (struct ctl_client){
+		.fd = state_get_fd(f, "fd"),
+		.wait = (enum ctl_wait)facts_num(f, "wait", CTL_NOTHING, CTL_TRACE, CTL_NOTHING),
+		.begun = facts_num(f, "begun", 0, 1, 0) == 1,
+		.due_ms = facts_num(f, "due", 0, INT64_MAX, INT64_MAX),
+		.trace = state_get_fd(f, "trace"),
+		.filter = filter != NULL ? strdup(filter) : NULL,
+	};
+	if (c->wait == CTL_TRACE && (c->trace < 0 || c->filter == NULL))
+		client_free(c);
 }
 
 void

@@ -73,6 +73,10 @@ void ctl_begin(struct master *m, enum ctl_wait wait);
 void ctl_note(struct master *m, enum ctl_wait wait, const char *line);
 void ctl_done(struct master *m, enum ctl_wait wait, int code, const char *text);
 
+/* Who waits, for a successor, and as a predecessor wrote it (state.h). */
+void ctl_put(const struct master *m, struct facts *f);
+void ctl_get(struct master *m, const struct fact *f);
+
 /* Tell the worker in slot ${i}, which is ready now, of all traces. */
 void ctl_traces(struct master *m, unsigned i);
 #endif

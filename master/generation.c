@@ -22,6 +22,7 @@
 #include "master/process.h"
 #include "master/reports.h"
 #include "master/spawn.h"
+#include "master/upgrade.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
@@ -67,6 +68,7 @@ generation_free(struct generation *gen)
 		log_leave(gen->log_fd);
 		close(gen->log_fd);
 	}
+	LIST_REMOVE(gen, entry);
 	keys_free(gen->keys);
 	reports_free(gen->reports);
 	conf_free(gen->conf);
@@ -85,6 +87,7 @@ generation_new(struct master *m, struct conf *conf, const char *text, size_t n)
 		free(gen);
 		return NULL;
 	}
+	LIST_INSERT_HEAD(&m->generation, gen, entry);
 	gen->worker_exe = gen->keys_exe = gen->log_fd = -1;
 	gen->conf = conf;
 	gen->read = time(NULL);
@@ -161,8 +164,8 @@ generation_launch(struct master *m, char *why)
 	return EX_OSERR;
 }
 
-static void
-say_serving(const struct master *m, const char *more)
+void
+generation_say_serving(const struct master *m, const char *more)
 {
 	notify_send("READY=1\nSTATUS=serving with %u workers, generation %llu%s", m->serving->conf->workers,
 	    (unsigned long long)m->serving->number, more);
@@ -172,9 +175,13 @@ say_serving(const struct master *m, const char *more)
 static void
 refused(struct master *m, const char *why)
 {
+	if (m->upgrade.running) {
+		upgrade_failed(m, why);
+		return;
+	}
 	log_msg(LOG_L_ERROR, "reload-refused", "%s; the old config stays in force", why);
 	stats_add(m->stats, STATS_RELOADS_FAILED, 1);
-	say_serving(m, "; the last reload was refused, see the log");
+	generation_say_serving(m, "; the last reload was refused, see the log");
 	ctl_done(m, CTL_RELOAD, EX_TEMPFAIL, why);
 }
 
@@ -190,7 +197,8 @@ commit(struct master *m, struct generation *gen)
 	m->starting = NULL;
 	if (old != NULL) {
 		old->state = GENERATION_RETIRING;
-		stats_add(m->stats, STATS_RELOADS, 1);
+		if (!m->upgrade.running)
+			stats_add(m->stats, STATS_RELOADS, 1);
 		spawn_tell(m, old, IPC_RETIRE);
 		reports_tell(old->reports, IPC_RETIRE);
 	}
@@ -198,13 +206,15 @@ commit(struct master *m, struct generation *gen)
 	m->log_level = (enum log_level)gen->conf->log.level;
 	log_init("master", -1, gen->conf->log.format == CONF_LOG_JSON, m->log_level);
 	logs_use(gen);
-	log_begin(&l, LOG_L_INFO, old != NULL ? "reloaded" : "ready");
+	log_begin(&l, LOG_L_INFO, m->upgrade.running ? "upgraded" : old != NULL ? "reloaded" : "ready");
 	log_u64(&l, "generation", gen->number);
 	log_u64(&l, "workers", gen->conf->workers);
 	log_u64(&l, "addresses", gen->nsock);
 	log_end(&l);
-	say_serving(m, "");
+	generation_say_serving(m, "");
 	ctl_done(m, CTL_RELOAD, EX_OK, NULL);
+	if (m->upgrade.running)
+		upgrade_serves(m);
 }
 
 void

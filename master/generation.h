@@ -22,6 +22,9 @@ int generation_launch(struct master *m, char *why);
 /* Read the config anew and start a generation with it; what goes wrong is logged and the old one serves on. */
 void generation_reload(struct master *m);
 
+/* Tell the service manager that we serve, and with what; ${more} is added to the status. */
+void generation_say_serving(const struct master *m, const char *more);
+
 /* A worker of ${gen} said that it is ready. */
 void generation_ready(struct master *m, struct generation *gen);
 

@@ -23,6 +23,7 @@
 #include "common/tickets.h"
 #include "master/generation.h"
 #include "master/process.h"
+#include "master/state.h"
 
 struct keys {
 	LIST_ENTRY(keys) entry;
@@ -333,4 +334,70 @@ keys_next_ms(const struct master *m)
 		if (wanted(k) && k->start_ms < next)
 			next = k->start_ms;
 	return next;
+}
+
+/* --- upgrade --- */
+
+void
+keys_put(const struct keys *k, struct facts *f)
+{
+	if (k == NULL)
+		return;
+	facts_begin(f, "keys");
+	facts_u64(f, "generation", k->gen->number);
+	state_put_fd(f, "certs", k->certs_fd);
+	state_put_fd(f, "keys", k->keys_fd);
+	state_put_fd(f, "control", k->control);
+	facts_i64(f, "pid", k->pid);
+	facts_bool(f, "ready", k->ready);
+	facts_u64(f, "deaths", k->deaths);
+	facts_i64(f, "began", k->began_ms);
+	facts_i64(f, "start", k->start_ms);
+	facts_end(f);
+	for (unsigned i = 0; i < k->n; i++) {
+		facts_begin(f, "channel");
+		facts_u64(f, "generation", k->gen->number);
+		state_put_fd(f, "worker", k->worker_end[i]);
+		state_put_fd(f, "keys", k->key_end[i]);
+		facts_end(f);
+	}
+}
+
+int
+keys_get(struct master *m, const struct fact *f, char *why, size_t cap)
+{
+	struct generation *gen = state_generation(m, f);
+	struct keys *k = gen != NULL ? calloc(1, sizeof *k) : NULL;
+
+	snprintf(why, cap, "a key process was not handed over");
+	if (k == NULL)
+		return -1;
+	k->gen = gen;
+	k->certs_fd = state_get_fd(f, "certs");
+	k->keys_fd = state_get_fd(f, "keys");
+	k->control = state_get_fd(f, "control");
+	k->pid = (pid_t)facts_num(f, "pid", 0, INT32_MAX, 0);
+	k->ready = facts_num(f, "ready", 0, 1, 0) == 1;
+	k->deaths = (unsigned)facts_num(f, "deaths", 0, INT32_MAX, 0);
+	k->began_ms = facts_num(f, "began", 0, INT64_MAX, 0);
+	k->start_ms = facts_num(f, "start", 0, INT64_MAX, 0);
+	LIST_INSERT_HEAD(&m->keys, k, entry);
+	gen->keys = k;
+	return k->certs_fd >= 0 && k->keys_fd >= 0 ? 0 : -1;
+}
+
+int
+keys_get_channel(struct master *m, const struct fact *f, char *why, size_t cap)
+{
+	struct generation *gen = state_generation(m, f);
+	struct keys *k = gen != NULL ? gen->keys : NULL;
+	int worker = state_get_fd(f, "worker"), keys = state_get_fd(f, "keys");
+
+	if (k == NULL || k->n == CONF_WORKERS_MAX || worker < 0 || keys < 0) {
+		snprintf(why, cap, "a channel to a key process was not handed over");
+		return -1;
+	}
+	k->worker_end[k->n] = worker;
+	k->key_end[k->n++] = keys;
+	return 0;
 }

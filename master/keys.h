@@ -46,6 +46,11 @@ void keys_due(struct master *m);
 /* When the next start is due, or INT64_MAX. */
 int64_t keys_next_ms(const struct master *m);
 
+/* For a successor, and as a predecessor wrote it (state.h).  NULL is a no-op. */
+void keys_put(const struct keys *k, struct facts *f);
+int  keys_get(struct master *m, const struct fact *f, char *why, size_t cap);
+int  keys_get_channel(struct master *m, const struct fact *f, char *why, size_t cap);
+
 /* End the process, close all; NULL is a no-op. */
 void keys_free(struct keys *k);
 #endif

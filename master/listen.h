@@ -17,8 +17,10 @@
 enum {
 	LISTEN_BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
 	/* Octets, inherited by what is accepted: replies are small, and the kernel would keep megabytes of them for each client that does not read. */
-	LISTEN_SNDBUF  = 32 << 10,
-	LISTEN_WHY_MAX = 512
+	LISTEN_SNDBUF    = 32 << 10,
+	LISTEN_WHY_MAX   = 512,
+	LISTEN_SOCKS_MAX = 2 * CONF_ADDRESSES_MAX, /* a config's and its successor's */
+	LISTEN_NAME_MAX  = 256 /* octets of a passed socket's name, with its NUL: sd_listen_fds(3) */
 };
 
 struct listen_sock {
@@ -28,10 +30,11 @@ struct listen_sock {
 	bool                    fresh; /* bound for a generation that doesn't serve yet */
 	dev_t                   dev;   /* of a unix socket: which file is ours */
 	ino_t                   ino;
+	char passed[LISTEN_NAME_MAX]; /* the name that the init system passed it by; "": bound by us */
 };
 
 struct listen_table {
-	struct listen_sock sock[2 * CONF_ADDRESSES_MAX]; /* a config's and its successor's */
+	struct listen_sock sock[LISTEN_SOCKS_MAX];
 };
 
 void listen_init(struct listen_table *t);

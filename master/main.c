@@ -12,10 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <bsd/stdlib.h>
 
 #include "common/conns.h"
 #include "common/log.h"
@@ -27,6 +30,7 @@
 #include "master/logs.h"
 #include "master/notify.h"
 #include "master/process.h"
+#include "master/upgrade.h"
 
 static void fail(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
@@ -178,6 +182,8 @@ init(struct master *m, const char *file)
 	m->tickets_fd = -1;
 	LIST_INIT(&m->keys);
 	LIST_INIT(&m->reports);
+	LIST_INIT(&m->generation);
+	upgrade_init(&m->upgrade);
 	for (unsigned i = 0; i < MASTER_SLOTS; i++)
 		m->slot[i].control = -1;
 	listen_init(&m->listen);
@@ -188,6 +194,55 @@ init(struct master *m, const char *file)
 	m->signal_fd = control_signals();
 	if (m->null < 0 || m->signal_fd < 0)
 		fail(EX_OSERR, "cannot start: %s", strerror(errno));
+}
+
+/* To the end: the exit status. */
+static int
+serve(struct master *m)
+{
+	int code = control_run(m);
+
+	if (m->serving != NULL)
+		generation_end(m);
+	/* Whoever looks at the counters now sees that it was stopped, and did not die. */
+	stats_slot_release(m->stats);
+	return code;
+}
+
+/* The descriptor that a predecessor named, or -1. */
+static int
+inherited(const char *name)
+{
+	const char *text = getenv(name), *bad = NULL;
+	int fd = text != NULL ? (int)strtonum(text, 3, INT_MAX, &bad) : -1;
+
+	if (text != NULL && bad != NULL)
+		fail(EX_USAGE, "%s is for an upgrade alone", name);
+	unsetenv(name);
+	return fd;
+}
+
+/* If this process is a server already, or rehearses to be it, go on as that. */
+static void
+resume_if_told(struct master *m, const char *file)
+{
+	int state = inherited(UPGRADE_STATE), rehearsal = inherited(UPGRADE_REHEARSAL);
+	char why[LISTEN_WHY_MAX];
+
+	if (state < 0)
+		return;
+	/* Started by descriptor, it would be called by a number (execveat(2)). */
+	prctl(PR_SET_NAME, "letterplate");
+	log_init("master", -1, false, LOG_L_INFO);
+	init(m, file);
+	if (rehearsal >= 0)
+		upgrade_rehearse(m, state, rehearsal);
+	if (upgrade_resume(m, state, why, sizeof why) != 0)
+		fail(EX_SOFTWARE, "the upgrade fails: %s", why);
+	if (caps_drop(m->serving->conf) != 0)
+		fail(EX_OSERR, "cannot drop capabilities: %s", strerror(errno));
+	upgrade_proceed(m);
+	exit(serve(m));
 }
 
 int
@@ -204,6 +259,7 @@ main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
 		return ctl_main(argc - 1, argv + 1);
 	a = parse_args(argc, argv);
+	resume_if_told(&m, a.file);
 	cf = read_conf(&a, &text, &n);
 	if (a.test) {
 		printf("%s: ok\n", a.file);
@@ -228,10 +284,5 @@ main(int argc, char **argv)
 	if (code != 0)
 		fail(code, "%s", why);
 	free(text);
-	code = control_run(&m);
-	if (m.serving != NULL)
-		generation_end(&m);
-	/* Whoever looks at the counters now sees that it was stopped, and did not die. */
-	stats_slot_release(m.stats);
-	return code;
+	return serve(&m);
 }

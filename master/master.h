@@ -38,6 +38,7 @@ struct reports; /* reports.h */
 
 /* Workers of one config. */
 struct generation {
+	LIST_ENTRY(generation) entry;
 	uint64_t              number;
 	struct conf          *conf;
 	int64_t               read;                     /* unix seconds: when the config was */
@@ -76,12 +77,28 @@ struct slot {
 	int64_t            kill_ms;  /* 0, or when SIGKILL is due */
 };
 
+/* The binary's replacement, as far as it has come: upgrade.h. */
+struct upgrade {
+	pid_t   pid;         /* 0, or the rehearsal that runs */
+	int     pipe;        /* what it says */
+	int     exe;         /* the program that rehearses, then takes over */
+	int     predecessor; /* -1, or the program that is gone back to if our first generation comes to nothing */
+	int64_t deadline_ms;
+	bool    passed;   /* it said that it can */
+	bool    back;     /* it is the predecessor */
+	bool    running;  /* our first generation is starting */
+	char   *reverted; /* why we, the predecessor, were gone back to; or why we go back */
+	size_t  n;
+	char    said[8192];
+};
+
 struct master {
 	const char     *file;       /* the config, as given by -c */
 	int             tickets_fd; /* -1: no listener has offered TLS yet */
 	struct tickets *tickets;
 	LIST_HEAD(, keys) keys;       /* of all generations */
 	LIST_HEAD(, reports) reports; /* the same */
+	LIST_HEAD(, generation) generation;
 	int                 null, stats_fd, conns_fd, state_fd, signal_fd;
 	struct stats_slot  *stats; /* slot 0 */
 	struct listen_table listen;
@@ -90,8 +107,9 @@ struct master {
 	struct generation  *serving, *starting;
 	uint64_t            generations; /* the number of the newest */
 	/* what signals asked for */
-	bool    want_stop, want_now, want_drain, want_reload, want_log;
-	int64_t log_ms; /* when logs were opened anew */
+	bool           want_stop, want_now, want_drain, want_reload, want_upgrade, want_log;
+	int64_t        log_ms; /* when logs were opened anew */
+	struct upgrade upgrade;
 	/* life */
 	bool           stopping;  /* no new sessions any more */
 	bool           stopped;   /* and the workers were told to send the idle ones away */

@@ -19,10 +19,22 @@
 static struct sockaddr_un notify_to;
 static socklen_t notify_len; /* 0: nobody listens */
 
-void
-notify_init(void)
+const char *
+notify_name(void)
 {
-	const char *name = getenv("NOTIFY_SOCKET");
+	static char name[sizeof notify_to.sun_path + 1];
+
+	if (notify_len == 0)
+		return NULL;
+	memcpy(name, notify_to.sun_path, sizeof notify_to.sun_path);
+	if (name[0] == '\0')
+		name[0] = '@';
+	return name;
+}
+
+void
+notify_set(const char *name)
+{
 	size_t n = name != NULL ? strlen(name) : 0;
 
 	if (n > 1 && n < sizeof notify_to.sun_path && (name[0] == '/' || name[0] == '@')) {
@@ -33,6 +45,12 @@ notify_init(void)
 			notify_to.sun_path[0] = '\0';
 		notify_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (name[0] == '/'));
 	}
+}
+
+void
+notify_init(void)
+{
+	notify_set(getenv("NOTIFY_SOCKET"));
 	unsetenv("NOTIFY_SOCKET");
 }
 

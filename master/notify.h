@@ -8,6 +8,10 @@
 /* Take $NOTIFY_SOCKET out of the environment; without it all else is a no-op. */
 void notify_init(void);
 
+/* Where to, for a successor, and as a predecessor knew it; NULL: nobody listens. */
+const char *notify_name(void);
+void        notify_set(const char *name);
+
 /* Send lines such as "READY=1\nSTATUS=...".  What can't be sent is lost: no service manager, no harm. */
 void notify_send(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -19,14 +19,23 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include <bsd/string.h>
+
 #include "common/ipc.h"
 #include "common/log.h"
 #include "master/master.h"
 
+static char self[PATH_MAX];
+
+void
+process_set_self(const char *path)
+{
+	(void)strlcpy(self, path, sizeof self);
+}
+
 const char *
 process_self(void)
 {
-	static char self[PATH_MAX];
 	ssize_t n;
 
 	if (self[0] == '\0' && (n = readlink("/proc/self/exe", self, sizeof self - 1)) > 0)
@@ -37,7 +46,7 @@ process_self(void)
 int
 process_open_exe(const char *name, char *path, size_t cap)
 {
-	const char *self = process_self(), *slash = strrchr(self, '/');
+	const char *slash = strrchr(process_self(), '/');
 
 	snprintf(path, cap, "%s", name);
 	if (slash == NULL) {

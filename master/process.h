@@ -16,6 +16,9 @@ enum { PROCESS_FDS_MAX = 16 + CONF_ADDRESSES_MAX };
 /* Where our own program stands, as of the first call: who replaces the file does not change it.  Static; "" when the kernel would not say. */
 const char *process_self(void);
 
+/* What a predecessor knew of it. */
+void process_set_self(const char *path);
+
 /* Hold program ${name} open, from the folder of our own.  The descriptor, or -1 with errno and its path in ${path}. */
 int process_open_exe(const char *name, char *path, size_t cap);
 

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "master/generation.h"
 #include "master/process.h"
+#include "master/state.h"
 
 struct reports {
 	LIST_ENTRY(reports) entry;
@@ -257,4 +258,48 @@ reports_next_ms(const struct master *m)
 		if (wanted(m, r) && r->start_ms < next)
 			next = r->start_ms;
 	return next;
+}
+
+/* --- upgrade --- */
+
+void
+reports_put(const struct reports *r, struct facts *f)
+{
+	if (r == NULL)
+		return;
+	facts_begin(f, "reports");
+	facts_u64(f, "generation", r->gen->number);
+	state_put_fd(f, "exe", r->exe);
+	state_put_fd(f, "control", r->control);
+	facts_i64(f, "pid", r->pid);
+	facts_bool(f, "ready", r->ready);
+	facts_bool(f, "told_to_end", r->told_to_end);
+	facts_u64(f, "deaths", r->deaths);
+	facts_i64(f, "began", r->began_ms);
+	facts_i64(f, "start", r->start_ms);
+	facts_end(f);
+}
+
+int
+reports_get(struct master *m, const struct fact *f, char *why, size_t cap)
+{
+	struct generation *gen = state_generation(m, f);
+	struct reports *r = gen != NULL ? calloc(1, sizeof *r) : NULL;
+
+	if (r == NULL) {
+		snprintf(why, cap, "letterplate-reports was not handed over");
+		return -1;
+	}
+	r->gen = gen;
+	r->exe = state_get_fd(f, "exe");
+	r->control = state_get_fd(f, "control");
+	r->pid = (pid_t)facts_num(f, "pid", 0, INT32_MAX, 0);
+	r->ready = facts_num(f, "ready", 0, 1, 0) == 1;
+	r->told_to_end = facts_num(f, "told_to_end", 0, 1, 0) == 1;
+	r->deaths = (unsigned)facts_num(f, "deaths", 0, INT32_MAX, 0);
+	r->began_ms = facts_num(f, "began", 0, INT64_MAX, 0);
+	r->start_ms = facts_num(f, "start", 0, INT64_MAX, 0);
+	LIST_INSERT_HEAD(&m->reports, r, entry);
+	gen->reports = r;
+	return 0;
 }

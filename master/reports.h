@@ -40,6 +40,10 @@ void reports_due(struct master *m);
 /* When the next start is due, or INT64_MAX. */
 int64_t reports_next_ms(const struct master *m);
 
+/* For a successor, and as a predecessor wrote it (state.h).  NULL is a no-op. */
+void reports_put(const struct reports *r, struct facts *f);
+int  reports_get(struct master *m, const struct fact *f, char *why, size_t cap);
+
 /* End the process; NULL is a no-op. */
 void reports_free(struct reports *r);
 #endif

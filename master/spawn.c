@@ -18,6 +18,7 @@
 #include "master/logs.h"
 #include "master/process.h"
 #include "master/reports.h"
+#include "master/upgrade.h"
 
 unsigned
 spawn_free_slots(const struct master *m)
@@ -166,7 +167,7 @@ spawn_reap(struct master *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (keys_ended(m, pid, status) || reports_ended(m, pid, status))
+		if (keys_ended(m, pid, status) || reports_ended(m, pid, status) || upgrade_ended(m, pid, status))
 			continue;
 		for (unsigned i = 1; i < MASTER_SLOTS; i++)
 			if (m->slot[i].pid == pid) {

@@ -159,9 +159,14 @@ class Master:
         equal(r.returncode, 0, "letterplate-stats: " + r.stderr)
         return dict(re.findall(r"^letterplate_([a-z_]+?)(?:_total)? ([0-9]+)$", r.stdout, re.M))
 
+    def replace(self, name, source):
+        """Put another program in the place of bin/NAME, as a package does: a new file, renamed."""
+        shutil.copy(source, self.path("bin/fresh"))
+        os.rename(self.path("bin/fresh"), self.path("bin/" + name))
+
     def ctl(self, *args, timeout=60):
         """letterplate ctl; its CompletedProcess."""
-        return subprocess.run([self.path("bin/letterplate"), "ctl", "-d", self.path("state"), *args],
+        return subprocess.run([os.path.join(BIN, "letterplate"), "ctl", "-d", self.path("state"), *args],
                               capture_output=True, text=True, timeout=timeout)
 
     def term(self, timeout=15.0):

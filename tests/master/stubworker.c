@@ -12,6 +12,10 @@
  *   hangup         ready, then close the control socket and live on
  *   linger=MS      after IPC_RETIRE or IPC_STOP, stay as long
  * "WORD@N" counts for generation N alone.
+ * Called as the master is, with -c, it is a new program that is no good:
+ *   master-exit=CODE  it ends
+ *   master-hang       it says nothing
+ *   master-noise      it says nonsense without end
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -209,9 +213,27 @@ misbehave(void)
 	}
 }
 
+/* In the place of letterplate, at an upgrade. */
+static int
+bad_master(const char *conf)
+{
+	const char *out = getenv("LETTERPLATE_REHEARSAL");
+
+	arg.conf = conf;
+	arg.generation = "";
+	if (told("master-hang") >= 0)
+		deaf();
+	while (told("master-noise") >= 0 && out != NULL)
+		if (write((int)strtol(out, NULL, 10), "nonsense ", 9) < 0)
+			return 1;
+	return (int)told("master-exit");
+}
+
 int
 main(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "-c") == 0)
+		return bad_master(argv[2]);
 	if (argc != 6 || !ipc_layout_is_ours(argv[1]))
 		return 64;
 	arg.conf = argv[2];
