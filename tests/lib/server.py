@@ -88,10 +88,17 @@ def is_keys(pid):
 
 
 class Server:
-    def __init__(self, mailboxes=MAILBOXES, start=True, count=True, listener=None, store=None, **settings):
+    def __init__(self, mailboxes=MAILBOXES, start=True, count=True, listener=None, store=None, own_bin=False, **settings):
         """SETTINGS override or add top-level lines of the config; `limits`, `timeouts`,
-        `log` and `extra` are texts.  COUNT: compare the counters at the end."""
+        `log` and `extra` are texts.  COUNT: compare the counters at the end.  OWN_BIN: copies of
+        the programs, that the test may replace."""
         self.root = harness.scratch("server.")
+        self.bin = BIN
+        if own_bin:
+            self.bin = os.path.join(self.root, "bin")
+            os.mkdir(self.bin)
+            for p in os.listdir(BIN):
+                shutil.copy(os.path.join(BIN, p), self.bin)
         self.port = free_port()
         self.count, self.seen = count, collections.Counter()
         self.told_to_stop = False
@@ -166,7 +173,7 @@ class Server:
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
                 (["prlimit", "--nofile=%d:%d" % (nofile, nofile)] if nofile else []) +
-                [os.path.join(BIN, "letterplate"), "-c", self.path("letterplate.conf")],
+                [os.path.join(self.bin, "letterplate"), "-c", self.path("letterplate.conf")],
                 env=dict(os.environ, NOTIFY_SOCKET=note), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, process_group=0)
         _alive.append(self)
@@ -217,6 +224,16 @@ class Server:
         n = sum(x.split("\n").count("READY=1") for x in list(self.notes))
         self.signal(signal.SIGHUP)
         self.wait_note("READY=1", n=n + 1)
+
+    def replace(self, name, source):
+        """Put another program in the place of bin/NAME, as a package does: a new file, renamed (OWN_BIN)."""
+        shutil.copy(source, os.path.join(self.bin, "fresh"))
+        os.rename(os.path.join(self.bin, "fresh"), os.path.join(self.bin, name))
+
+    def ctl(self, *args, timeout=120):
+        """letterplate ctl; its CompletedProcess."""
+        return subprocess.run([os.path.join(BIN, "letterplate"), "ctl", "-d", self.path("state"), *args],
+                              capture_output=True, text=True, timeout=timeout)
 
     def term(self, timeout=30.0):
         """TERM, if it was not told yet (a second one means "at once"); read what open clients are
