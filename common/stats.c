@@ -12,6 +12,7 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -133,6 +134,16 @@ stats_slot_clear(int fd, unsigned i)
 	stats_slot_release(s);
 	stats_slot_unmap(s);
 	return 0;
+}
+
+int
+stats_beat_of(int fd, unsigned i, uint64_t *beat)
+{
+	ssize_t n = pread(fd, beat, sizeof *beat, slot_offset(i) + (off_t)offsetof(struct stats_slot, beat));
+
+	if (n >= 0 && n != (ssize_t)sizeof *beat)
+		errno = EBADMSG;
+	return n == (ssize_t)sizeof *beat ? 0 : -1;
 }
 
 void

@@ -76,6 +76,7 @@ enum {
 	X(REPORTS_DIED, "reports_died", "letterplate-reports ended unasked (master)") \
 	X(WORKERS_STARTED, "workers_started", "workers started (master)") \
 	X(WORKERS_DIED, "workers_died", "workers that ended unasked (master)") \
+	X(WORKERS_HUNG, "workers_hung", "workers ended because their loop did not turn (master)") \
 	X(KEYS_DIED, "keys_died", "key processes that ended unasked (master)") \
 	X(UPGRADES, "upgrades", "binaries taken by USR2 (master)") \
 	X(UPGRADES_FAILED, "upgrades_failed", "binaries refused at USR2 (master)") \
@@ -236,6 +237,9 @@ stats_beat(struct stats_slot *s, uint64_t now)
 {
 	atomic_store_explicit(&s->beat, now, memory_order_relaxed);
 }
+
+/* The beat of slot ${i} of ${fd}.  0, or -1 with errno. */
+int stats_beat_of(int fd, unsigned i, uint64_t *beat);
 
 /* --- who looks --- */
 

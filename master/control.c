@@ -21,6 +21,7 @@
 #include "master/reports.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
+#include "master/watch.h"
 
 int64_t
 master_now_ms(void)
@@ -175,6 +176,7 @@ turn(struct master *m)
 	reports_due(m);
 	generation_due(m);
 	upgrade_due(m);
+	watch_due(m);
 	stats_beat(m->stats, (uint64_t)time(NULL));
 }
 

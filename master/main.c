@@ -31,6 +31,7 @@
 #include "master/notify.h"
 #include "master/process.h"
 #include "master/upgrade.h"
+#include "master/watch.h"
 
 static void fail(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
@@ -188,6 +189,7 @@ init(struct master *m, const char *file)
 		m->slot[i].control = -1;
 	listen_init(&m->listen);
 	ctl_init(&m->ctl);
+	watch_init(&m->watch);
 	m->since = time(NULL);
 	(void)process_self();
 	m->null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -75,6 +75,17 @@ struct slot {
 	int64_t            began_ms;
 	int64_t            start_ms; /* WAITING: when to start the next one */
 	int64_t            kill_ms;  /* 0, or when SIGKILL is due */
+	uint64_t           beat;     /* as it was seen last */
+	int64_t            late_ms;  /* how long it has not changed, in turns of the master */
+	bool               hung;     /* it is being ended for that */
+};
+
+/* watch.h */
+struct watch {
+	uint64_t watchdog_us; /* 0: the service manager has none */
+	int64_t  hang_ms;     /* how long a loop may not turn */
+	int64_t  turn_ms;     /* when the master last looked, 0: never */
+	int64_t  beat_ms;     /* when it last said WATCHDOG=1 */
 };
 
 /* The binary's replacement, as far as it has come: upgrade.h. */
@@ -110,6 +121,7 @@ struct master {
 	bool           want_stop, want_now, want_drain, want_reload, want_upgrade, want_log;
 	int64_t        log_ms; /* when logs were opened anew */
 	struct upgrade upgrade;
+	struct watch   watch;
 	/* life */
 	bool           stopping;  /* no new sessions any more */
 	bool           stopped;   /* and the workers were told to send the idle ones away */

@@ -57,7 +57,8 @@ start(struct master *m, unsigned i)
 		return -1;
 	}
 	s->state = WORKER_STARTING;
-	s->drained = false;
+	s->drained = s->hung = false;
+	s->late_ms = 0;
 	s->began_ms = master_now_ms();
 	s->kill_ms = s->began_ms + MASTER_START_MS;
 	stats_add(m->stats, STATS_WORKERS_STARTED, 1);

@@ -20,6 +20,7 @@
 #include "master/notify.h"
 #include "master/process.h"
 #include "master/reports.h"
+#include "master/watch.h"
 
 enum { CARRIED_MAX = 4096 };
 
@@ -69,6 +70,7 @@ put_master(const struct master *m, struct facts *f, const char *reverted)
 	facts_i64(f, "since", m->since);
 	facts_u64(f, "generations", m->generations);
 	facts_u64(f, "log_level", m->log_level);
+	facts_u64(f, "watchdog_us", m->watch.watchdog_us);
 	facts_bool(f, "want_stop", m->want_stop);
 	facts_bool(f, "want_drain", m->want_drain);
 	facts_bool(f, "want_reload", m->want_reload);
@@ -200,6 +202,7 @@ get_master(struct master *m, const struct fact *f, char *why, size_t cap)
 	m->since = facts_num(f, "since", 0, INT64_MAX, m->since);
 	m->generations = (uint64_t)facts_num(f, "generations", 0, INT64_MAX, 0);
 	m->log_level = (enum log_level)facts_num(f, "log_level", LOG_L_ERROR, LOG_L_DEBUG, LOG_L_INFO);
+	watch_set(&m->watch, (uint64_t)facts_num(f, "watchdog_us", 0, INT64_MAX, 0));
 	m->want_stop = facts_num(f, "want_stop", 0, 1, 0) == 1;
 	m->want_drain = facts_num(f, "want_drain", 0, 1, 0) == 1;
 	m->want_reload = facts_num(f, "want_reload", 0, 1, 0) == 1;

@@ -2,6 +2,6 @@
 STUB := $(OBJ)/tests/master/stubworker
 $(STUB): $(STUB).o $(OBJ)/libcommon.a
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lbsd $(LDLIBS)
 unit-programs: $(STUB)
 -include $(STUB).d

@@ -10,6 +10,7 @@
  *   stubborn       ready, deaf to IPC_STOP, IPC_RETIRE and TERM
  *   garbage        ready, then a malformed message
  *   hangup         ready, then close the control socket and live on
+ *   stuck          ready, but its loop does not turn
  *   linger=MS      after IPC_RETIRE or IPC_STOP, stay as long
  * "WORD@N" counts for generation N alone.
  * Called as the master is, with -c, it is a new program that is no good:
@@ -32,6 +33,7 @@
 #include <unistd.h>
 
 #include "common/ipc.h"
+#include "common/stats.h"
 
 extern char **environ;
 
@@ -159,6 +161,8 @@ static void
 serve(void)
 {
 	struct pollfd p[80];
+	struct stats_slot *slot = stats_slot_map(
+	    IPC_FD_STATS, (unsigned)strtol(arg.slot, NULL, 10), (uint64_t)strtol(arg.generation, NULL, 10));
 	struct ipc_more more;
 	struct ipc_msg m;
 	bool stubborn = told("stubborn") >= 0;
@@ -168,7 +172,9 @@ serve(void)
 	for (int i = 0; i < arg.nlisten && n < 80; i++)
 		p[n++] = (struct pollfd){ .fd = IPC_FD_LISTEN + i, .events = POLLIN };
 	for (;;) {
-		if (poll(p, (nfds_t)n, -1) < 0)
+		if (slot != NULL)
+			stats_beat(slot, (uint64_t)time(NULL));
+		if (poll(p, (nfds_t)n, 500) <= 0)
 			continue;
 		for (int i = 1; i < n; i++)
 			if (p[i].revents != 0)
@@ -207,6 +213,8 @@ misbehave(void)
 	}
 	if (told("garbage") >= 0 && send(IPC_FD_CONTROL, "garbage", 7, 0) < 0)
 		abort();
+	if (told("stuck") >= 0)
+		deaf();
 	if (told("hangup") >= 0) {
 		close(IPC_FD_CONTROL);
 		deaf();
