@@ -290,6 +290,7 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 		return true;
 	case SMTP_EV_XCLIENT:
 		return session_another_client(s, e->xclient);
+	case SMTP_EV_AUTH:
 	case SMTP_EV_STARTTLS: /* session_feed() */
 	case SMTP_EV_MORE:
 	case SMTP_EV_CLOSE:

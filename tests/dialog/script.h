@@ -20,7 +20,7 @@
  *   CLOSE             the server closes; nothing else was said
  *   TLS               the handshake takes place here
  *   SPLIT, PAUSE      live: write here what is held; and wait a moment
- *   E: QUESTION reply answer the next QUESTION (CONNECT HELO MAIL RCPT DATA EOM STARTTLS XCLIENT) so; "close" first closes,
+ *   E: QUESTION reply answer the next QUESTION (CONNECT HELO MAIL RCPT DATA EOM STARTTLS AUTH XCLIENT) so; "close" first closes,
  *                     "yes" alone is the usual yes.  Without E lines recipients are looked up in mailboxes.list
  *   B: text           content (with escapes) of the next message that is accepted, as the store gets it
  *   T: pattern        a line of the event trace, in order
@@ -119,7 +119,7 @@ script_ext(const char *file, int line, char *words)
 		const char *word;
 		unsigned    bit;
 	} exts[]     = { { "chunking", SMTP_EXT_CHUNKING }, { "smtputf8", SMTP_EXT_SMTPUTF8 }, { "dsn", SMTP_EXT_DSN },
-		    { "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS } };
+		    { "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS }, { "auth", SMTP_EXT_AUTH } };
 	unsigned ext = 0;
 	char    *word;
 
@@ -160,6 +160,8 @@ script_directive(struct script *sc, const char *file, int line, char *d)
 		sc->xclient = true;
 	else if (strcmp(d, "bare-newline") == 0)
 		sc->bare = true;
+	else if (strcmp(d, "auth-required") == 0)
+		sc->cf.auth_required = true;
 	else if (strcmp(d, "tls") == 0)
 		sc->tls = true;
 	else if (strcmp(d, "tls-required") == 0)

@@ -43,7 +43,7 @@ struct stage {
 };
 
 static const char *const stage_names[] = { "MORE", "REPLY", "CONNECT", "HELO", "MAIL", "RCPT", "DATA", "BODY", "EOM",
-	"STARTTLS", "XCLIENT", "RESET", "CLOSE" };
+	"STARTTLS", "AUTH", "XCLIENT", "RESET", "CLOSE" };
 
 static inline void
 text_add(struct text *t, const void *p, size_t n)
@@ -268,6 +268,12 @@ stage_trace(struct stage *st, enum smtp_ev e, const struct smtp_event *ev)
 		text_printf(&st->trace, " addr=%02x..%02x%02x port=%u destport=%u\n", ev->xclient->addr[0],
 		    ev->xclient->addr[14], ev->xclient->addr[15], ev->xclient->port, ev->xclient->destport);
 		break;
+	case SMTP_EV_AUTH:
+		text_printf(
+		    &st->trace, "AUTH %s step=%u user=%s", sasl_name[ev->sasl->mech], ev->sasl->step, ev->sasl->user);
+		stage_span(st, "password", ev->sasl->password);
+		text_add(&st->trace, "\n", 1);
+		break;
 	case SMTP_EV_CONNECT:
 	case SMTP_EV_DATA:
 	case SMTP_EV_STARTTLS:
@@ -284,7 +290,7 @@ static inline bool
 stage_is_question(enum smtp_ev e)
 {
 	return e == SMTP_EV_CONNECT || e == SMTP_EV_HELO || e == SMTP_EV_MAIL || e == SMTP_EV_RCPT ||
-	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS || e == SMTP_EV_XCLIENT;
+	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS || e == SMTP_EV_AUTH || e == SMTP_EV_XCLIENT;
 }
 
 /* While a question is open the same event comes again and nothing is consumed, nothing said. */

@@ -23,7 +23,11 @@ answer(struct stage *st, enum smtp_ev q, const struct smtp_event *ev, struct rep
 	uint32_t x = (c->seed + ++c->n) * 2654435761U;
 
 	(void)ev;
-	if (c->seed == 0 || (x >> 24) % 8 != 0 || (q == SMTP_EV_CONNECT && c->seed < 128))
+	if (q == SMTP_EV_AUTH && x >> 31 == 0)
+		reply_set(r, 334, 0, "chance", "cj1hYg=="); /* "r=ab" */
+	else if (q == SMTP_EV_AUTH)
+		reply_set(r, 235, ENH(2, 7, 0), "chance", "by chance");
+	if (q == SMTP_EV_AUTH || c->seed == 0 || (x >> 24) % 8 != 0 || (q == SMTP_EV_CONNECT && c->seed < 128))
 		return;
 	x = (x >> 16) % 5;
 	reply_set(r, codes[x], ENH(codes[x] / 100, 3, 0), "chance", "by chance");
@@ -40,6 +44,10 @@ play(struct stage *st, struct chance *c, const uint8_t *data, size_t size, size_
 		.rcpt_max = data[1] >> 4 & 3U,
 		.errors_max = data[1] >> 6 & 3U };
 	const char *p = (const char *)data + HEAD;
+
+	if ((data[3] & 0x10) != 0)
+		cf.ext |= SMTP_EXT_AUTH;
+	cf.auth_required = (data[3] & 0x20) != 0;
 
 	*c = (struct chance){ .seed = data[2] };
 	stage_init(st, &cf);

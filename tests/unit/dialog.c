@@ -44,6 +44,8 @@ cue_next(struct cue *c, enum smtp_ev q, struct reply *r)
 			p += 6;
 		if (p[0] == '2') {
 			reply_set(r, 250, ENH(2, 0, 0), "cue", "%s", p + strlen("250 2.0.0 "));
+		} else if (p[0] == '3') {
+			reply_set(r, 334, 0, "cue", "%s", p + strlen("334 "));
 		} else if (reply_parse(span_str(p), r) != 0) {
 			fprintf(stderr, "line %d: no reply: %s\n", st->line, p);
 			exit(2);

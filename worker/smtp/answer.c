@@ -42,6 +42,7 @@ change_client(struct smtp *s)
 	s->name[s->name_now].n = 0;
 	s->esmtp = false;
 	s->errors = 0;
+	s->authed = s->auth_failures = 0;
 	s->xclient = NULL;
 	arena_reset(s->transaction);
 }
@@ -130,6 +131,7 @@ accept(struct smtp *s, enum smtp_ev question, const struct reply *r, struct buf 
 			s->state = SMTP_ST_HANDSHAKE;
 		return sent;
 	}
+	case SMTP_EV_AUTH: /* smtp_answer() */
 	case SMTP_EV_MORE:
 	case SMTP_EV_REPLY:
 	case SMTP_EV_BODY:
@@ -196,7 +198,10 @@ smtp_answer(struct smtp *s, const struct reply *r, struct buf *out)
 	if (question == SMTP_EV_MORE)
 		abort();
 	s->question = SMTP_EV_MORE;
-	sent = r != NULL && r->code >= 400 ? refuse(s, question, r, out) : accept(s, question, r, out);
+	if (question == SMTP_EV_AUTH)
+		sent = auth_answer(s, r, out);
+	else
+		sent = r != NULL && r->code >= 400 ? refuse(s, question, r, out) : accept(s, question, r, out);
 	if (r != NULL && r->close)
 		s->state = SMTP_ST_CLOSED;
 	if (s->state == SMTP_ST_CLOSED) {
@@ -214,6 +219,7 @@ smtp_shutdown(struct smtp *s, const struct reply *r, struct buf *out)
 
 	s->question = SMTP_EV_MORE;
 	s->state = SMTP_ST_CLOSED;
+	smtp_wipe(s);
 	return mute || r == NULL || r->code == 0 ? none : smtp_send(s, r, out);
 }
 
@@ -263,15 +269,15 @@ smtp_helo(const struct smtp *s)
 const char *
 smtp_with(const struct smtp *s)
 {
-	static const char *const words[2][2][2] = { /* [LMTP][UTF-8][TLS] */
-		{ { "ESMTP", "ESMTPS" }, { "UTF8SMTP", "UTF8SMTPS" } },
-		{ { "LMTP", "LMTPS" }, { "UTF8LMTP", "UTF8LMTPS" } }
+	static const char *const words[2][2][3] = { /* [LMTP][UTF-8][in clear, TLS, TLS and AUTH] */
+		{ { "ESMTP", "ESMTPS", "ESMTPSA" }, { "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPSA" } },
+		{ { "LMTP", "LMTPS", "LMTPSA" }, { "UTF8LMTP", "UTF8LMTPS", "UTF8LMTPSA" } }
 	};
 
 	/* While a name is asked about, it is the one it came with that counts. */
 	if (!(s->question == SMTP_EV_HELO ? s->name_esmtp : s->esmtp))
 		return s->cf->lmtp ? "LMTP" : "SMTP";
-	return words[s->cf->lmtp][s->t != NULL && s->t->smtputf8][s->tls];
+	return words[s->cf->lmtp][s->t != NULL && s->t->smtputf8][s->tls + (s->authed != 0)];
 }
 
 uint32_t

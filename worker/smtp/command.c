@@ -13,7 +13,8 @@ enum {                           /* when a command may come; otherwise 503 5.5.1
 	WHEN_NO_CHUNKS = 1 << 3, /* not between two BDATs (RFC 3030 2) */
 	WHEN_CLEAR = 1 << 4,     /* in clear too, where TLS is required (RFC 3207 4) */
 	ONLY_SMTP = 1 << 5,      /* not in LMTP; otherwise 500 5.5.1 */
-	ONLY_LMTP = 1 << 6
+	ONLY_LMTP = 1 << 6,
+	NEED_AUTH = 1 << 7 /* after AUTH, where it is required; otherwise 530 5.7.0 */
 };
 
 struct command {
@@ -46,7 +47,6 @@ static SAY(say_need_tls, 530, ENH(5, 7, 0), "tls-required", "say STARTTLS first"
 static SAY(say_in_tls, 503, ENH(5, 5, 1), "bad-sequence", "TLS is active already");
 static SAY(say_no_xclient, 550, ENH(5, 7, 0), "xclient-refused", "not from you");
 static SAY(say_xclient, 501, ENH(5, 5, 4), "syntax", "it is XCLIENT NAME=value, with words that EHLO lists");
-static SAY(say_no_auth, 503, ENH(5, 5, 1), "bad-sequence", "authentication is not offered");
 static SAY(say_no_argument, 501, ENH(5, 5, 4), "syntax", "this command takes no argument");
 static SAY(say_argument, 501, ENH(5, 5, 4), "syntax", "an argument is missing");
 static SAY(say_name, 501, 0, "syntax", "one domain or address literal must follow"); /* RFC 2034 4: none for HELO */
@@ -396,13 +396,11 @@ do_xclient(struct smtp *s, const struct args *a)
 static const struct say *
 do_auth(struct smtp *s, const struct args *a)
 {
-	(void)s;
-	(void)a;
-	return &say_no_auth;
+	return auth_begin(s, a->arg);
 }
 
 static const struct command commands[] = {
-	{ "MAIL", WHEN_HELO | WHEN_NO_TXN, 0, check_mail, do_mail },
+	{ "MAIL", WHEN_HELO | WHEN_NO_TXN | NEED_AUTH, 0, check_mail, do_mail },
 	{ "RCPT", WHEN_TXN | WHEN_NO_CHUNKS, 0, check_rcpt, do_rcpt },
 	{ "DATA", WHEN_TXN | WHEN_NO_CHUNKS, 0, check_none, do_data },
 	{ "BDAT", WHEN_CLEAR, SMTP_EXT_CHUNKING, check_bdat, do_bdat },
@@ -461,6 +459,8 @@ untimely(const struct smtp *s, const struct command *c)
 {
 	if (s->cf->tls_required && !s->tls && !(c->when & WHEN_CLEAR))
 		return &say_need_tls;
+	if (c->when & NEED_AUTH && s->cf->auth_required && s->authed == 0)
+		return &say_need_auth;
 	if ((c->when & WHEN_HELO && s->name[s->name_now].n == 0) || (c->when & WHEN_TXN && s->t == NULL) ||
 	    (c->when & WHEN_NO_TXN && s->t != NULL) || (c->when & WHEN_NO_CHUNKS && s->chunked))
 		return &say_sequence;

@@ -70,6 +70,8 @@ list_extensions(const struct smtp *s, struct list *l)
 		list_add(l, "250-STARTTLS\r\n");
 	if ((ext & SMTP_EXT_REQUIRETLS) && s->tls)
 		list_add(l, "250-REQUIRETLS\r\n");
+	if (auth_offered(s))
+		list_add(l, "250-AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN\r\n");
 	if (s->xclient_ok)
 		list_add(l, "250-XCLIENT " XCLIENT_WORDS "\r\n");
 	if (s->cf->rcpt_max > 0)

@@ -23,6 +23,7 @@ enum smtp_state {
 	SMTP_ST_GREET,   /* SMTP_EV_CONNECT is open, or about to be */
 	SMTP_ST_REFUSED, /* the greeting was a refusal: QUIT alone is served (RFC 5321 3.1, RFC 7504) */
 	SMTP_ST_COMMAND,
+	SMTP_ST_AUTH,      /* the next line is a response of an exchange, s->sasl */
 	SMTP_ST_CONTENT,   /* s->data says which and how much */
 	SMTP_ST_VERDICT,   /* LMTP: the engine's own verdict is being said once a recipient */
 	SMTP_ST_HANDSHAKE, /* 220 to STARTTLS was said */
@@ -46,6 +47,7 @@ struct smtp {
 	const struct say       *verdict; /* kept until the chunk is read, or said to each LMTP recipient */
 	struct reply    *deferred;   /* a refusal of BDAT, kept until its chunk is read; in the transaction's arena */
 	struct xclient  *xclient;    /* asked about; in the transaction's arena, while there is no transaction */
+	struct sasl     *sasl;       /* under way; in the transaction's arena too, likewise */
 	struct helo_name name[2];    /* the accepted one and the one asked about */
 	unsigned         name_now;   /* which one is accepted */
 	bool             name_esmtp; /* the one asked about came with EHLO or LHLO */
@@ -53,6 +55,8 @@ struct smtp {
 	bool             esmtp;      /* EHLO or LHLO, not HELO, was the last one accepted */
 	bool             tls;
 	bool             xclient_ok;
+	uint8_t          authed; /* enum sasl_mech and 1; 0: not */
+	uint8_t          auth_failures;
 	bool             bare_ok;
 	bool             swallow;    /* inside a command line that is too long */
 	bool             ending;     /* the reply that is being made ends the transaction */
@@ -95,6 +99,14 @@ void smtp_content(struct smtp *s, const struct say *verdict);
 const struct say *command_run(struct smtp *s, struct span line);
 
 extern const struct say say_line_too_long, say_no_memory, say_size;
+
+/* auth.c: the AUTH command's argument, a response, one that is too long; what ${r} means to an open question. */
+bool                    auth_offered(const struct smtp *s);
+const struct say       *auth_begin(struct smtp *s, struct span arg);
+const struct say       *auth_line(struct smtp *s, struct span line);
+const struct say       *auth_too_long(struct smtp *s);
+struct smtp_sent        auth_answer(struct smtp *s, const struct reply *r, struct buf *out);
+extern const struct say say_need_auth;
 
 /* param.c: read ${rest}, what stands behind the path.  NULL, or the refusal. */
 const struct say *param_mail(const struct smtp *s, struct txn *t, struct span rest);

@@ -11,6 +11,7 @@
 enum {
 	PARAM_ENVID_MAX = 100, /* octets, RFC 3461 4.4 */
 	PARAM_ORCPT_MAX = 500, /* octets, RFC 3461 4.2 */
+	PARAM_AUTH_MAX = 500,  /* octets, RFC 4954 5 */
 	PARAM_SIZE_DIGITS = 20 /* RFC 1870 3 */
 };
 
@@ -128,6 +129,20 @@ take_envid(const struct target_of *o, struct span value)
 	return arena_dup(o->t->arena, span_of(out, n), &o->t->envid) == 0 ? NULL : &say_no_memory;
 }
 
+/* RFC 4954 5: who is said to have sent it.  Nobody here believes it, for nothing is passed on. */
+static const struct say *
+take_auth(const struct target_of *o, struct span value)
+{
+	uint8_t out[PARAM_AUTH_MAX];
+	size_t n;
+
+	if (!o->s->tls)
+		return &say_unknown;
+	if (span_eq(value, SPAN("<>")))
+		return NULL;
+	return value.n <= PARAM_AUTH_MAX && printable_xtext(value, out, sizeof(out), &n) ? NULL : &say_value;
+}
+
 static uint8_t
 notify_bit(struct span word)
 {
@@ -236,6 +251,7 @@ static const struct param params[] = {
 	{ "BODY", false, true, 0, take_body },
 	{ "SMTPUTF8", false, false, SMTP_EXT_SMTPUTF8, take_smtputf8 },
 	{ "REQUIRETLS", false, false, SMTP_EXT_REQUIRETLS, take_requiretls },
+	{ "AUTH", false, true, SMTP_EXT_AUTH, take_auth },
 	{ "RET", false, true, SMTP_EXT_DSN, take_ret },
 	{ "ENVID", false, true, SMTP_EXT_DSN, take_envid },
 	{ "NOTIFY", true, true, SMTP_EXT_DSN, take_notify },

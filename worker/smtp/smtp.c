@@ -117,6 +117,8 @@ ask(struct smtp *s, const struct span *in, struct smtp_event *ev)
 		ev->span = span_of(name->p, name->n);
 	if (s->question == SMTP_EV_XCLIENT)
 		ev->xclient = s->xclient;
+	if (s->question == SMTP_EV_AUTH)
+		ev->sasl = s->sasl;
 	if (s->question == SMTP_EV_RCPT || s->question == SMTP_EV_EOM)
 		ev->rcpt = s->rcpt;
 	return s->question;
@@ -166,7 +168,9 @@ swallow_line(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 	*in = span_skip(*in, lf != NULL ? (size_t)(lf - in->p) + 1 : in->n);
 	if (s->swallow)
 		return SMTP_EV_MORE;
-	return statement(s, too_many_errors(s) ? &say_errors : &say_line_too_long, out, ev);
+	if (too_many_errors(s))
+		return statement(s, &say_errors, out, ev);
+	return statement(s, s->state == SMTP_ST_AUTH ? auth_too_long(s) : &say_line_too_long, out, ev);
 }
 
 static bool
@@ -201,7 +205,10 @@ next_command(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 	s->seen = 0;
 	if (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
-	say = too_many_errors(s) && !is_quit(line) ? &say_errors : command_run(s, line);
+	if (too_many_errors(s) && !is_quit(line))
+		say = &say_errors;
+	else
+		say = s->state == SMTP_ST_AUTH ? auth_line(s, line) : command_run(s, line);
 	if (say != NULL)
 		return statement(s, say, out, ev);
 	return s->question != SMTP_EV_MORE ? ask(s, in, ev) : next_content(s, in, out, ev);
@@ -359,6 +366,7 @@ smtp_next(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *e
 		return ask(s, in, ev);
 	case SMTP_ST_REFUSED:
 	case SMTP_ST_COMMAND:
+	case SMTP_ST_AUTH:
 		return next_command(s, in, out, ev);
 	case SMTP_ST_CONTENT:
 		return next_content(s, in, out, ev);

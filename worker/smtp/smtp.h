@@ -14,6 +14,7 @@
 
 #include "common/buf.h"
 #include "common/reply.h"
+#include "worker/smtp/sasl.h"
 #include "worker/smtp/txn.h"
 #include "worker/smtp/xclient.h"
 
@@ -22,7 +23,8 @@ enum {
 	SMTP_LINE_MAX      = 4096,
 	SMTP_TEXT_LINE_MAX = 65536, /* octets of a line of content; RFC 5321 asks for 1,000 */
 	SMTP_OUT_MIN       = 2048,  /* octets that must be free in the output before smtp_next() or smtp_answer() */
-	SMTP_HELO_MAX      = 256    /* octets of a HELO argument that are kept */
+	SMTP_HELO_MAX      = 256,   /* octets of a HELO argument that are kept */
+	SMTP_AUTH_FAILURES = 3      /* wrong answers to who it is that a session may give; then 421 4.7.0 */
 };
 
 enum smtp_ext {                       /* what EHLO may offer */
@@ -30,7 +32,8 @@ enum smtp_ext {                       /* what EHLO may offer */
 	SMTP_EXT_SMTPUTF8   = 1 << 1, /* RFC 6531 */
 	SMTP_EXT_DSN        = 1 << 2, /* RFC 3461 */
 	SMTP_EXT_STARTTLS   = 1 << 3, /* RFC 3207 */
-	SMTP_EXT_REQUIRETLS = 1 << 4  /* RFC 8689; listed inside TLS alone */
+	SMTP_EXT_REQUIRETLS = 1 << 4, /* RFC 8689; listed inside TLS alone */
+	SMTP_EXT_AUTH       = 1 << 5  /* RFC 4954; inside TLS alone */
 };
 
 /* What a listener's sessions share; immutable while any of them lives. */
@@ -42,7 +45,8 @@ struct smtp_conf {
 					   gets 421 4.7.0; 0: no limit */
 	unsigned    ext;        /* SMTP_EXT_* */
 	bool        lmtp;       /* RFC 2033 */
-	bool tls_required; /* in clear only EHLO, HELO, LHLO, STARTTLS, NOOP, RSET, HELP and QUIT; else 530 5.7.0 */
+	bool tls_required;  /* in clear only EHLO, HELO, LHLO, STARTTLS, NOOP, RSET, HELP and QUIT; else 530 5.7.0 */
+	bool auth_required; /* no MAIL before AUTH: 530 5.7.0 */
 };
 
 enum smtp_ev {
@@ -56,6 +60,7 @@ enum smtp_ev {
 	SMTP_EV_BODY,     /* statement: ev->span is content as on the wire, dots unstuffed; good until the next call */
 	SMTP_EV_EOM,      /* question: take it?  LMTP: once a recipient, ev->rcpt; SMTP: once, ev->rcpt NULL */
 	SMTP_EV_STARTTLS, /* question: ready to start?  (220, then the caller does the handshake) */
+	SMTP_EV_AUTH,     /* question: ev->sasl->step says which; see smtp_answer() */
 	SMTP_EV_XCLIENT,  /* question: ev->xclient is to be believed; may that client be greeted? */
 	SMTP_EV_RESET,    /* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what
 				   ended it, which was reported before: not to be counted again */
@@ -78,6 +83,7 @@ struct smtp_event {
 	struct rcpt          *rcpt;
 	struct smtp_sent      sent;
 	const struct xclient *xclient; /* of SMTP_EV_XCLIENT, good until it is answered */
+	const struct sasl    *sasl;    /* of SMTP_EV_AUTH, the same; wiped when the exchange is over */
 };
 
 /* What the caller's deadline should be. */
@@ -121,6 +127,9 @@ enum smtp_ev smtp_next(struct smtp *s, struct span *in, struct buf *out, struct 
  * after it.  A refused greeting without close leaves QUIT alone to be served.
  * Return what was appended (code 0 if nothing: a yes to BDAT's question, and a
  * no to it, which SMTP_EV_REPLY reports once the chunk is read, RFC 3030 2).
+ * To SMTP_EV_AUTH there is no usual yes: a 2xx lets the client in, 334 with
+ * base64 as its text goes on with SCRAM, anything else that is no refusal is
+ * 454 4.7.0.
  * With no question open it aborts: that is a programming error.
  */
 struct smtp_sent smtp_answer(struct smtp *s, const struct reply *r, struct buf *out);
@@ -155,6 +164,18 @@ struct span smtp_helo(const struct smtp *s);
 
 /* RFC 3848 and RFC 6531 keyword for Received: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP"... static. */
 const char *smtp_with(const struct smtp *s);
+
+/* How the client proved who it is: sasl_name[], or NULL. */
+const char *smtp_auth_method(const struct smtp *s);
+
+/* Whether the next line, or the open question, may hold a password: it is shown to nobody. */
+bool smtp_secret(const struct smtp *s);
+
+/* The session ends: nothing of an exchange under way is left in memory. */
+void smtp_wipe(struct smtp *s);
+
+/* The open SMTP_EV_AUTH's exchange, or NULL. */
+const struct sasl *smtp_sasl(const struct smtp *s);
 
 /* 5xx replies since the last accepted message, what errors_max is compared with. */
 uint32_t smtp_errors(const struct smtp *s);
