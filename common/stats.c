@@ -76,26 +76,36 @@ err0:
 	return -1;
 }
 
-/* The slot's pages, or NULL with errno; a segment of another build is refused: its numbers stand elsewhere. */
-static struct stats_slot *
-map(int fd, unsigned i)
+/* A segment of another build is refused: its numbers stand elsewhere. */
+int
+stats_layout_check(int fd)
 {
 	struct stats_head h;
 	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return -1;
+	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != STATS_MAGIC ||
+	    h.layout != STATS_LAYOUT_ALL || h.slot_size != sizeof(struct stats_slot) || h.nslots != STATS_SLOTS ||
+	    st.st_size < slot_offset(STATS_SLOTS)) {
+		errno = EPROTONOSUPPORT;
+		return -1;
+	}
+	return 0;
+}
+
+/* The slot's pages, or NULL with errno. */
+static struct stats_slot *
+map(int fd, unsigned i)
+{
 	void *p;
 
 	if (i >= STATS_SLOTS) {
 		errno = EINVAL;
 		return NULL;
 	}
-	if (fstat(fd, &st) != 0)
+	if (stats_layout_check(fd) != 0)
 		return NULL;
-	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != STATS_MAGIC ||
-	    h.layout != STATS_LAYOUT_ALL || h.slot_size != sizeof(struct stats_slot) || h.nslots != STATS_SLOTS ||
-	    st.st_size < slot_offset(STATS_SLOTS)) {
-		errno = EPROTONOSUPPORT;
-		return NULL;
-	}
 	p = mmap(NULL, sizeof(struct stats_slot), PROT_READ | PROT_WRITE, MAP_SHARED, fd, slot_offset(i));
 	return p != MAP_FAILED ? p : NULL;
 }

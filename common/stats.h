@@ -176,6 +176,9 @@ struct stats_head {
 /* Create DIR/stats anew (temporary file, rename), 0644, all its blocks allocated.  The descriptor, or -1 with errno. */
 int stats_create(const char *dir, const char *version);
 
+/* Whether ${fd} is a segment of our layout.  0, or -1 with errno: EPROTONOSUPPORT when it is another build's. */
+int stats_layout_check(int fd);
+
 /**
  * stats_slot_map(fd, i, generation):
  * Map slot ${i} of ${fd} alone, read-write, and take it: pid, generation;

@@ -308,15 +308,27 @@ try_config(const struct master *m, struct facts *f)
 	return why;
 }
 
+/* Whether we can go on counting where the workers that run count; NULL: yes.  Mapping comes after the exec, when it is too late. */
+static const char *
+shared_fits(const struct master *m, char *text, size_t cap)
+{
+	if (stats_layout_check(m->stats_fd) == 0)
+		return NULL;
+	if (errno == EPROTONOSUPPORT)
+		return "its counters are laid out differently; it needs a restart";
+	snprintf(text, cap, "the counters cannot be read: %s", strerror(errno));
+	return text;
+}
+
 void
 upgrade_rehearse(struct master *m, int fd, int out)
 {
 	struct facts f = { .text = NULL };
 	char text[LISTEN_WHY_MAX], path[LISTEN_WHY_MAX / 2];
-	const char *why = state_read(m, fd, text, sizeof text) != 0 ? text
-	    : m->upgrade.reverted != NULL                           ? NULL
-								    : try_config(m, &f);
+	const char *why = state_read(m, fd, text, sizeof text) != 0 ? text : shared_fits(m, text, sizeof text);
 
+	if (why == NULL && m->upgrade.reverted == NULL)
+		why = try_config(m, &f);
 	if (why == NULL && process_open_exe("letterplate-worker", path, sizeof path) < 0) {
 		snprintf(text, sizeof text, "\"%s\" cannot be run: %s", path, strerror(errno));
 		why = text;

@@ -166,6 +166,22 @@ def a_config_that_is_refused():
 
 
 @test
+def counters_of_another_layout_are_refused_before_it_is_too_late():
+    m = Master()
+    with open(m.path("state/stats"), "r+b") as f:
+        f.seek(4)
+        ours = f.read(4)
+        for other in (ours[0] ^ 1, ours[0] ^ 0x80):     # what a build with another number of counters would see
+            f.seek(4)
+            f.write(bytes([other]) + ours[1:])
+            f.flush()
+            refused(m, "the new program declines: its counters are laid out differently; it needs a restart")
+        f.seek(4)
+        f.write(ours)
+    equal(m.ctl("upgrade").returncode, 0, "with the same layout")
+
+
+@test
 def new_workers_that_cannot_start_bring_the_old_program_back():
     m = Master()
     old, workers = exe(m.child.pid), m.pids()
