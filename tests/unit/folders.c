@@ -46,6 +46,28 @@ START_TEST(names)
 }
 END_TEST
 
+START_TEST(not_without_end)
+{
+	int root = scratch(), home = folders_make(root, "d/l", &unique, false, false);
+	char name[32];
+
+	for (unsigned i = 0; i < FOLDERS_MAX - 1; i++) {
+		snprintf(name, sizeof(name), ".f%u", i);
+		ck_assert_int_eq(mkdirat(home, name, 0700), 0);
+	}
+	close(home);
+	home = folders_make(root, "d/l/.last", &unique, true, true);
+	ck_assert_int_ne(home, -1);
+	close(home);
+	ck_assert_int_eq(folders_make(root, "d/l/.more", &unique, true, true), -1);
+	ck_assert_int_eq(errno, EMLINK);
+	home = folders_make(root, "d/l/.last", &unique, true, true); /* it is there */
+	ck_assert_int_ne(home, -1);
+	close(home);
+	close(root);
+}
+END_TEST
+
 START_TEST(longest_key)
 {
 	char key[3 * 256], name[256];
@@ -55,18 +77,18 @@ START_TEST(longest_key)
 	memset(name, 'n', 254);
 	name[254] = '\0';
 	snprintf(key, sizeof(key), "%s/%s", name, name);
-	home = folders_make(root, key, &unique, false);
+	home = folders_make(root, key, &unique, false, false);
 	ck_assert_int_ne(home, -1);
 	ck_assert_int_eq(fstatat(home, "new", &st, 0), 0);
 	ck_assert_int_eq(mkdirat(home, ".folder", 0700), 0);
 	close(home);
 	snprintf(key, sizeof(key), "%s/%s/.folder", name, name);
-	home = folders_make(root, key, &unique, false);
+	home = folders_make(root, key, &unique, false, false);
 	ck_assert_int_ne(home, -1);
 	ck_assert_int_eq(fstatat(home, "cur", &st, 0), 0);
 	close(home);
 	snprintf(key, sizeof(key), "%s/%s/.other", name, name);
-	ck_assert_int_eq(folders_make(root, key, &unique, false), -1);
+	ck_assert_int_eq(folders_make(root, key, &unique, false, false), -1);
 	ck_assert_int_eq(errno, ENOENT);
 	close(root);
 }
@@ -150,13 +172,13 @@ END_TEST
 
 START_TEST(sweep_when_made_sure_of)
 {
-	int root = scratch(), home = folders_make(root, "d/l", &unique, false), tmp;
+	int root = scratch(), home = folders_make(root, "d/l", &unique, false, false), tmp;
 
 	ck_assert_int_ne(home, -1);
 	tmp = folders_open(home, "tmp");
 	put(tmp, OURS, 7200);
 	close(home);
-	home = folders_make(root, "d/l", &unique, false);
+	home = folders_make(root, "d/l", &unique, false, false);
 	ck_assert_int_ne(home, -1);
 	ck_assert(!has(tmp, OURS));
 	close(tmp);
@@ -189,6 +211,7 @@ main(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, names);
 	tcase_add_test(tc, longest_key);
+	tcase_add_test(tc, not_without_end);
 	tcase_add_test(tc, sweep_ours);
 	tcase_add_test(tc, sweep_foreign);
 	tcase_add_test(tc, sweep_leaves_what_is_at_work);

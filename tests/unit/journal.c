@@ -33,7 +33,7 @@ make_record(struct fix *f, unsigned boxes, size_t *n, char name[UNIQUE_MAX])
 		char user[16];
 
 		snprintf(user, sizeof(user), "user%u", i);
-		fix_target(f, user, i == 1 ? "spam" : "");
+		fix_target(f, user, i == 1 ? "spam" : i == 2 ? "Held" : "");
 	}
 	m.txn = f->txn;
 	m.fill = (uint8_t *)(uintptr_t)content;
@@ -43,6 +43,7 @@ make_record(struct fix *f, unsigned boxes, size_t *n, char name[UNIQUE_MAX])
 	ck_assert_ptr_nonnull(m.spot);
 	t = f->txn->targets;
 	for (unsigned i = 0; i < boxes; i++, t = t->next) {
+		t->folder_make = i == 2;
 		m.spot[i].target = t;
 		m.spot[i].folder = t->folder;
 		unique_next(&m.md->unique, &m.spot[i].tmp_name);
@@ -360,6 +361,25 @@ replay(struct seg_fix *x, unsigned written)
 	ck_assert_uint_eq(x->j.replayed - before, written);
 }
 
+/* What a handler chose is made where a crash took it; what a sender named is not. */
+START_TEST(replays_into_folders)
+{
+	struct seg_fix x;
+	char name[UNIQUE_MAX], last[NAME_MAX + 1];
+
+	seg_fix_open(&x);
+	append_message(&x, 3, name);
+	replay(&x, 3);
+	ck_assert_uint_eq(count_files(&x, 1, "new", last), 1);
+	ck_assert_uint_eq(count_files(&x, 1, ".spam/new", last), 0);
+	ck_assert_uint_eq(count_files(&x, 2, "new", last), 0);
+	ck_assert_uint_eq(count_files(&x, 2, ".Held/new", last), 1);
+	ck_assert_uint_eq(count_files(&x, 2, ".Held", last), 4); /* tmp, new, cur, and the mark */
+	replay(&x, 0);
+	seg_fix_close(&x);
+}
+END_TEST
+
 START_TEST(replays)
 {
 	struct seg_fix x;
@@ -532,6 +552,7 @@ main(void)
 	tcase_add_test(r, positions);
 	tcase_set_timeout(g, 30);
 	tcase_add_test(g, replays);
+	tcase_add_test(g, replays_into_folders);
 	tcase_add_test(g, takes_back);
 	tcase_add_test(g, not_what_is_retired);
 	tcase_add_test(g, ends_at_a_torn_tail);

@@ -202,6 +202,44 @@ START_TEST(sub_folder)
 }
 END_TEST
 
+/* A handler chose it: made as Maildir++ has it, in a mailbox that is new, or removed from one that is remembered. */
+START_TEST(folder_made)
+{
+	struct span wire, file;
+	struct fix f;
+	struct store_msg *m;
+	struct stat st;
+	char path[1024], from[1024];
+
+	make_content(_i == 0 ? 100 : BIG, &wire, &file);
+	fix_open(&f, true, 1, 8);
+	for (int i = 0; i < 3; i++) {
+		snprintf(from, sizeof(from), "%s/example.org/alice/.Held.now", f.path);
+		snprintf(path, sizeof(path), "%s/example.org/alice/.gone", f.path);
+		if (i == 2)
+			ck_assert_int_eq(rename(from, path), 0);
+		fix_again(&f);
+		fix_target(&f, "alice", "Held.now");
+		fix_target(&f, "bob", "Held.now");
+		f.txn->targets->folder_make = f.txn->targets->next->folder_make = true;
+		m = fix_begin(&f);
+		ck_assert_int_eq(fix_write(&f, m, wire, 9999), 0);
+		fix_commit(&f, m, true);
+		ck_assert_int_eq(f.done.err, 0);
+		ck_assert_int_eq(fix_count(&f, "example.org/alice/.Held.now/new", NULL), i == 1 ? 2 : 1);
+		ck_assert_int_eq(fix_count(&f, "example.org/bob/.Held.now/new", NULL), i + 1);
+		ck_assert_int_eq(fix_count(&f, "example.org/alice/.Held.now/tmp", NULL), 0);
+		ck_assert_int_eq(fix_count(&f, "example.org/alice/.Held.now/cur", NULL), 0);
+		ck_assert_int_eq(fix_count(&f, "example.org/alice/new", NULL), 0);
+		ck_assert_int_eq(fix_count(&f, "example.org/alice/cur", NULL), 0);
+		snprintf(path, sizeof(path), "%s/example.org/alice/.Held.now/maildirfolder", f.path);
+		ck_assert_int_eq(stat(path, &st), 0);
+		ck_assert_int_eq(st.st_size, 0);
+	}
+	fix_close(&f);
+}
+END_TEST
+
 START_TEST(sub_folder_streamed)
 {
 	struct span wire, file;
@@ -676,6 +714,7 @@ main(void)
 	tcase_add_loop_test(tc, several_targets, 0, 16);
 	tcase_add_test(tc, sub_folder);
 	tcase_add_test(tc, sub_folder_streamed);
+	tcase_add_loop_test(tc, folder_made, 0, 2);
 	tcase_add_test(tc, eagain_and_wake);
 	tcase_add_loop_test(tc, abort_anywhere, 0, 10);
 	tcase_add_test(tc, too_many);

@@ -31,8 +31,8 @@ enum edit_kind {
 	EDIT_ADD_RCPT,      /* addr */
 	EDIT_DELETE_RCPT,   /* addr: whoever was given so, or reaches that mailbox */
 	EDIT_SENDER,        /* addr, may be null: the new reverse-path */
-	EDIT_FOLDER, /* value: the folder of the mailbox, used where it exists, else the mailbox itself; empty: none again */
-	EDIT_ASIDE /* addr: this recipient does not get it; LMTP says reply to it */
+	EDIT_FOLDER,        /* value: the folder of the mailbox, made where it is missing; empty: none again */
+	EDIT_ASIDE          /* addr: this recipient does not get it; LMTP says reply to it */
 };
 
 struct edit {

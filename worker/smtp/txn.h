@@ -35,17 +35,17 @@ struct txn_tag {
 /* A mailbox that the message will stand in; unique by key in a transaction. */
 struct target {
 	struct target     *next;
-	struct span        key;    /* canonical local@domain, for Delivered-To and the log */
-	struct span        dir;    /* DOMAIN/LOCAL, each path_encode()d: safe below the store's path */
-	struct span        folder; /* path_encode()d sub-folder to use if it exists, or empty */
-	uint64_t           quota;  /* octets, 0: none */
-	uint32_t           hash;   /* of key, private to txn.c */
-	uint32_t           nrcpt;  /* recipients that reach it, private to txn.c */
-	struct target     *chain;  /* next of the same bucket, private to txn.c */
-	const struct rcpt *last;   /* the newest recipient that reaches it, private to txn.c */
-	const struct rcpt *rcpt;   /* the one that named it first */
-	bool folder_make; /* a handler chose it: the store should make it where it is missing; it does not yet */
-	int  err;         /* set by the store at commit: 0 or an errno */
+	struct span        key;         /* canonical local@domain, for Delivered-To and the log */
+	struct span        dir;         /* DOMAIN/LOCAL, each path_encode()d: safe below the store's path */
+	struct span        folder;      /* path_encode()d sub-folder to use if it exists, or empty */
+	uint64_t           quota;       /* octets, 0: none */
+	uint32_t           hash;        /* of key, private to txn.c */
+	uint32_t           nrcpt;       /* recipients that reach it, private to txn.c */
+	struct target     *chain;       /* next of the same bucket, private to txn.c */
+	const struct rcpt *last;        /* the newest recipient that reaches it, private to txn.c */
+	const struct rcpt *rcpt;        /* the one that named it first */
+	bool               folder_make; /* a handler chose it: the store makes it where it is missing */
+	int                err;         /* set by the store at commit: 0 or an errno */
 };
 
 struct rcpt_target {

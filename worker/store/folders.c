@@ -6,6 +6,7 @@
 #include "worker/store/folders.h"
 
 #include <bsd/string.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -90,15 +91,62 @@ furnish(int home, const struct unique *u, bool lazy)
 	return lazy ? 0 : folders_sync(home);
 }
 
-/* The folder .FOLDER of ${local}, or ${local} itself when ${key} names none. */
+static bool
+folders_full(int local)
+{
+	_Alignas(struct dirent64) char buf[8192];
+	const struct dirent64 *d;
+	unsigned count = 0;
+	ssize_t n;
+	int fd = folders_open(local, ".");
+
+	while (fd != -1 && (n = getdents64(fd, buf, sizeof(buf))) > 0)
+		for (ssize_t i = 0; i < n; i += d->d_reclen) {
+			d = (const struct dirent64 *)(const void *)(buf + i);
+			count += d->d_name[0] == '.' ? 1 : 0;
+		}
+	if (fd != -1)
+		close(fd);
+	return count >= FOLDERS_MAX + 2; /* "." and ".." */
+}
+
+/*
+ * Make .FOLDER in ${local}, which becomes a mailbox first where it is new.  The
+ * mark is Maildir++'s: deliverers find by it that the mailbox is one level up.
+ */
 static int
-open_home(int local, const char *folder, bool lazy)
+make_folder(int local, const char *folder, const struct unique *u, bool lazy)
+{
+	int home, mark, err;
+
+	if (folders_full(local)) {
+		errno = EMLINK;
+		return -1;
+	}
+	if (furnish(local, u, lazy) == -1 || (mkdirat(local, folder, 0700) == -1 && errno != EEXIST) ||
+	    (home = folders_open(local, folder)) == -1)
+		return -1;
+	mark = openat(home, "maildirfolder", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (mark != -1 && close(mark) == 0)
+		return home;
+	err = errno;
+	close(home);
+	errno = err;
+	return -1;
+}
+
+/* The folder .FOLDER of ${local}, or ${local} itself when ${folder} is NULL. */
+static int
+open_home(int local, const char *folder, const struct unique *u, bool lazy, bool make)
 {
 	int home;
 
 	if (folder == NULL)
 		return folders_open(local, ".");
-	if ((home = folders_open(local, folder)) != -1 && (lazy || folders_sync(local) == 0))
+	home = folders_open(local, folder);
+	if (home == -1 && errno == ENOENT && make)
+		home = make_folder(local, folder, u, lazy);
+	if (home != -1 && (lazy || folders_sync(local) == 0))
 		return home;
 	if (home != -1) {
 		int err = errno;
@@ -114,7 +162,7 @@ open_home(int local, const char *folder, bool lazy)
  * what the others find already on disk.
  */
 int
-folders_make(int root, const char *key, const struct unique *u, bool lazy)
+folders_make(int root, const char *key, const struct unique *u, bool lazy, bool make)
 {
 	char domain[256], local[256];
 	const char *slash = strchr(key, '/'), *folder = strstr(key, "/.");
@@ -130,8 +178,8 @@ folders_make(int root, const char *key, const struct unique *u, bool lazy)
 	else
 		strlcpy(local, slash + 1, sizeof(local));
 	if ((d = open_made(root, domain)) == -1 || (l = open_made(d, local)) == -1 ||
-	    (home = open_home(l, folder != NULL ? folder + 1 : NULL, lazy)) == -1 || furnish(home, u, lazy) == -1 ||
-	    (!lazy && (folders_sync(d) == -1 || folders_sync(root) == -1)))
+	    (home = open_home(l, folder != NULL ? folder + 1 : NULL, u, lazy, make)) == -1 ||
+	    furnish(home, u, lazy) == -1 || (!lazy && (folders_sync(d) == -1 || folders_sync(root) == -1)))
 		err = errno;
 	if (d != -1)
 		close(d);

@@ -14,7 +14,8 @@
 enum {
 	FOLDERS_STALE_OURS_S  = 3600,      /* seconds after which a file of ours in tmp/ that nobody holds goes */
 	FOLDERS_STALE_OTHER_S = 36 * 3600, /* the same for files that others put there (Maildir's own rule) */
-	FOLDERS_SWEEP_MAX     = 4096       /* entries of tmp/ that one sweep looks at */
+	FOLDERS_SWEEP_MAX     = 4096,      /* entries of tmp/ that one sweep looks at */
+	FOLDERS_MAX           = 1000 /* sub-folders of a mailbox: where there are so many, none is made for a handler */
 };
 
 /* Whether ${s} is DOMAIN/LOCAL, and whether it is one such name: not empty, no leading dot, no '/' or NUL, at most NAME_MAX. */
@@ -25,13 +26,15 @@ bool folders_name_ok(struct span s);
 int folders_open(int at, const char *name);
 
 /**
- * folders_make(root, key, u):
+ * folders_make(root, key, u, lazy, make):
  * Make and sync what is missing of "DOMAIN/LOCAL" or "DOMAIN/LOCAL/.FOLDER"
- * (which must exist itself: ENOENT), with tmp/, new/ and cur/; sweep its tmp/.
+ * (which must exist itself, ENOENT, unless ${make}: then it is made as a folder
+ * of Maildir++, or EMLINK past FOLDERS_MAX), with tmp/, new/ and cur/; sweep
+ * its tmp/.
  * ${lazy}: sync nothing; the caller's journal answers for it.  The mailbox's
  * descriptor, or -1 with errno.
  */
-int folders_make(int root, const char *key, const struct unique *u, bool lazy);
+int folders_make(int root, const char *key, const struct unique *u, bool lazy, bool make);
 
 /* Remove stale files from the folder ${tmp}; ${now} in unix seconds.  How many went.  What cannot be removed stays. */
 unsigned folders_sweep(int tmp, const struct unique *u, time_t now);

@@ -61,7 +61,8 @@ struct journal_record {
 struct journal_target {
 	uint16_t ndir, nfolder, nname, name_room;
 	uint32_t nprefix;
-	uint32_t skip; /* it has not got the message */
+	uint16_t skip; /* it has not got the message */
+	uint16_t make; /* the folder is made where it is missing */
 };
 
 /* JOURNAL_VOID: behind the record's struct. */

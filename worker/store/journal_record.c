@@ -49,7 +49,8 @@ journal_record_begin(struct store_msg *m)
 
 		*t = (struct journal_target){ .ndir = (uint16_t)s->target->dir.n,
 			.nfolder = (uint16_t)s->folder.n,
-			.name_room = (uint16_t)room };
+			.name_room = (uint16_t)room,
+			.make = s->target->folder_make };
 		memcpy(q, s->target->dir.p, s->target->dir.n);
 		q += s->target->dir.n;
 		if (s->folder.n > 0)

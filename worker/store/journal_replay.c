@@ -22,6 +22,7 @@
 struct copy { /* one target of a record */
 	struct span dir, folder, prefix, content;
 	char name[UNIQUE_MAX];
+	bool make;
 };
 
 struct place {  /* where it was found */
@@ -41,6 +42,7 @@ copy_of(const struct journal_record *r, const struct journal_target *t, struct c
 	p += t->ndir;
 	c->folder = span_of(p, t->nfolder > 0 && *p != '\0' ? t->nfolder : 0);
 	p += t->nfolder;
+	c->make = t->make != 0;
 	snprintf(c->name, sizeof(c->name), "%.*s", (int)t->nname, (const char *)p);
 	p += t->name_room;
 	c->prefix = span_of(p, t->nprefix);
@@ -153,7 +155,7 @@ write_to(struct journal *j, const struct mailbox *box, int at, const char *name,
 static int
 deliver(struct journal *j, struct copy *c, bool rewrite)
 {
-	struct mailbox box;
+	struct mailbox box = { .make = c->make };
 	struct place pl = { .at = -1 };
 	int cur, r = 0, err;
 

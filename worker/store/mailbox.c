@@ -240,7 +240,7 @@ still_there(struct mailboxes *c, const struct entry *e)
 
 /* The entry at ${key}, with its folders as durable as asked for; *cached: it was remembered.  NULL with errno. */
 static struct entry *
-entry_get(struct mailboxes *c, const char *key, bool lazy, bool *cached)
+entry_get(struct mailboxes *c, const char *key, bool lazy, bool make, bool *cached)
 {
 	uint32_t h = hash(key);
 	struct entry *e = acquire(c, key, h);
@@ -251,7 +251,7 @@ entry_get(struct mailboxes *c, const char *key, bool lazy, bool *cached)
 		return e;
 	if (e != NULL)
 		release(c, e);
-	if ((home = folders_make(c->root, key, c->unique, lazy)) == -1)
+	if ((home = folders_make(c->root, key, c->unique, lazy, make)) == -1)
 		return NULL;
 	return insert(c, key, h, home, !lazy);
 }
@@ -260,7 +260,7 @@ entry_get(struct mailboxes *c, const char *key, bool lazy, bool *cached)
 static int
 enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, bool *cached)
 {
-	struct entry *e = entry_get(c, key, lazy, cached);
+	struct entry *e = entry_get(c, key, lazy, mb->make, cached);
 	int err = 0;
 
 	if (e == NULL)

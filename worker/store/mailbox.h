@@ -22,6 +22,7 @@ struct mailboxes;
 struct mailbox {
 	int  tmp, new;
 	bool foreign; /* not on the file system of the store's path: another one's sync says nothing of it */
+	bool make;    /* the caller's word, kept: a sub-folder that is missing is made */
 };
 
 /* Below ${root}, a folder's descriptor that outlives it.  NULL with errno ENOMEM. */
@@ -31,11 +32,12 @@ void              mailbox_cache_free(struct mailboxes *c); /* NULL is a no-op */
 /**
  * mailbox_enter(c, dir, folder, mb):
  * Open tmp/ and new/ of ${dir} (DOMAIN/LOCAL), or of its sub-folder .${folder}
- * if that is not empty and exists; if it does not, *folder becomes empty.
+ * if that is not empty; one that does not exist is made with mb->make, else
+ * *folder becomes empty.
  * What is missing is made, 0700, and every folder from the store's path down
  * is synced before this process uses it for the first time.  Symbolic links
  * are not followed.  0, or -1 with errno (ENOTDIR where a folder is none or a
- * symbolic link, ENOSPC, EINVAL for a ${dir} that could lead elsewhere...).
+ * symbolic link, ENOSPC, EMLINK past FOLDERS_MAX, EINVAL for a ${dir} that could lead elsewhere...).
  */
 int mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb);
 

@@ -136,6 +136,7 @@ spool_aim(struct store_msg *m, struct target *tg)
 	if (tg->folder.n > 0)
 		memcpy(sp->text + tg->dir.n, tg->folder.p, tg->folder.n);
 	sp->folder = span_of(sp->text + tg->dir.n, tg->folder.n);
+	sp->make = tg->folder_make;
 	m->spool_target = tg;
 	return 0;
 }
@@ -246,8 +247,10 @@ spots_make(struct store_msg *m)
 	if (m->txn->ntargets > 1 && (m->spot = calloc(m->txn->ntargets, sizeof(*m->spot))) == NULL)
 		return -1;
 	for (struct target *tg = m->txn->targets; tg != NULL && i < m->txn->ntargets; tg = tg->next, i++)
-		m->spot[i] =
-		    (struct spot){ .target = tg, .folder = tg->folder, .box = { .tmp = -1, .new = -1 }, .fd = -1 };
+		m->spot[i] = (struct spot){ .target = tg,
+			.folder = tg->folder,
+			.box = { .tmp = -1, .new = -1, .make = tg->folder_make },
+			.fd = -1 };
 	m->nspot = i;
 	return 0;
 }

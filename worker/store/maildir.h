@@ -49,6 +49,7 @@ struct spool {
 	int                fd; /* -1: none (any more) */
 	int                err;
 	bool               created; /* the folder could be used */
+	bool               make;    /* ... and is made where it is missing */
 	struct unique_name name;
 	uint64_t           content; /* octets of content in it */
 	size_t             nprefix;

@@ -30,7 +30,7 @@ static int
 spool_create(struct store_msg *m)
 {
 	struct spool *sp = m->spool;
-	struct mailbox box;
+	struct mailbox box = { .make = sp->make };
 	int err = 0;
 
 	if (mailbox_enter(m->md->boxes, sp->dir, &sp->folder, &box) == -1)
@@ -60,7 +60,7 @@ void
 maildir_spool_remove(struct store_msg *m)
 {
 	struct spool *sp = m->spool;
-	struct mailbox box;
+	struct mailbox box = { .make = false };
 	char name[UNIQUE_MAX];
 
 	if (sp == NULL || sp->fd == -1)
