@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "master/master.h"
+#include "master/passed.h"
 
 void
 listen_init(struct listen_table *t)
@@ -27,7 +28,7 @@ listen_init(struct listen_table *t)
 static bool
 same(const struct listen_sock *s, const struct conf_address *a)
 {
-	return s->fd >= 0 && s->len == a->len && memcmp(&s->ss, &a->ss, a->len) == 0;
+	return s->fd >= 0 && s->passed[0] == '\0' && s->len == a->len && memcmp(&s->ss, &a->ss, a->len) == 0;
 }
 
 static struct listen_sock *
@@ -195,17 +196,21 @@ listen_bind(struct listen_table *t, const struct conf *cf, int wait_ms, struct l
 {
 	int64_t until_ms = master_now_ms() + wait_ms;
 	size_t n = 0;
+	int code = passed_check(t, cf, why);
 
+	if (code != 0)
+		return code;
 	for (size_t l = 0; l < cf->nlistener; l++) {
 		for (size_t i = 0; i < cf->listener[l].naddress; i++) {
 			const struct conf_address *a = &cf->listener[l].address[i];
-			struct listen_sock *s = find(t, a);
+			struct listen_sock *s = passed_find(t, cf->listener[l].name, i);
 
+			if (s == NULL)
+				s = find(t, a);
 			if (s == NULL) {
 				s = unused(t);
 				if (s == NULL || bind_patiently(a, s, until_ms) != 0) {
-					int code = explain(&cf->listener[l], a, s == NULL ? ENFILE : errno, why);
-
+					code = explain(&cf->listener[l], a, s == NULL ? ENFILE : errno, why);
 					listen_drop_fresh(t);
 					return code;
 				}
@@ -225,18 +230,21 @@ close_one(struct listen_sock *s)
 	if (s->fd < 0)
 		return;
 	/* Another server may have put its own socket there meanwhile. */
-	if (s->ss.ss_family == AF_UNIX && lstat(path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+	if (s->ss.ss_family == AF_UNIX && s->passed[0] == '\0' && lstat(path, &st) == 0 && st.st_dev == s->dev &&
+	    st.st_ino == s->ino)
 		(void)unlink(path);
 	close(s->fd);
 	s->fd = -1;
 	s->fresh = false;
+	s->passed[0] = '\0';
 }
 
 void
 listen_keep(struct listen_table *t, struct listen_sock *const *sock, size_t n)
 {
 	for (size_t i = 0; i < sizeof t->sock / sizeof *t->sock; i++) {
-		bool kept = false;
+		/* The service manager has a passed one too: closed, it would still be connected to. */
+		bool kept = t->sock[i].passed[0] != '\0';
 
 		for (size_t k = 0; k < n; k++)
 			kept |= sock[k] == &t->sock[i];

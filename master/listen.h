@@ -41,7 +41,8 @@ void listen_init(struct listen_table *t);
 
 /**
  * listen_bind(t, cf, wait_ms, sock, why):
- * Find or bind all addresses of ${cf}, in its order, into ${sock}.  A taken
+ * Find or bind all addresses of ${cf}, in its order, into ${sock}; those that
+ * were passed (passed.h) are taken.  A taken
  * one is tried again for ${wait_ms}: workers whose master was killed are about
  * to close it.  0, or a sysexits code with one clear line in ${why} (of
  * LISTEN_WHY_MAX octets); fresh ones are closed again then.

@@ -29,6 +29,7 @@
 #include "master/generation.h"
 #include "master/logs.h"
 #include "master/notify.h"
+#include "master/passed.h"
 #include "master/process.h"
 #include "master/upgrade.h"
 #include "master/watch.h"
@@ -273,6 +274,9 @@ main(int argc, char **argv)
 	notify_init();
 	raise_nofile();
 	init(&m, a.file);
+	code = passed_take(&m.listen, why);
+	if (code != 0)
+		fail(code, "%s", why);
 	code = generation_prepare(&m, cf, text, n, MASTER_BIND_MS, why);
 	if (code != 0)
 		fail(code, "%s", why);

@@ -91,7 +91,8 @@ class Master:
         return subprocess.run([self.path("bin/letterplate"), *args], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=30, cwd=self.root)
 
-    def start(self, wait=True, pass_fds=()):
+    def start(self, wait=True, pass_fds=(), prefix=()):
+        """PREFIX: a command that executes what follows it."""
         if os.path.exists(self.path("notify")):
             os.unlink(self.path("notify"))
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -99,7 +100,7 @@ class Master:
         self.notify.setblocking(False)
         self.notes.clear()
         self.log = open(self.path("log"), "ab")
-        self.child = subprocess.Popen([self.path("bin/letterplate"), "-c", self.path(self.conf_name)],
+        self.child = subprocess.Popen([*prefix, self.path("bin/letterplate"), "-c", self.path(self.conf_name)],
                                       env=dict(os.environ, NOTIFY_SOCKET=self.note_name, **self.env),
                                       stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, pass_fds=pass_fds)
         if wait:
