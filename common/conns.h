@@ -10,11 +10,13 @@
 
 #include <stdint.h>
 
+#include "common/stats.h"
+
 enum {
-	CONNS_SLOTS    = 129,     /* as STATS_SLOTS */
-	CONNS_RATE_MAX = 4095,    /* of an address in a minute that a worker counts */
-	CONNS_ROWS     = 1 << 16, /* rows a table; 8 octets each, untouched pages cost nothing */
-	CONNS_PROBE    = 32       /* rows looked at for an address; a crowd beyond that goes uncounted */
+	CONNS_SLOTS    = STATS_SLOT_REPORTS, /* those that a worker may have, and the master's, which stays empty */
+	CONNS_RATE_MAX = 4095,               /* of an address in a minute that a worker counts */
+	CONNS_ROWS     = 1 << 16,            /* rows a table; 8 octets each, untouched pages cost nothing */
+	CONNS_PROBE    = 32                  /* rows looked at for an address; a crowd beyond that goes uncounted */
 };
 
 struct conns;

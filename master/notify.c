@@ -3,6 +3,7 @@
  */
 #include "master/notify.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,8 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "common/log.h"
 
 static struct sockaddr_un notify_to;
 static socklen_t notify_len; /* 0: nobody listens */
@@ -71,12 +74,15 @@ notify_send(const char *fmt, ...)
 	if (n < 0)
 		return;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-	(void)sendto(fd, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1, MSG_NOSIGNAL,
-	    (const struct sockaddr *)&notify_to, notify_len);
-	close(fd);
+	if (fd >= 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (fd < 0 ||
+	    sendto(fd, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1, MSG_NOSIGNAL,
+		(const struct sockaddr *)&notify_to, notify_len) < 0)
+		log_msg(LOG_L_WARN, "notify", "the service manager was not told %.*s: %s", (int)strcspn(text, "\n"),
+		    text, strerror(errno));
+	if (fd >= 0)
+		close(fd);
 }
 
 void

@@ -12,7 +12,7 @@ void notify_init(void);
 const char *notify_name(void);
 void        notify_set(const char *name);
 
-/* Send lines such as "READY=1\nSTATUS=...".  What can't be sent is lost: no service manager, no harm. */
+/* Send lines such as "READY=1\nSTATUS=...".  What can't be sent is lost, and logged: the server serves all the same. */
 void notify_send(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* "RELOADING=1" with the time that Type=notify-reload wants. */

@@ -101,7 +101,7 @@ def the_master_is_killed_under_load():
                 while any(alive(p, master) for p in pids):
                     await asyncio.sleep(0.02)
                     check(time.monotonic() - began < 8, "workers outlive their master: %s" % pids)
-                s.notify.close()
+                s.deafen()
                 s.start(wait=False)
                 while not any("READY=1" in n for n in s.notes):
                     await asyncio.sleep(0.02)

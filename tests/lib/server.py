@@ -184,7 +184,7 @@ class Server:
         while note := s.recv(4096):
             self.notes.append(note.decode())
 
-    def _deafen(self):
+    def deafen(self):
         """The thread ends before its socket is closed: it would go on with the number, which is soon another server's."""
         if self.notify.fileno() != -1:
             self.notify.shutdown(socket.SHUT_RDWR)
@@ -249,7 +249,7 @@ class Server:
             self.status = self.child.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError("letterplate still runs %d s after TERM" % timeout)
-        self._deafen()
+        self.deafen()
         return self.status
 
     def stop(self):
@@ -271,7 +271,7 @@ class Server:
                 except ProcessLookupError:
                     pass
             self.child.wait()
-            self._deafen()
+            self.deafen()
 
     def __enter__(self):
         return self

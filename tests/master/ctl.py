@@ -221,6 +221,7 @@ def a_trace_reaches_all_workers_and_those_that_come_later():
     equal(here.recv(100), b"stub 1 1 to bob\n", "its successor is told")
     equal(m.ctl("reload").returncode, 0, "reload")
     equal({here.recv(100) for _ in range(2)}, {b"stub 3 2 to bob\n", b"stub 4 2 to bob\n"}, "the new generation is told")
+    m.wait_log(r"event=retired")                # the old one's descriptors are gone
     held = lambda: len([f for f in os.listdir("/proc/%d/fd" % m.child.pid)])
     with_trace = held()
     c.close()

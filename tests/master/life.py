@@ -47,6 +47,14 @@ def abstract_notify_socket():
 
 
 @test
+def a_service_manager_that_is_not_there_is_logged():
+    m = Master()
+    os.unlink(m.path("notify"))
+    equal(m.term(), 0, "status")
+    m.wait_log(r"event=notify .*STOPPING=1: No such file or directory")
+
+
+@test
 def what_a_worker_is_given():
     m = Master(start=False, env={"SECRET": "x"})
     m.write(addresses=["127.0.0.1:%d" % m.port, "unix:" + m.path("sock"), "127.0.0.1:%d" % m.port2])

@@ -181,7 +181,12 @@ take_notify(const struct target_of *o, struct span value)
 	return NULL;
 }
 
-/* \x{HEXPOINT} at the start of ${s}: its octets, 0 if it is none.  RFC 6533 3: of ASCII only what xtext cannot hold, no control, no surrogate. */
+/*
+ * \x{HEXPOINT} at the start of ${s}: its octets, 0 if it is none (RFC 6533 3):
+ * of ASCII only what xtext cannot hold, no surrogate, no zero in front; digits
+ * in either case, as ABNF has them, unlike those of xtext.  Its controls are
+ * refused, for what comes out must be a Mailbox, and that has none.
+ */
 static size_t
 embedded_point(struct span s)
 {
@@ -197,6 +202,8 @@ embedded_point(struct span s)
 			point = point << 4 | (uint32_t)(c - '0');
 		else if (c >= 'A' && c <= 'F')
 			point = point << 4 | (uint32_t)(c - 'A' + 10);
+		else if (c >= 'a' && c <= 'f')
+			point = point << 4 | (uint32_t)(c - 'a' + 10);
 		else
 			return 0;
 	}
