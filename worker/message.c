@@ -168,7 +168,6 @@ message_suspend(struct session *s, struct message *m, struct span kept, struct s
 	m->error = ENOMEM;
 	m->asking = false;
 	message_abort_store(s, m);
-	dsn_end(m->dsn);
 	buf_free(&m->pend);
 	return true;
 }
@@ -320,6 +319,7 @@ message_drop(struct session *s)
 	if (m == NULL)
 		return;
 	message_abort_store(s, m);
+	dsn_end(m->dsn);
 	buf_free(&m->pend);
 }
 

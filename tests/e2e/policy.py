@@ -302,7 +302,7 @@ def what_a_failure_means_is_in_the_config():
             c.cmd("MAIL FROM:<a@client.example>").is_(250)
             c.cmd("RCPT TO:<%s>" % ALICE).is_(code, enhanced)
             c.quit()
-            check("Connection refused" in s.log(), "the log does not say why")
+            wait_for(lambda: "Connection refused" in s.log(), why="the log does not say why")
 
 
 @test

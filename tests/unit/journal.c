@@ -66,17 +66,18 @@ static struct segment
 make_segment(struct fix *f, unsigned boxes)
 {
 	char name[UNIQUE_MAX];
-	size_t n;
+	size_t n, room;
 	uint8_t *rec = make_record(f, boxes, &n, name), *mem;
 	struct segment s = { .h = { .use = USE } };
 
 	journal_record_seal((struct journal_record *)(void *)rec, USE, JOURNAL_BLOCK, true);
 	s.h.size = s.end = JOURNAL_BLOCK + n;
-	mem = calloc(1, s.h.size);
+	/* Records stand at multiples of eight, so the page may begin a few octets behind the end. */
+	room = (s.h.size + 7) & ~7UL;
+	mem = calloc(1, room);
 	ck_assert_ptr_nonnull(mem);
 	memcpy(mem + JOURNAL_BLOCK, rec, n);
-	/* Records stand at multiples of eight, so the page may begin a few octets behind the end. */
-	s.p = (uint8_t *)(uintptr_t)guarded(mem, (s.h.size + 7) & ~7UL).p;
+	s.p = (uint8_t *)(uintptr_t)guarded(mem, room).p;
 	free(mem);
 	free(rec);
 	return s;

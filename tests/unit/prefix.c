@@ -113,6 +113,7 @@ main(void)
 {
 	Suite *s = suite_create("prefix");
 	TCase *t = tcase_create("prefix");
+	tcase_set_timeout(t, 60); /* sanitized, on a busy machine */
 
 	tcase_add_loop_test(t, longest_prefix_wins, 0, (int)(sizeof(row) / sizeof(*row)));
 	tcase_add_test(t, an_empty_table_has_nothing_and_one_has_all);

@@ -258,7 +258,8 @@ tell(struct search *s)
 	struct story story = { .session = s->session, .message = s->is_message ? s->id : NULL };
 
 	qsort(s->found.v, s->found.n, sizeof(*s->found.v), by_time);
-	qsort(s->around.v, s->around.n, sizeof(*s->around.v), by_time);
+	if (s->around.n > 0) /* an empty list is NULL, which qsort() may not have */
+		qsort(s->around.v, s->around.n, sizeof(*s->around.v), by_time);
 	fold(&s->found);
 	fold(&s->around);
 	choose_around(s);
