@@ -107,10 +107,12 @@ act(struct master *m)
 	/* One that comes while a generation is starting is looked at when that is over. */
 	if (m->serving == NULL || m->starting != NULL || m->stopping || upgrade_busy(m))
 		return;
-	if (m->want_upgrade) {
+	if (m->want_upgrade && !m->again) {
 		m->want_upgrade = false;
 		upgrade_begin(m);
-	} else if (m->want_reload) {
+	} else if (generation_again(m)) {
+		generation_reload(m);
+	} else if (m->want_reload && !m->again) {
 		m->want_reload = false;
 		generation_reload(m);
 	}
@@ -131,6 +133,8 @@ timeout_ms(const struct master *m)
 		next = reports_next_ms(m);
 	if (upgrade_next_ms(m) < next)
 		next = upgrade_next_ms(m);
+	if (notify_next_ms() < next)
+		next = notify_next_ms();
 	/* Once a second the master shows that it lives. */
 	if (next > now + 1000)
 		next = now + 1000;
@@ -177,6 +181,7 @@ turn(struct master *m)
 	generation_due(m);
 	upgrade_due(m);
 	watch_due(m);
+	notify_due();
 	stats_beat(m->stats, (uint64_t)time(NULL));
 }
 

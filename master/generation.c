@@ -100,6 +100,15 @@ generation_new(struct master *m, struct conf *conf, const char *text, size_t n)
 }
 
 int
+generation_program(const struct master *m, int held, const char *name, char *path, size_t cap)
+{
+	if (!m->hold || held < 0)
+		return process_open_exe(name, path, cap);
+	snprintf(path, cap, "%s", name);
+	return fcntl(held, F_DUPFD_CLOEXEC, 3);
+}
+
+int
 generation_prepare(struct master *m, struct conf *conf, const char *text, size_t n, int wait_ms, char *why)
 {
 	struct generation *gen;
@@ -120,7 +129,8 @@ generation_prepare(struct master *m, struct conf *conf, const char *text, size_t
 		conf_free(conf);
 		return EX_OSERR;
 	}
-	gen->worker_exe = process_open_exe("letterplate-worker", path, sizeof path);
+	gen->worker_exe = generation_program(
+	    m, m->serving != NULL ? m->serving->worker_exe : -1, "letterplate-worker", path, sizeof path);
 	if (gen->worker_exe < 0) {
 		snprintf(why, LISTEN_WHY_MAX, "\"%s\" cannot be run: %s; it must stand beside letterplate", path,
 		    strerror(errno));
@@ -230,6 +240,30 @@ generation_ready(struct master *m, struct generation *gen)
 		commit(m, gen);
 }
 
+/* A package was installed over us, and then came the HUP of its certificate's hook: that must go well all the same. */
+static void
+newer(struct master *m)
+{
+	static const char words[] = "the programs on disk are of another build; the config goes to those that run; "
+				    "\"letterplate ctl upgrade\" (USR2) takes the new ones";
+
+	log_msg(LOG_L_WARN, "reload", "%s", words);
+	ctl_note(m, CTL_RELOAD, words);
+	m->again = true;
+}
+
+bool
+generation_again(const struct master *m)
+{
+	const struct generation *gen;
+
+	/* Their slots are needed. */
+	LIST_FOREACH(gen, &m->generation, entry)
+		if (gen->state == GENERATION_DEAD)
+			return false;
+	return m->again;
+}
+
 void
 generation_failed(struct master *m, struct generation *gen, int code)
 {
@@ -241,6 +275,10 @@ generation_failed(struct master *m, struct generation *gen, int code)
 	if (m->stopping)
 		return;
 	listen_drop_fresh(&m->listen);
+	if (m->serving != NULL && code == EX_PROTOCOL && !m->hold && !m->upgrade.running) {
+		newer(m);
+		return;
+	}
 	if (m->serving != NULL) {
 		refused(m, "the new workers could not start, their own lines say why");
 		return;
@@ -298,7 +336,9 @@ generation_reload(struct master *m)
 	struct conf *conf = NULL;
 	size_t n;
 
-	log_msg(LOG_L_INFO, "reload", "reading %s", m->file);
+	m->hold = m->again;
+	m->again = false;
+	log_msg(LOG_L_INFO, "reload", "reading %s%s", m->file, m->hold ? " once more" : "");
 	notify_reloading();
 	ctl_begin(m, CTL_RELOAD);
 	if (conf_read(m->file, &text, &n) != 0) {

@@ -31,6 +31,12 @@ void generation_ready(struct master *m, struct generation *gen);
 /* A worker of ${gen}, which is still starting, cannot start, with a sysexits code. */
 void generation_failed(struct master *m, struct generation *gen, int code);
 
+/* Programs of the starting generation: that beside us, or after EX_PROTOCOL the ${held} one of the serving (-1: none).  As process_open_exe(). */
+int generation_program(const struct master *m, int held, const char *name, char *path, size_t cap);
+
+/* Whether a reload is to be tried again, now. */
+bool generation_again(const struct master *m);
+
 /* A slot of ${gen} became free. */
 void generation_left(struct master *m, struct generation *gen);
 

@@ -86,7 +86,8 @@ keys_prepare(struct master *m, struct generation *gen, char *why, size_t cap)
 
 	if (!conf_offers_tls(gen->conf))
 		return 0;
-	gen->keys_exe = process_open_exe("letterplate-keys", path, sizeof path);
+	gen->keys_exe = generation_program(
+	    m, m->serving != NULL ? m->serving->keys_exe : -1, "letterplate-keys", path, sizeof path);
 	if (gen->keys_exe < 0) {
 		snprintf(why, cap, "\"%s\" cannot be run: %s; it must stand beside letterplate", path, strerror(errno));
 		return EX_OSFILE;

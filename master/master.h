@@ -118,6 +118,8 @@ struct master {
 	struct generation  *serving, *starting;
 	uint64_t            generations; /* the number of the newest */
 	/* what signals asked for */
+	bool           again; /* a reload is to be tried again, with the programs that we hold */
+	bool           hold;  /* the generation that starts is of those */
 	bool           want_stop, want_now, want_drain, want_reload, want_upgrade, want_log;
 	int64_t        log_ms; /* when logs were opened anew */
 	struct upgrade upgrade;

@@ -42,7 +42,9 @@ reports_prepare(struct master *m, struct generation *gen, char *why, size_t cap)
 		snprintf(why, cap, "cannot start: %s", strerror(errno));
 		return EX_OSERR;
 	}
-	r->exe = process_open_exe("letterplate-reports", path, sizeof path);
+	r->exe =
+	    generation_program(m, m->serving != NULL && m->serving->reports != NULL ? m->serving->reports->exe : -1,
+		"letterplate-reports", path, sizeof path);
 	if (r->exe < 0) {
 		snprintf(why, cap, "\"%s\" cannot be run: %s; it must stand beside letterplate", path, strerror(errno));
 		free(r);

@@ -78,11 +78,14 @@ read_conf(const char *file)
 static void
 open_shared(uint64_t generation)
 {
+	int err;
+
 	deliver.stats = stats_slot_map(IPC_REPORTS_FD_STATS, STATS_SLOT_REPORTS, generation);
+	err = errno;
 	close(IPC_REPORTS_FD_STATS);
 	if (deliver.stats == NULL) {
-		log_msg(LOG_L_ERROR, "start", "cannot map the shared counters: %s", strerror(errno));
-		fail(EX_OSERR);
+		log_msg(LOG_L_ERROR, "start", "cannot map the shared counters: %s", strerror(err));
+		fail(err == EPROTONOSUPPORT ? EX_PROTOCOL : EX_OSERR);
 	}
 }
 

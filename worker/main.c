@@ -122,13 +122,19 @@ main_conf(void)
 static void
 main_shared(void)
 {
+	int err;
+
 	me.w.stats = stats_slot_map(IPC_FD_STATS, me.args.slot, me.args.generation);
+	err = errno;
 	me.w.conns = conns_map(IPC_FD_CONNS, me.args.slot);
+	if (me.w.stats != NULL)
+		err = errno;
 	close(IPC_FD_STATS);
 	close(IPC_FD_CONNS);
 	if (me.w.stats == NULL || me.w.conns == NULL) {
-		log_msg(LOG_L_ERROR, "start", "cannot map the shared counters: %s", strerror(errno));
-		main_fail(EX_OSERR);
+		log_msg(LOG_L_ERROR, "start", "cannot map the shared counters: %s", strerror(err));
+		/* The master's build is another: it may have programs that fit. */
+		main_fail(err == EPROTONOSUPPORT ? EX_PROTOCOL : EX_OSERR);
 	}
 }
 

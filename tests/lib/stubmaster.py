@@ -139,8 +139,12 @@ class Master:
         return out
 
     def pids(self):
-        out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.child.pid)], capture_output=True, text=True)
-        return sorted(int(p) for p in out.stdout.split() if alive(int(p)))
+        # Not by ps: a walk through /proc may leave a process out when others end meanwhile.
+        with open("/proc/%d/task/%d/children" % (self.child.pid, self.child.pid)) as f:
+            return sorted(p for p in map(int, f.read().split()) if alive(p))
+
+    def a_worker(self):
+        return wait_for(self.pids)[0]
 
     def greeting(self, port=None):
         with socket.create_connection(("127.0.0.1", port or self.port), 5) as c:

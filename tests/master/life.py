@@ -16,7 +16,9 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import harness
 from harness import TOP, Skip, check, equal, main, need_root, test
-from stubmaster import PORTS, Master, alive, wait_for
+from stubmaster import PORTS, Master, alive, variant, wait_for
+
+STUB = os.path.join(TOP, "build/obj", variant(), "tests/master/stubworker")
 
 # --- start ---
 
@@ -52,6 +54,44 @@ def a_service_manager_that_is_not_there_is_logged():
     os.unlink(m.path("notify"))
     equal(m.term(), 0, "status")
     m.wait_log(r"event=notify .*STOPPING=1: No such file or directory")
+
+
+@test
+def a_service_manager_that_does_not_read():
+    m = Master(start=False)
+    text = m.config()
+    m.start()
+    time.sleep(0.1)
+    # Its queue is filled, as far as the kernel lets (net.unix.max_dgram_qlen).
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.setblocking(False)
+        try:
+            while True:
+                s.sendto(b"X=1", m.path("notify"))
+        except BlockingIOError:
+            pass
+    for n in range(12):
+        m.write(text=text + "nonsense = 1\n" * (n % 2))
+        began = time.monotonic()
+        equal(m.ctl("reload").returncode, 75 if n % 2 else 0, "reload")
+        check(time.monotonic() - began < 10, "it took long")
+    m.wait_log("event=notify msg=.the service manager does not read; what it is told waits")
+    # The oldest that matter are lost, the newest are not: 12 reloads are 24 datagrams, of which 16 wait.
+    equal(len(re.findall("event=notify msg=.the service manager was not told .*: too much waits", m.text())), 8, "lost")
+    wait_for(lambda: m.said("READY=1") >= 9, why=lambda: "not told: %s" % m.notes)
+    equal(m.hear()[-1].split("\n")[0], "READY=1", "what it was told last")
+    order = [n.split("\n")[0] for n in m.notes if n != "X=1"]
+    equal(order[-16:], ["RELOADING=1", "READY=1"] * 8, "order")
+    equal(m.term(), 0, "status after TERM")
+
+
+@test
+def a_service_manager_that_is_gone():
+    m = Master()
+    m.notify.close()
+    m.signal(signal.SIGHUP)
+    m.wait_log("event=notify msg=.the service manager was not told RELOADING=1: Connection refused")
+    m.served_by(2)
 
 
 @test
@@ -113,7 +153,7 @@ def killed_worker_is_replaced_in_its_slot():
 def back_off_doubles():
     m = Master(workers=1)
     m.stub("die-after=0")
-    os.kill(m.pids()[0], signal.SIGKILL)
+    os.kill(m.a_worker(), signal.SIGKILL)
     m.wait_log(r"replaced_in_ms=800\.000")
     waits = re.findall(r"replaced_in_ms=(\d+)\.000", m.text())
     equal(waits[:7], ["0", "0", "0", "100", "200", "400", "800"], "back-off")
@@ -127,7 +167,7 @@ def back_off_doubles():
 def malformed_message_ends_the_worker():
     m = Master()
     m.stub("garbage")
-    os.kill(m.pids()[0], signal.SIGKILL)
+    os.kill(m.a_worker(), signal.SIGKILL)
     m.wait_log(r'event=worker-dropped .*why="it sent something malformed"')
     m.stub("")
     m.wait_log(r"how=\"killed by signal 9", 2)
@@ -137,7 +177,7 @@ def malformed_message_ends_the_worker():
 def worker_that_hangs_up_is_replaced():
     m = Master(workers=1)
     m.stub("hangup")
-    os.kill(m.pids()[0], signal.SIGKILL)
+    os.kill(m.a_worker(), signal.SIGKILL)
     m.wait_log(r"event=worker-ready", 2)
     m.stub("")
     m.wait_log(r'event=worker-killed .*why="it did not end in time"', timeout=10)
@@ -198,7 +238,8 @@ def refused_reload(m, pattern):
     m.wait_note("READY=1", n + 1)
     m.wait_log(pattern)
     m.wait_log(r"event=reload-refused .*the old config stays in force")
-    equal(m.pids(), before, "workers")
+    # Those that were started for nothing are killed, and take a moment.
+    wait_for(lambda: m.pids() == before, why=lambda: "workers: %s, were %s" % (m.pids(), before))
     check(m.greeting().endswith(" 1\r\n"), "generation 1 does not serve")
     return m.stats()
 
@@ -277,6 +318,45 @@ def retired_workers_may_linger_and_then_go():
     m.served_by(2)
     wait_for(lambda: not any(map(alive, old)), why="old workers stay")
     m.wait_log("event=retired")
+
+
+def newer_programs(m, word):
+    """HUP after a package was installed: workers of the next generation on disk find another build's master."""
+    old = os.stat(m.path("bin/letterplate-worker")).st_ino
+    m.replace("letterplate-worker", STUB)
+    m.stub(word)
+    r = m.ctl("reload")
+    equal(r.returncode, 0, "status: %s" % r.stderr)
+    check('"letterplate ctl upgrade" (USR2) takes the new ones' in r.stderr + r.stdout, r.stderr)
+    m.wait_log(r"level=warn .*event=reload .*the programs on disk are of another build")
+    m.served_by(3)
+    m.wait_log(r"event=retired")
+    equal({os.stat("/proc/%d/exe" % p).st_ino for p in m.pids()}, {old}, "their program")
+    s = m.stats()
+    equal((s["reloads"], s["reloads_failed"]), ("1", "0"), "reloads, failed")
+    # Those on disk are tried first, each time.
+    equal(m.ctl("reload").returncode, 0, "the next reload")
+    m.served_by(4)
+    m.wait_log(r"event=retired", 2)
+    check({os.stat("/proc/%d/exe" % p).st_ino for p in m.pids()} != {old}, "the programs on disk are not taken")
+
+
+@test
+def programs_of_another_build_on_disk():
+    newer_programs(Master(), "fail=76@2")
+    newer_programs(Master(workers=64), "exit=76@2")
+
+
+@test
+def programs_of_another_build_twice():
+    m = Master()
+    m.stub("fail=76")
+    r = m.ctl("reload")
+    equal(r.returncode, 75, "status: %s" % r.stderr)
+    m.wait_log(r"event=reload-refused .*the new workers could not start")
+    check(m.greeting().endswith(" 1\r\n"), "generation 1 does not serve")
+    m.stub("")
+    equal(m.ctl("reload").returncode, 0, "afterwards")
 
 
 # --- stop ---

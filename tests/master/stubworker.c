@@ -202,20 +202,23 @@ deaf(void)
 		pause();
 }
 
-static void
-misbehave(void)
-{
-	long ms = told("die-after");
+/* What it is to do once it is ready: the test may take the words back as soon as it hears that. */
+struct words {
+	long die_after, garbage, stuck, hangup;
+};
 
-	if (ms >= 0) {
-		nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+static void
+misbehave(const struct words *w)
+{
+	if (w->die_after >= 0) {
+		nanosleep(&(struct timespec){ w->die_after / 1000, w->die_after % 1000 * 1000000 }, NULL);
 		abort();
 	}
-	if (told("garbage") >= 0 && send(IPC_FD_CONTROL, "garbage", 7, 0) < 0)
+	if (w->garbage >= 0 && send(IPC_FD_CONTROL, "garbage", 7, 0) < 0)
 		abort();
-	if (told("stuck") >= 0)
+	if (w->stuck >= 0)
 		deaf();
-	if (told("hangup") >= 0) {
+	if (w->hangup >= 0) {
 		close(IPC_FD_CONTROL);
 		deaf();
 	}
@@ -240,6 +243,8 @@ bad_master(const char *conf)
 int
 main(int argc, char **argv)
 {
+	struct words w;
+
 	if (argc == 3 && strcmp(argv[1], "-c") == 0)
 		return bad_master(argv[2]);
 	if (argc != 6 || !ipc_layout_is_ours(argv[1]))
@@ -260,7 +265,8 @@ main(int argc, char **argv)
 		deaf();
 	if (told("stubborn") >= 0)
 		signal(SIGTERM, SIG_IGN);
+	w = (struct words){ told("die-after"), told("garbage"), told("stuck"), told("hangup") };
 	ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
-	misbehave();
+	misbehave(&w);
 	serve();
 }

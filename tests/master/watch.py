@@ -45,7 +45,7 @@ def a_loop_that_never_turns_is_ended_by_abrt():
 def no_beat_while_a_loop_hangs():
     m = Master(workers=1, env=SOON)
     m.wait_note("WATCHDOG=1", timeout=8)
-    os.kill(m.pids()[0], signal.SIGSTOP)
+    os.kill(m.a_worker(), signal.SIGSTOP)
     time.sleep(3.5)             # it is half given up
     m.hear()
     m.notes.clear()
