@@ -4,11 +4,9 @@
 and upgrades, and what is refused, in which words."""
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from harness import Skip, check, equal, main, test
