@@ -157,6 +157,33 @@ open_home(int local, const char *folder, const struct unique *u, bool lazy, bool
 	return -1;
 }
 
+int
+folders_find(int root, const char *key)
+{
+	char name[NAME_MAX + 1];
+	int at = root, fd = root, err;
+
+	while (fd != -1 && *key != '\0') {
+		size_t n = strcspn(key, "/");
+
+		if (n >= sizeof(name)) {
+			errno = ENAMETOOLONG;
+			fd = -1;
+			break;
+		}
+		memcpy(name, key, n);
+		name[n] = '\0';
+		key += key[n] == '/' ? n + 1 : n;
+		fd = folders_open(at, name);
+		err = errno;
+		if (at != root)
+			close(at);
+		errno = err;
+		at = fd;
+	}
+	return fd;
+}
+
 /*
  * All folders are made first and synced then, so that the first fsync commits
  * what the others find already on disk.

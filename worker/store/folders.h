@@ -36,6 +36,9 @@ int folders_open(int at, const char *name);
  */
 int folders_make(int root, const char *key, const struct unique *u, bool lazy, bool make);
 
+/* Open what folders_make() has made before, or fail.  The mailbox's descriptor, or -1 with errno. */
+int folders_find(int root, const char *key);
+
 /* Remove stale files from the folder ${tmp}; ${now} in unix seconds.  How many went.  What cannot be removed stays. */
 unsigned folders_sweep(int tmp, const struct unique *u, time_t now);
 

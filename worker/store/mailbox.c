@@ -2,7 +2,9 @@
  * mailbox: opening a mailbox's folders, and the cache of those already made
  * sure of.  An entry holds the mailbox's own folder; tmp/ and new/ are opened
  * each time, which costs a microsecond, notices at once when they are gone,
- * and gives every delivery a descriptor that no other thread shares.
+ * and gives every delivery a descriptor that no other thread shares.  Of far
+ * more mailboxes it is remembered that they were once complete, so that they
+ * are opened without being made and swept again.
  */
 #include "worker/store/mailbox.h"
 
@@ -11,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -32,6 +35,9 @@ struct entry {
 };
 TAILQ_HEAD(entries, entry);
 
+/* Where an entry comes from. */
+enum origin { MAILBOX_MADE, MAILBOX_FOUND, MAILBOX_REMEMBERED };
+
 struct mailboxes {
 	pthread_mutex_t lock;
 	int root;
@@ -41,6 +47,8 @@ struct mailboxes {
 	struct entries order;  /* latest used first */
 	struct entry *bucket[MAILBOX_CACHE];
 	struct entry entry[MAILBOX_CACHE];
+	/* Hashes by their low bits.  Two that share one cost a sweep that is left out, and mkdir is tried when a folder is missing. */
+	_Atomic uint32_t seen[MAILBOX_SEEN];
 };
 
 /* Where descriptors are few, what is remembered must not take those that deliveries need. */
@@ -218,10 +226,12 @@ out:
 static void
 forget(struct mailboxes *c, const char *key)
 {
+	uint32_t h = hash(key);
 	struct entry *e;
 
+	atomic_store_explicit(&c->seen[h % MAILBOX_SEEN], ~h, memory_order_relaxed);
 	pthread_mutex_lock(&c->lock);
-	if ((e = find(c, key, hash(key))) != NULL) {
+	if ((e = find(c, key, h)) != NULL) {
 		unlist(c, e);
 		if (e->users == 0)
 			clear(c, e);
@@ -238,35 +248,41 @@ still_there(struct mailboxes *c, const struct entry *e)
 	return fstatat(c->root, e->key, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == e->dev && st.st_ino == e->ino;
 }
 
-/* The entry at ${key}, with its folders as durable as asked for; *cached: it was remembered.  NULL with errno. */
+/* The entry at ${key}, with its folders as durable as asked for.  NULL with errno. */
 static struct entry *
-entry_get(struct mailboxes *c, const char *key, bool lazy, bool make, bool *cached)
+entry_get(struct mailboxes *c, const char *key, bool lazy, bool make, enum origin *from)
 {
 	uint32_t h = hash(key);
 	struct entry *e = acquire(c, key, h);
 	int home;
 
-	*cached = e != NULL;
+	*from = MAILBOX_REMEMBERED;
 	if (e != NULL && (lazy || e->durable))
 		return e;
 	if (e != NULL)
 		release(c, e);
+	*from = MAILBOX_FOUND;
+	if (lazy && atomic_load_explicit(&c->seen[h % MAILBOX_SEEN], memory_order_relaxed) == h &&
+	    (home = folders_find(c->root, key)) != -1)
+		return insert(c, key, h, home, false);
+	*from = MAILBOX_MADE;
 	if ((home = folders_make(c->root, key, c->unique, lazy, make)) == -1)
 		return NULL;
+	atomic_store_explicit(&c->seen[h % MAILBOX_SEEN], h, memory_order_relaxed);
 	return insert(c, key, h, home, !lazy);
 }
 
-/* Open tmp/ and new/ of the mailbox at ${key}, from the cache or from scratch; *cached says which. */
+/* Open tmp/ and new/ of the mailbox at ${key}. */
 static int
-enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, bool *cached)
+enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, enum origin *from)
 {
-	struct entry *e = entry_get(c, key, lazy, mb->make, cached);
+	struct entry *e = entry_get(c, key, lazy, mb->make, from);
 	int err = 0;
 
 	if (e == NULL)
 		return -1;
 	mb->foreign = e->dev != c->dev;
-	if (*cached && !still_there(c, e))
+	if (*from == MAILBOX_REMEMBERED && !still_there(c, e))
 		err = ENOENT;
 	else if ((mb->tmp = folders_open(e->home, "tmp")) == -1 || (mb->new = folders_open(e->home, "new")) == -1)
 		err = errno;
@@ -282,14 +298,14 @@ enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, bool 
 static int
 enter_again(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy)
 {
-	bool cached;
+	enum origin from;
 
-	if (enter(c, key, mb, lazy, &cached) == 0)
+	if (enter(c, key, mb, lazy, &from) == 0)
 		return 0;
-	if (errno != ENOENT || !cached)
+	if (errno != ENOENT || from == MAILBOX_MADE)
 		return -1;
 	forget(c, key);
-	return enter(c, key, mb, lazy, &cached);
+	return enter(c, key, mb, lazy, &from);
 }
 
 /* Write "DOMAIN/LOCAL" or "DOMAIN/LOCAL/.FOLDER" as a string. */

@@ -12,6 +12,7 @@
 
 enum {
 	MAILBOX_CACHE   = 256,    /* mailboxes remembered, a descriptor each; a power of two */
+	MAILBOX_SEEN    = 16384,  /* four octets each: mailboxes whose folders were once made sure of; a power of two */
 	MAILBOX_SHARE   = 16,     /* ... where RLIMIT_NOFILE is small: one descriptor in so many */
 	MAILBOX_KEY_MAX = 3 * 256 /* octets of DOMAIN/LOCAL/.FOLDER with a NUL: each a file name at the most */
 };
