@@ -2,8 +2,9 @@
  * load: a generator of mail for measurements, one thread, epoll.
  * N connections send M messages between them; prints messages a second and
  * how long the answer to the end of data took.  It believes every reply that
- * has the right first digit and stops at the first other one: a measurement
- * of refusals is no measurement.  Not a test.
+ * has the right first digit and stops at the first other one.  With -R it has
+ * recipients refused instead, LOAD_REFUSED a message that never comes to its
+ * content, and stops at one that is not.  Not a test.
  */
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -21,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum state { LOAD_GREETING, LOAD_HELO, LOAD_MAIL, LOAD_RCPT, LOAD_DATA, LOAD_BODY, LOAD_QUIT };
-enum { LOAD_RX = 2048, LOAD_TX = 1024, LOAD_EVENTS = 256 };
+enum state { LOAD_GREETING, LOAD_HELO, LOAD_MAIL, LOAD_RCPT, LOAD_DATA, LOAD_BODY, LOAD_REFUSALS, LOAD_QUIT };
+enum { LOAD_RX = 2048, LOAD_TX = 1024, LOAD_EVENTS = 256, LOAD_REFUSED = 10 };
 
 struct conn {
 	int fd;
@@ -39,7 +40,7 @@ struct conn {
 static struct {
 	const char *host, *port, *domain;
 	unsigned connections, per_connection, messages, size, recipients;
-	bool pipelining;
+	bool pipelining, refused;
 	struct addrinfo *ai;
 	char *body;
 	size_t bodylen;
@@ -131,6 +132,27 @@ say_text(struct conn *c, enum state next, unsigned waiting, int n)
 	say(c, next, waiting, c->tx, (size_t)n);
 }
 
+/* RSET last: its 250 tells that the rest was answered. */
+static void
+ask_refusals(struct conn *c)
+{
+	int n = snprintf(c->tx, LOAD_TX, "MAIL FROM:<load@client.example>\r\n");
+
+	for (int i = 0; i < LOAD_REFUSED; i++)
+		n += snprintf(c->tx + n, LOAD_TX - (size_t)n, "RCPT TO:<nobody%d@%s>\r\n", i, load.domain);
+	n += snprintf(c->tx + n, LOAD_TX - (size_t)n, "RSET\r\n");
+	c->sent_ns = now_ns();
+	say_text(c, LOAD_REFUSALS, LOAD_REFUSED + 2, n);
+}
+
+static bool
+is_expected(const struct conn *c)
+{
+	if (c->state == LOAD_REFUSALS)
+		return c->rx[0] == (c->waiting > 1 && c->waiting <= LOAD_REFUSED + 1 ? '5' : '2');
+	return c->rx[0] == '2' || c->rx[0] == '3';
+}
+
 static void
 begin(struct conn *c)
 {
@@ -142,7 +164,9 @@ begin(struct conn *c)
 	}
 	load.begun++;
 	c->left--;
-	if (load.pipelining)
+	if (load.refused)
+		ask_refusals(c);
+	else if (load.pipelining)
 		say_text(c, LOAD_DATA, 3,
 		    snprintf(c->tx, LOAD_TX, "MAIL FROM:<load@client.example>\r\nRCPT TO:<u%u@%s>\r\nDATA\r\n", rcpt,
 			load.domain));
@@ -191,6 +215,7 @@ advance(struct conn *c)
 		c->sent_ns = now_ns();
 		say(c, LOAD_BODY, 1, load.body, load.bodylen);
 		break;
+	case LOAD_REFUSALS:
 	case LOAD_BODY:
 		load.took_ns[load.done++] = now_ns() - c->sent_ns;
 		begin(c);
@@ -215,7 +240,7 @@ take(struct conn *c)
 		if (end == NULL)
 			return;
 		n = (size_t)(end - c->rx) + 1;
-		if (n < 5 || (c->rx[0] != '2' && c->rx[0] != '3'))
+		if (n < 5 || !is_expected(c))
 			errx(1, "the server said: %.*s", (int)n, c->rx);
 		if (c->rx[3] == ' ')
 			c->waiting--;
@@ -286,7 +311,7 @@ options(int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt(argc, argv, "h:p:d:c:n:m:s:r:P")) != -1) {
+	while ((o = getopt(argc, argv, "h:p:d:c:n:m:s:r:PR")) != -1) {
 		switch (o) {
 		case 'h':
 			load.host = optarg;
@@ -315,10 +340,14 @@ options(int argc, char **argv)
 		case 'P':
 			load.pipelining = true;
 			break;
+		case 'R':
+			load.refused = true;
+			break;
 		default:
 			fputs("usage: load [-h HOST] [-p PORT] [-c CONNECTIONS] [-n MESSAGES] [-m MESSAGES A "
 			      "CONNECTION, 0: all]\n"
-			      "            [-s OCTETS] [-r RECIPIENTS: u0@DOMAIN...] [-d DOMAIN] [-P: pipelining]\n",
+			      "            [-s OCTETS] [-r RECIPIENTS: u0@DOMAIN...] [-d DOMAIN] [-P: pipelining] [-R: "
+			      "refusals]\n",
 			    stderr);
 			exit(64);
 		}
