@@ -14,6 +14,7 @@ from server import Server, wait_for
 ALICE, BOB = "alice@example.org", "bob@example.org"
 HEAD = b"Subject: x\r\n\r\n"
 mounted = []
+harness.own_mounts()
 
 
 def run(*args):

@@ -11,6 +11,7 @@ from harness import Skip, check, equal, main, need_root, scratch, test
 import store
 
 mounted = []
+harness.own_mounts()
 
 
 def run(*args):

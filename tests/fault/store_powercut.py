@@ -13,6 +13,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
@@ -36,6 +37,7 @@ LOADS = (
     ("-c", 8, "-r", 3, "-1", "-s", 3000, "-S", 90000),
 )
 mounted = []
+harness.own_mounts()
 
 
 def run(*args):
@@ -67,8 +69,14 @@ class Disk:
         mounted.append(self.path)
 
     def umount(self):
+        """The file system ends with it: whatever is read at the next mount comes from the image."""
         subprocess.run(["umount", self.path], check=True)
         mounted.remove(self.path)
+        for _ in range(100):
+            if not subprocess.run(["losetup", "-j", self.image], capture_output=True, text=True).stdout:
+                return
+            time.sleep(0.1)
+        raise AssertionError("%s is still mounted somewhere: mount would find the file system that was shut down" % self.image)
 
 
 def replay(path, ledger, rng, *journal):

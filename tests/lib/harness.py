@@ -4,6 +4,7 @@ A program decorates functions with @test and ends with main(), which prints a
 line a test: "ok", "not ok" with a traceback, or "skip".  Arguments are names
 (or parts of them) of the tests to run; without any, all run.
 """
+import ctypes
 import os
 import signal
 import sys
@@ -49,6 +50,18 @@ def short(v):
 def need_root():
     if os.geteuid() != 0:
         raise Skip("needs root")
+
+
+def own_mounts():
+    """What this program mounts is seen by it and its children alone.
+
+    Else a process that copies the mount namespace meanwhile (unshare -m, a
+    sandbox) holds on to it: umount ends nothing, and mount finds the old file
+    system at the same loop device again.
+    """
+    libc, newns, private_all = ctypes.CDLL(None), 0x00020000, (1 << 18) | 0x4000
+    if os.geteuid() == 0 and libc.unshare(newns) == 0:      # who may not do that may not mount either
+        libc.mount(b"none", b"/", None, ctypes.c_ulong(private_all), None)
 
 
 def scratch(prefix="t."):
