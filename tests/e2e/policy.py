@@ -2,6 +2,7 @@
 """policy: what a policy server says becomes a verdict or an edit; what it fails to say, or
 says wrongly, is the verdict that the config has for that, and nobody else's trouble."""
 import os
+import socket
 import sys
 import threading
 import time
@@ -289,6 +290,39 @@ def a_late_answer_is_nobodys():
             c.message([ALICE], TEXT).is_(250)
             c.quit()
         equal(len(s.messages(ALICE)), 5, "messages")
+
+
+@test
+def a_client_that_is_gone_is_not_waited_for():
+    """Its reset ends the question at once; one that has closed its half only still hears the answer."""
+    go = threading.Event()
+
+    def answer(r, c):
+        go.wait(20)
+        return "DUNNO"
+    p = Policy(answer)
+    # What was queued before the reset may not be read: the replies are not compared.
+    with serve(p.section("p", timeout="1m"), count=False) as s:
+        for n, last in enumerate(("RCPT TO:<alice@example.org>\r\n", "RCPT TO:<alice@example.org>\r\nDATA\r\nQUIT\r\n")):
+            c = s.client()
+            c.hello()
+            c.cmd("MAIL FROM:<a@client.example>").is_(250)
+            c.send(last.encode())
+            wait_for(lambda: len(p.requests) == n + 1)
+            c.vanish()
+            wait_for(lambda: s.sessions_open() == 0, 5, "it is waited for")
+            equal(s.counter("lost_clients"), n + 1, "lost clients")
+        equal(s.stats()["handlers"]["p"]["gone"], 2, "questions that were given up")
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<a@client.example>").is_(250)
+        c.send(b"RCPT TO:<alice@example.org>\r\nQUIT\r\n")
+        wait_for(lambda: len(p.requests) == 3)
+        c.sock.shutdown(socket.SHUT_WR)
+        time.sleep(0.3)
+        go.set()
+        c.reply().is_(250)
+        c.reply().is_(221)
 
 
 @test

@@ -236,7 +236,8 @@ conn_shake(struct conn *c)
 static bool
 conn_settle(struct conn *c)
 {
-	if (conn_flush(c) != 0) {
+	/* Nobody is to be kept waiting for one who can hear no answer. */
+	if (conn_flush(c) != 0 || (c->gone && c->say == CONN_WAIT)) {
 		conn_end(c, true);
 		return true;
 	}
@@ -290,6 +291,8 @@ conn_ready(struct loop_src *src, unsigned what)
 		c->can_read = true;
 	if (what & LOOP_HUP)
 		c->hup = true;
+	if (what & LOOP_GONE)
+		c->gone = true;
 	if (what & LOOP_OUT)
 		c->can_write = true;
 	/* TLS may have to write in order to read (a key update), and the other way round. */

@@ -24,7 +24,7 @@ enum {
 /* What the owner says after it was fed. */
 enum conn_say {
 	CONN_MORE,  /* consumed all it can: at most CONN_KEEP octets are left */
-	CONN_WAIT,  /* feed nothing until conn_resume() */
+	CONN_WAIT,  /* feed nothing until conn_resume(); the connection ends if the peer goes (not: closes its half) */
 	CONN_FULL,  /* feed again when the output has room */
 	CONN_TLS,   /* after conn_tls(): send what is queued, do the handshake, call secured(), feed again */
 	CONN_CLOSE, /* send what is queued and close */
@@ -57,6 +57,7 @@ struct conn {
 	enum conn_say          say;       /* the owner's last word */
 	bool                   can_read, can_write, hup, eof, lingering;
 	bool                   peeking; /* conn_peek() */
+	bool                   gone;    /* the peer reads no more */
 	bool                   secured; /* tls has done its handshake: all octets go through it */
 };
 

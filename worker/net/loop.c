@@ -223,7 +223,8 @@ static unsigned
 loop_what(uint32_t events)
 {
 	return (events & EPOLLIN ? LOOP_IN : 0u) | (events & EPOLLOUT ? LOOP_OUT : 0u) |
-	    (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? LOOP_HUP : 0u);
+	    (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? LOOP_HUP : 0u) |
+	    (events & (EPOLLHUP | EPOLLERR) ? LOOP_GONE : 0u);
 }
 
 static int

@@ -18,7 +18,9 @@ enum {
 enum { /* what a descriptor is watched for, and what is said of it */
 	LOOP_IN  = 1,
 	LOOP_OUT = 2,
-	LOOP_HUP = 4 /* the peer closed its side, or an error waits */
+	LOOP_HUP = 4, /* the peer closed its side, or an error waits */
+	/* Nobody reads what would be written: a reset, an error, or both sides closed.  LOOP_HUP is set too. */
+	LOOP_GONE = 8
 };
 
 struct loop;
