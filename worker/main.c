@@ -169,15 +169,16 @@ main_signals(void)
 static void
 main_sessions_max(void)
 {
+	rlim_t fixed = WORKER_FDS_FIXED + setup_descriptors(me.conf);
 	struct rlimit rl;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur < WORKER_FDS_FIXED + WORKER_SESSIONS_MIN) {
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur < fixed + WORKER_SESSIONS_MIN) {
 		/* A small limit is shared out: half for sessions. */
 		me.w.sessions_max =
 		    rl.rlim_cur > 2 * WORKER_SESSIONS_MIN ? (uint32_t)rl.rlim_cur / 2 : WORKER_SESSIONS_MIN;
 		return;
 	}
-	me.w.sessions_max = (uint32_t)(rl.rlim_cur - WORKER_FDS_FIXED) / WORKER_SPOOL_SHARE * (WORKER_SPOOL_SHARE - 1);
+	me.w.sessions_max = (uint32_t)(rl.rlim_cur - fixed) / WORKER_SPOOL_SHARE * (WORKER_SPOOL_SHARE - 1);
 }
 
 /* A message or a part of the journal, whichever is larger. */

@@ -154,6 +154,19 @@ setup_outward(const struct worker *w, struct sandbox *sb)
 	return servers.failed ? -1 : 0;
 }
 
+uint32_t
+setup_descriptors(const struct conf *cf)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < cf->nhandler; i++) {
+		n += handlers_fds(cf->handler[i].kind);
+		if (cf->handler[i].kind == CONF_K_DNS)
+			n += DNS_SOCKETS_MAX;
+	}
+	return n;
+}
+
 static int
 setup_one(struct worker *w, const struct conf_handler *h)
 {

@@ -16,6 +16,9 @@ int setup_handlers(struct worker *w);
 /* Open w->dns if the config has a section dns.  Before the sandbox: it reads files.  0, or -1 after one clear logged line. */
 int setup_dns(struct worker *w);
 
+/* Descriptors that the connections of ${cf}'s handlers may take in one worker; sessions are not given them. */
+uint32_t setup_descriptors(const struct conf *cf);
+
 /**
  * setup_outward(w, sb):
  * Note whom the handlers of ${w}'s config connect to, for the sandbox.  0, or -1 after

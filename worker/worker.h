@@ -19,7 +19,7 @@
 #include "worker/store/store.h"
 
 enum {
-	/* descriptors that are no session's: listeners, pool, map, log, the store's open folders */
+	/* descriptors that are no session's: listeners, pool, map, log, the store's open folders; setup_descriptors() on top */
 	WORKER_FDS_FIXED = 1400,
 	/* one descriptor in so many is kept for messages over STORE_CHUNK that come in; when they run out: 451 */
 	WORKER_SPOOL_SHARE  = 4,

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 """milter: what a milter is told, what its answers do, and what it may not."""
 import os
+import re
 import struct
 import sys
 import threading
@@ -434,6 +435,17 @@ def unix_sockets():
         with FakeMilter(path=d + "/m.sock") as m, MilterServer(m) as s:
             s.send().is_(250)
             equal(m.said("CHMRTLNBE"), "CHMRTLLNBE", "commands")
+
+
+@test
+def sessions_leave_its_connections_their_descriptors():
+    def sessions(*sections):
+        with MilterServer(*sections, start=False) as s:
+            s.start(nofile=4096)
+            return int(re.search(r'msg="at most (\d+) sessions', s.log()).group(1))
+    with FakeMilter() as m:
+        none, one = sessions(), sessions(m)
+    check(150 < none - one <= 256, "%d without a milter, %d with one" % (none, one))
 
 
 @test

@@ -5,6 +5,7 @@
 
 #include "worker/handlers/dnscheck.h"
 #include "worker/handlers/networks.h"
+#include "worker/handlers/policy/client.h"
 #include "worker/handlers/policy/policy.h"
 #include "worker/handlers/quota.h"
 #include "worker/milter/milter.h"
@@ -27,4 +28,10 @@ handlers_of(enum conf_kind kind)
 		return &quota_ops;
 	}
 	return NULL;
+}
+
+uint32_t
+handlers_fds(enum conf_kind kind)
+{
+	return kind == CONF_K_MILTER ? MILTER_LINKS_MAX : kind == CONF_K_POLICY ? POLICY_CONNS_MAX : 0;
 }

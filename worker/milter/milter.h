@@ -8,6 +8,8 @@
 
 #include "worker/handlers/handler.h"
 
+enum { MILTER_LINKS_MAX = 256 }; /* connections of a worker to one milter */
+
 extern const struct handler_ops milter_ops;
 
 #endif

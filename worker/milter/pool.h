@@ -9,13 +9,13 @@
 #define WORKER_MILTER_POOL_H_
 
 #include "worker/milter/link.h"
+#include "worker/milter/milter.h"
 
 enum {
-	MILTER_LINKS_MAX = 256,   /* connections of a worker to one milter */
-	MILTER_IDLE_MAX  = 32,    /* of which so many are kept without a session */
-	MILTER_IDLE_MS   = 60000, /* ... and for so long */
-	MILTER_MUTE_MS   = 500,   /* a link that was used before and says nothing for so long is given up */
-	MILTER_RETRY_MS  = 200    /* between tries when a milter on a unix socket takes no more connections */
+	MILTER_IDLE_MAX = 32,    /* of MILTER_LINKS_MAX connections so many are kept without a session */
+	MILTER_IDLE_MS  = 60000, /* ... and for so long */
+	MILTER_MUTE_MS  = 500,   /* a link that was used before and says nothing for so long is given up */
+	MILTER_RETRY_MS = 200    /* between tries when a milter on a unix socket takes no more connections */
 };
 
 /* Who wants a connection; embedded. */
