@@ -148,8 +148,10 @@ prometheus_print(FILE *f, const struct sample *s)
 	replies(f, &s->sum);
 	counters(f, &s->sum);
 	tls_failures(f, &s->sum);
+	/* Its rules want seconds, which stand beside the days. */
 	for (size_t i = 0; i < STATS_NGAUGES; i++)
-		single(f, stats_gauge_name[i], "gauge", stats_gauge_help[i], s->sum.gauge[i]);
+		if (i != STATS_CERTIFICATE_DAYS)
+			single(f, stats_gauge_name[i], "gauge", stats_gauge_help[i], s->sum.gauge[i]);
 	for (size_t h = 0; h < STATS_NHISTOGRAMS; h++)
 		histogram(f, &s->sum, h);
 	handlers(f, &s->sum);
