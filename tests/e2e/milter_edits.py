@@ -55,6 +55,14 @@ def sender_and_recipients():
 
 
 @test
+def quarantine_goes_to_a_folder():
+    with FakeMilter(on=at_end(packet("q", b"looks odd\0"))) as m, MilterServer(m) as s:
+        s.send().is_(250)
+        folder = s.path("mail/example.org/alice/.Quarantine/new")
+        equal((len(s.messages(ALICE)), len(os.listdir(folder))), (0, 1), "in the inbox, in the folder")
+
+
+@test
 def the_second_sees_what_the_first_wrote():
     first = at_end(packet("i", indexed(1, "Authentication-Results", "other.example; dkim=pass")), packet("b", b"new\r\n"))
     with FakeMilter(on=first) as a, FakeMilter() as b, MilterServer(section(a, "a"), section(b, "b")) as s:
