@@ -28,6 +28,9 @@ struct asks_answer {
 static struct asks {
 	pthread_mutex_t lock;
 	struct loop_src src;
+	struct loop_task task;
+	struct loop *loop;
+	pthread_t thread; /* the loop's */
 	asks_told *told;
 	struct asks_slot *slot;
 	uint32_t nslots, free; /* free: index + 1 */
@@ -59,14 +62,10 @@ asks_take(struct ask a)
 }
 
 static void
-asks_ready(struct loop_src *src, unsigned what)
+asks_tell(void)
 {
 	struct asks_answer *list, *next;
-	uint64_t n;
 
-	(void)what;
-	if (read(src->fd, &n, sizeof(n)) != sizeof(n))
-		return;
 	pthread_mutex_lock(&asks.lock);
 	list = asks.head;
 	asks.head = NULL;
@@ -87,11 +86,31 @@ asks_ready(struct loop_src *src, unsigned what)
 	}
 }
 
+static void
+asks_ready(struct loop_src *src, unsigned what)
+{
+	uint64_t n;
+
+	(void)what;
+	if (read(src->fd, &n, sizeof(n)) == sizeof(n))
+		asks_tell();
+}
+
+static void
+asks_later(struct loop_task *t)
+{
+	(void)t;
+	asks_tell();
+}
+
 int
 asks_init(struct loop *l, asks_told *told)
 {
 	asks.tail = &asks.head;
 	asks.told = told;
+	asks.loop = l;
+	asks.thread = pthread_self();
+	asks.task.run = asks_later;
 	asks.src.ready = asks_ready;
 	asks.src.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (asks.src.fd == -1)
@@ -114,6 +133,8 @@ asks_fini(void)
 	if (asks.src.fd != -1)
 		close(asks.src.fd);
 	asks.src.fd = -1;
+	if (asks.loop != NULL)
+		loop_task_clear(asks.loop, &asks.task);
 }
 
 static int
@@ -164,6 +185,7 @@ ask_answer(struct ask a, enum verdict v, const struct reply *r)
 {
 	struct asks_answer *an;
 	uint64_t one = 1;
+	bool first = false;
 	int error = 0;
 
 	an = calloc(1, sizeof(*an));
@@ -179,7 +201,7 @@ ask_answer(struct ask a, enum verdict v, const struct reply *r)
 	else if (asks.pending >= ASKS_PENDING_MAX)
 		error = ENOBUFS;
 	else {
-		asks.pending++;
+		first = asks.pending++ == 0;
 		*asks.tail = an;
 		asks.tail = &an->next;
 	}
@@ -189,6 +211,12 @@ ask_answer(struct ask a, enum verdict v, const struct reply *r)
 		errno = error;
 		return -1;
 	}
-	/* The counter of an eventfd cannot fill up by ones; a failed write leaves earlier ones to wake the loop. */
+	/* Whoever came first has woken the loop for all; a milter's answer, which the loop itself gives, costs no system call. */
+	if (!first)
+		return 0;
+	if (pthread_equal(asks.thread, pthread_self())) {
+		loop_later(asks.loop, &asks.task);
+		return 0;
+	}
 	return write(asks.src.fd, &one, sizeof(one)) == (ssize_t)sizeof(one) || errno == EAGAIN ? 0 : -1;
 }

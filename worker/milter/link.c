@@ -91,7 +91,7 @@ milter_link_send(struct milter_link *k)
 /*
  * Show the packets that are here, each forgotten before it is shown: it may be
  * the last of this owner, and the link another's afterwards.  Its octets are
- * good until something is read.
+ * good until something is read.  False: no reading now; the link is gone, or others have their turn first.
  */
 static bool
 show(struct milter_link *k)
@@ -120,8 +120,8 @@ show(struct milter_link *k)
 			return false;
 		k->gone = NULL;
 	}
-	k->more = true;
-	return true;
+	loop_later(k->loop, &k->task);
+	return false;
 }
 
 /* One read.  False: nothing more now, or the link is gone. */
@@ -129,6 +129,7 @@ static bool
 take(struct milter_link *k)
 {
 	size_t room = 0;
+	bool dry;
 	uint8_t *p = buf_room(&k->in, MILTER_READ, &room);
 	ssize_t n;
 
@@ -139,8 +140,9 @@ take(struct milter_link *k)
 	n = recv(k->src.fd, p, room, 0);
 	if (n == -1 && errno == EINTR)
 		return true;
+	/* A read that brought less than was asked for emptied the socket (epoll(7)), unless its end stands behind it. */
+	dry = n > 0 && (size_t)n < room && !k->hup;
 	if (n == -1 && errno == EAGAIN) {
-		k->more = false;
 		if (buf_len(&k->in) == 0)
 			buf_free(&k->in);
 		return false;
@@ -150,13 +152,18 @@ take(struct milter_link *k)
 		return false;
 	}
 	buf_added(&k->in, (size_t)n);
-	return show(k);
+	if (!show(k))
+		return false;
+	if (!dry)
+		return true;
+	if (buf_len(&k->in) == 0)
+		buf_free(&k->in);
+	return false;
 }
 
 static void
 read_on(struct milter_link *k)
 {
-	k->more = true;
 	for (unsigned i = 0; i < MILTER_READS; i++)
 		if (!take(k))
 			return;
@@ -180,6 +187,8 @@ ready(struct loop_src *src, unsigned what)
 
 	if ((what & LOOP_OUT) != 0)
 		k->writable = true;
+	if ((what & LOOP_HUP) != 0)
+		k->hup = true;
 	if (k->connecting && (what & (LOOP_OUT | LOOP_HUP)) != 0 && !connected(k))
 		return;
 	/* cppcheck-suppress autoVariables ; taken back before it ends, or the link is no more */

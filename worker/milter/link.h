@@ -45,7 +45,8 @@ struct milter_link {
 	struct loop_timer    mute;                /* the pool's: a link that was used before must answer soon */
 	uint64_t             idle_ms;             /* since when, by loop_now_ms() */
 	bool                *gone;                /* private: set when it is closed */
-	bool                 connecting, writable, more;
+	bool                 connecting, writable;
+	bool                 hup;    /* its end stands behind what it said */
 	bool                 reused; /* another session had it before */
 	bool                 heard;  /* it has answered since it got its owner */
 	bool                 told_connect, told_helo;
