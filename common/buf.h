@@ -55,6 +55,6 @@ buf_left(const struct buf *b)
 static inline struct span
 buf_view(const struct buf *b)
 {
-	return (struct span){ b->base != NULL ? b->base + b->r : NULL, b->w - b->r };
+	return b->base != NULL ? (struct span){ b->base + b->r, b->w - b->r } : (struct span){ NULL, 0 };
 }
 #endif

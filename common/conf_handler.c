@@ -4,6 +4,7 @@
  * the order of asking; here it is made, and checked that names and conditions
  * make sense.
  */
+#include <bsd/string.h>
 #include <string.h>
 
 #include "common/conf_priv.h"
@@ -301,7 +302,7 @@ conf_set_dnslist(struct conf_parse *p, const struct conf_key *k, const char *val
 	copy = arena_alloc(&p->own->arena, zone + 1);
 	if (copy == NULL)
 		return no_memory;
-	memcpy(copy, value, zone);
+	strlcpy(copy, value, zone + 1);
 	list[*n] = (struct conf_dnslist){ copy, (int)weight };
 	(*n)++;
 	return NULL;

@@ -130,15 +130,16 @@ static int
 unescape(char *s)
 {
 	char *out = s;
+	int high, low;
 
 	for (; *s != '\0'; s++) {
 		if (*s != '\\') {
 			*out++ = *s;
 			continue;
 		}
-		if (s[1] != 'x' || hex(s[2]) < 0 || hex(s[3]) < 0 || (hex(s[2]) | hex(s[3])) == 0)
+		if (s[1] != 'x' || (high = hex(s[2])) < 0 || (low = hex(s[3])) < 0 || (high | low) == 0)
 			return -1;
-		*out++ = (char)(hex(s[2]) << 4 | hex(s[3]));
+		*out++ = (char)(high * 16 + low);
 		s += 3;
 	}
 	*out = '\0';

@@ -5,6 +5,7 @@
  */
 #include "common/ipc.h"
 
+#include <bsd/string.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,7 @@ ipc_send_with(int fd, enum ipc_type type, uint32_t arg, int passed, const char *
 
 	if (n >= sizeof copy)
 		return errno = EMSGSIZE, -1;
-	memcpy(copy, text, n);
+	strlcpy(copy, text, sizeof copy);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof passed);

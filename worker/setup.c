@@ -58,7 +58,7 @@ setup_section(struct worker *w, const struct conf_handler *h, const struct handl
 	struct handler_env env = setup_env(w, h);
 	void *ctx = NULL;
 
-	if (h->kind == CONF_K_HANDLER)
+	if (h->kind == CONF_K_HANDLER && w->plugins != NULL)
 		ctx = w->plugins[h - w->conf->handler].ctx;
 
 	if (h->kind != CONF_K_HANDLER && ops->open != NULL && ops->open(&env, &ctx) != 0) {

@@ -147,7 +147,7 @@ read_mx(const unsigned char *p, int n, struct dns_answer *out)
 
 	for (struct ares_mx_reply *m = all; rc == ARES_SUCCESS && m != NULL; m = m->next)
 		out->n++;
-	out->null_mx = out->n == 1 && (all->host[0] == '\0' || strcmp(all->host, ".") == 0);
+	out->null_mx = out->n == 1 && all != NULL && (all->host[0] == '\0' || strcmp(all->host, ".") == 0);
 	ares_free_data(all);
 	return rc == ARES_SUCCESS && out->n == 0 ? ARES_ENODATA : rc;
 }
