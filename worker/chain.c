@@ -122,6 +122,23 @@ chain_count(const struct chain *c, const struct chain_link *k, enum stats_answer
 		stats_answer(c->stats, k->row, a);
 }
 
+static void
+chain_tell(const struct chain *c, const struct chain_link *k, const struct chain_run *run, const char *what,
+    const struct reply *r)
+{
+	static const char *const stages[] = { [CHAIN_CONNECT] = "connect",
+		[CHAIN_HELO] = "helo",
+		[CHAIN_AUTH] = "auth",
+		[CHAIN_MAIL] = "mail",
+		[CHAIN_RCPT] = "rcpt",
+		[CHAIN_DATA] = "data",
+		[CHAIN_BODY] = "body",
+		[CHAIN_END] = "end" };
+
+	if (c->heard != NULL)
+		c->heard(k, stages[run->stage], what, r, (uint32_t)loop_clock_us() - run->since_us);
+}
+
 /* An answer that stands: count it, and take back the edits of who said no. */
 static void
 chain_settle(const struct chain *c, const struct chain_link *k, struct chain_run *run, const struct chain_about *ab,
@@ -138,12 +155,15 @@ chain_settle(const struct chain *c, const struct chain_link *k, struct chain_run
 	switch (v) {
 	case V_NEXT:
 		chain_count(c, k, STATS_A_NEXT);
+		chain_tell(c, k, run, "no objection", NULL);
 		break;
 	case V_REPLY:
 		chain_count(c, k, r->code >= 500 ? STATS_A_REFUSED : no ? STATS_A_DEFERRED : STATS_A_ACCEPTED);
+		chain_tell(c, k, run, r->code >= 500 ? "refuses" : no ? "defers" : "accepts", r);
 		break;
 	case V_DISCARD:
 		chain_count(c, k, STATS_A_DISCARDED);
+		chain_tell(c, k, run, "discards", NULL);
 		break;
 	case V_LATER:
 	case V_FAIL:
@@ -166,6 +186,7 @@ chain_failed(const struct chain *c, const struct chain_link *k, struct chain_run
 	if (ab->txn != NULL && ab->txn->edits != NULL)
 		edits_rollback(ab->txn->edits);
 	chain_count(c, k, why);
+	chain_tell(c, k, run, why == STATS_A_TIMEOUT ? "no answer in time" : "failed", NULL);
 	if (c->stats != NULL)
 		stats_answer_time(c->stats, k->row, (uint32_t)loop_clock_us() - run->since_us);
 	switch (f) {

@@ -28,6 +28,8 @@ enum chain_stage {
 	CHAIN_END   /* the content is complete */
 };
 
+struct chain_link;
+
 struct chain {
 	struct chain_link {
 		const struct handler_ops  *ops;
@@ -42,6 +44,9 @@ struct chain {
 	bool               wants_replay;
 	uint32_t           later_ms; /* how long one without a section may take; 0: CHAIN_LATER_MS */
 	struct stats_slot *stats;    /* NULL: nothing is counted */
+	/* Told each answer that is counted: its stage and what it was, static words; r: the reply, or NULL; how long it took. */
+	void (*heard)(const struct chain_link *k, const char *stage, const char *what, const struct reply *r,
+	    uint32_t us); /* NULL: nobody listens */
 };
 
 /* One stage under way for one session; embedded in the session. */

@@ -30,6 +30,7 @@
 #include "worker/id.h"
 #include "worker/net/dns.h"
 #include "worker/plugin.h"
+#include "worker/pretend.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
 #include "worker/setup.h"
@@ -64,6 +65,7 @@ static struct {
 	struct store_env env;
 	struct sandbox sandbox;
 	unsigned level;   /* of the sandbox */
+	bool pretends;    /* one session, nobody's: pretend.h */
 	uint64_t dropped; /* log lines, counted so far */
 	char boot[40];    /* the kernel's id of this boot, "" where it cannot be read */
 } me;
@@ -242,11 +244,14 @@ main_inside(void)
 	}
 	me.env = (struct store_env){ &me.conf->store, me.conf->hostname, me.pool, w->stats, me.args.slot,
 		me.conf->message_size_limit, me.boot, me.conf->quota.line != 0 };
-	w->store = &store_journal;
+	if (me.pretends)
+		pretend_store(w);
+	else
+		w->store = &store_journal;
 	if (w->store->open(&me.env, &w->store_ctx) != 0)
 		main_fail(EX_CANTCREAT);
 	w->chain.stats = w->stats;
-	if (conf_offers_dsn(me.conf) && (w->dsn = dsn_open(me.conf->store.path, me.pool)) == NULL) {
+	if (!me.pretends && conf_offers_dsn(me.conf) && (w->dsn = dsn_open(me.conf->store.path, me.pool)) == NULL) {
 		log_msg(LOG_L_ERROR, "start", "cannot make the spool of reports in %s: %s", me.conf->store.path,
 		    strerror(errno));
 		main_fail(EX_CANTCREAT);
@@ -324,7 +329,8 @@ main_loop(void)
 	if (me.modules != NULL)
 		me.modules_src = (struct loop_src){ iopool_fd(me.modules), main_reap_modules };
 	if ((me.modules != NULL && loop_watch_level(w->loop, &me.modules_src, false) != 0) ||
-	    loop_watch_level(w->loop, &me.pool_src, false) != 0 || accept_start(w, fds, me.args.nlisten) != 0) {
+	    loop_watch_level(w->loop, &me.pool_src, false) != 0 ||
+	    (!me.pretends && accept_start(w, fds, me.args.nlisten) != 0)) {
 		log_msg(LOG_L_ERROR, "start", "cannot watch descriptors: %s", strerror(errno));
 		main_fail(EX_OSERR);
 	}
@@ -360,11 +366,45 @@ main_try_module(const char *path)
 	return EX_CONFIG;
 }
 
+/* Asked by letterplate-mailboxes: what would be said to this client?  A worker as any other, but for what it is given. */
+static int
+main_pretend(const char *conf_file, const char *address, const char *listener)
+{
+	me.pretends = true;
+	me.args = (struct main_args){ .conf_file = conf_file, .slot = 1 };
+	main_signals();
+	id_init();
+	log_init("worker", -1, false, LOG_L_ERROR);
+	main_conf();
+	me.conf->log.level = LOG_L_ERROR;
+	log_init("worker", -1, false, LOG_L_ERROR);
+	if (pretend_conf(me.conf, address, listener) != 0)
+		main_fail(EX_USAGE);
+	me.w.loop = loop_new();
+	LIST_INIT(&me.w.sessions);
+	if (me.w.loop == NULL || pretend_shared(&me.w) != 0)
+		main_fail(EX_OSERR);
+	main_sessions_max();
+	main_boot();
+	main_sandbox();
+	main_inside();
+	if (sandbox_close(&me.sandbox, &me.level) != 0)
+		main_fail(EX_NOPERM);
+	main_loop();
+	pretend_start(&me.w);
+	if (loop_run(me.w.loop) != 0)
+		main_fail(EX_OSERR);
+	log_flush(2000);
+	return EX_OK;
+}
+
 int
 main(int argc, char **argv, char **envp)
 {
 	if (argc == 3 && strcmp(argv[1], "-m") == 0)
 		return main_try_module(argv[2]);
+	if (argc == 5 && strcmp(argv[1], "-p") == 0)
+		return main_pretend(argv[2], argv[3], argv[4]);
 	setproctitle_init(argc, argv, envp);
 	/* Started by descriptor, it would be called by a number (execveat(2)). */
 	prctl(PR_SET_NAME, "letterplate-wor");

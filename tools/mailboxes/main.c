@@ -16,6 +16,8 @@
 #include "common/version.h"
 #include "tools/mailboxes/tool.h"
 
+enum { CHECK_TO_MAX = 100 }; /* recipients of one question */
+
 struct args {
 	char **v;
 	int n;
@@ -44,6 +46,8 @@ print_usage(FILE *f)
 	      "  rollback              go back to the directory before the last change\n"
 	      "  quota [--recalculate] PATH\n"
 	      "                        what the mailbox at PATH holds and may hold; count it anew (needs no -d)\n"
+	      "  check -c CONFIG --ip ADDR [--helo NAME] [--from ADDR] --to ADDR... [--listener NAME] [FILE|-]\n"
+	      "                        what a sender would hear, handler by handler (needs no -d)\n"
 	      "options: -d DIR the directory's folder, -h this help, -V the version\n"
 	      "ADDR is local@domain, or @domain for the entry of a whole domain.\n",
 	    f);
@@ -166,6 +170,41 @@ run_quota(struct tool *t, const struct command *c, struct args *a)
 	return a->n == 2 || anew ? tool_quota(a->v[a->n - 1], anew) : usage_of(c);
 }
 
+static int
+run_check(struct tool *t, const struct command *c, struct args *a)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+		{ "ip", required_argument, NULL, 'i' }, { "helo", required_argument, NULL, 'h' },
+		{ "from", required_argument, NULL, 'f' }, { "to", required_argument, NULL, 't' },
+		{ "listener", required_argument, NULL, 'l' }, { NULL, 0, NULL, 0 } };
+	const char *to[CHECK_TO_MAX];
+	struct tool_pretend o = { .helo = "client.example", .from = "", .listener = "", .to = to };
+	int opt;
+
+	(void)t;
+	optind = 0;
+	while ((opt = getopt_long(a->n, a->v, "c:", options, NULL)) != -1) {
+		if (opt == 'c')
+			o.conf = optarg;
+		else if (opt == 'i')
+			o.address = optarg;
+		else if (opt == 'h')
+			o.helo = optarg;
+		else if (opt == 'f')
+			o.from = optarg;
+		else if (opt == 'l')
+			o.listener = optarg;
+		else if (opt == 't' && o.nto < CHECK_TO_MAX)
+			to[o.nto++] = optarg;
+		else
+			return usage_of(c);
+	}
+	if (a->n - optind > 1 || o.conf == NULL || o.address == NULL || o.nto == 0)
+		return usage_of(c);
+	o.file = optind < a->n ? a->v[optind] : NULL;
+	return tool_pretend(&o);
+}
+
 static const struct command commands[] = {
 	{ "load", "load FILE|- [--dry-run] [--diff] [--max-shrink PERCENT]", 1, -1, run_load },
 	{ "add", "add ADDR [KEY=VALUE...]", 1, -1, run_add },
@@ -175,6 +214,8 @@ static const struct command commands[] = {
 	{ "info", "info", 0, 0, run_info },
 	{ "rollback", "rollback", 0, 0, run_rollback },
 	{ "quota", "quota [--recalculate] PATH", 1, 2, run_quota },
+	{ "check", "check -c CONFIG --ip ADDR [--helo NAME] [--from ADDR] --to ADDR... [--listener NAME] [FILE|-]", 1,
+	    -1, run_check },
 };
 
 static int
@@ -190,9 +231,9 @@ run(struct tool *t, const char *dir, char **v, int n)
 			continue;
 		if (n - 1 < c->min || (c->max >= 0 && n - 1 > c->max))
 			return usage_of(c);
-		/* That one is about a mailbox, not about the directory. */
-		if (c->run == run_quota)
-			return run_quota(t, c, &a);
+		/* Not about a directory that -d names. */
+		if (c->run == run_quota || c->run == run_check)
+			return c->run(t, c, &a);
 		rc = tool_open(t, dir);
 		if (rc == 0)
 			rc = c->run(t, c, &a);
@@ -222,7 +263,8 @@ main(int argc, char **argv)
 		} else
 			return print_usage(stderr);
 	}
-	if (optind == argc || (dir == NULL && strcmp(argv[optind], "quota") != 0)) {
+	if (optind == argc ||
+	    (dir == NULL && strcmp(argv[optind], "quota") != 0 && strcmp(argv[optind], "check") != 0)) {
 		warnx(dir == NULL ? "-d DIR is missing" : "a command is missing");
 		return print_usage(stderr);
 	}

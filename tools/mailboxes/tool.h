@@ -73,6 +73,17 @@ struct tool_load {
 	int         max_shrink; /* percent, -1: any */
 };
 
+struct tool_pretend {
+	const char *conf, *address, *helo, *from,
+	    *file;             /* file: NULL is a message that is made up, "-" standard input */
+	const char  *listener; /* "": the first that speaks SMTP */
+	const char **to;
+	size_t       nto;
+};
+
+/* pretend.c: print what a sender would hear.  0: taken; 1: refused; EX_TEMPFAIL: deferred; else an exit code after a message. */
+int tool_pretend(const struct tool_pretend *o);
+
 int tool_load(struct tool *t, const struct tool_load *o);
 int tool_add(struct tool *t, char **args, int n);
 int tool_remove(struct tool *t, const char *address);

@@ -1,0 +1,104 @@
+#!/usr/bin/env -S python3 -B
+"""check: letterplate-mailboxes check tells what a sender would hear, by the server's own chain, while it runs and while it doesn't."""
+import os
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from harness import BIN, TOP, check, equal, main, scratch, test
+from policy import Policy
+from server import Server
+
+ALICE, BOB = "alice@example.org", "bob@example.org"
+
+
+def ask(s, *args, stdin=b"", status=0, ip="192.0.2.7"):
+    p = subprocess.run([os.path.join(BIN, "letterplate-mailboxes"), "check", "-c", s.path("letterplate.conf"), "--ip", ip,
+                        *args], input=stdin, capture_output=True, timeout=60)
+    text = p.stdout.decode() + p.stderr.decode()
+    equal(p.returncode, status, "exit status of\n" + text)
+    return text
+
+
+def stored(s):
+    return sum(len(f) for d, _, f in os.walk(s.store_path) if os.path.basename(d) in ("new", "cur", "tmp"))
+
+
+@test
+def built_in_answers_beside_a_running_server():
+    with Server(extra='networks { reject = {"198.51.100.0/24"} }\n') as s:
+        before = s.stats()["counters"]["sessions_total"]
+        text = ask(s, "--helo", "c.example", "--from", "a@c.example", "--to", ALICE)
+        check("recipients" in text and "no objection" in text and " ms" in text, "handlers are not named:\n" + text)
+        check("< 250 2.0.0" in text.splitlines()[-1], "the last word:\n" + text)
+        text = ask(s, "--to", "nobody@example.org", status=1)
+        check("recipients" in text and "refuses: 550 no-such-mailbox" in text and "< 550 5.1.1" in text, text)
+        text = ask(s, "--to", ALICE, ip="198.51.100.9", status=1)
+        check("networks" in text and "< 554 5.7.1" in text, text)
+        text = ask(s, "--to", ALICE, "--to", "nobody@example.org", "-", stdin=b"Subject: x\n\n.\n..x\n" * 9000, status=1)
+        check("< 250 2.0.0" in text.splitlines()[-1], text)
+        equal(stored(s), 0, "files in the store")
+        equal(s.stats()["counters"]["sessions_total"], before, "sessions counted by the server")
+
+
+@test
+def without_a_server():
+    with Server(start=False) as s:
+        s.write_config()
+        check("< 250 2.0.0" in ask(s, "--to", ALICE), "not taken")
+        equal(stored(s), 0, "files in the store")
+
+
+@test
+def a_policy_server_is_asked():
+    seen = []
+
+    def answer(r, _):
+        seen.append((r["client_address"], r["helo_name"], r["sender"], r["recipient"]))
+        return "DEFER_IF_PERMIT come back" if r["recipient"] == BOB else "DUNNO"
+    p = Policy(answer)
+    with Server(start=False) as s:
+        s.settings["extra"] = p.section("grey")
+        s.write_config()
+        ask(s, "--helo", "c.example", "--from", "a@c.example", "--to", ALICE, ip="2001:db8::7")
+        equal(seen, [("2001:db8::7", "c.example", "a@c.example", ALICE)], "what it was asked")
+        text = ask(s, "--to", BOB, status=75)
+        check("grey" in text and "come back" in text, text)
+        p.close()
+        text = ask(s, "--to", ALICE, status=75)
+        check("grey" in text and "failed" in text and "< 451 4.3.0" in text, text)
+
+
+@test
+def a_module_is_asked_and_its_edits_are_carried_out():
+    folder = scratch("check.")
+    os.chmod(folder, 0o755)
+    so = shutil.copy(os.path.join(TOP, "build", "modules", "trouble.so"), folder)
+    os.chmod(so, 0o755)
+    with Server(start=False) as s:
+        s.settings["extra"] = 'handler "trouble" { module = "%s" timeout = "200ms" }\n' % so
+        s.write_config()
+        text = ask(s, "--from", "smelly@c.example", "--to", ALICE)
+        check("trouble" in text and "< 250 2.0.0" in text.splitlines()[-1], text)
+        text = ask(s, "--from", "never@c.example", "--to", ALICE, status=75)
+        check("trouble" in text and "no answer in time" in text and "< 451 4.3.0" in text, text)
+        text = ask(s, "--from", "crash@c.example", "--to", ALICE, status=70)
+        check("did not come to an end" in text, text)
+        equal(stored(s), 0, "files in the store")
+
+
+@test
+def what_cannot_be_asked():
+    with Server(start=False) as s:
+        s.write_config()
+        check("is no IP address" in ask(s, "--to", ALICE, ip="example.org", status=64), "an address")
+        check("control character" in ask(s, "--to", "a\r\nQUIT", status=64), "a line of one's own")
+        check("no such listener" in ask(s, "--listener", "other", "--to", ALICE, status=64), "a listener")
+        check("/nonexistent" in ask(s, "--to", ALICE, "/nonexistent", status=66), "a file")
+        with open(s.path("letterplate.conf"), "a") as f:
+            f.write("nonsense\n")
+        check("letterplate.conf:" in ask(s, "--to", ALICE, status=78), "a config")
+
+
+main()

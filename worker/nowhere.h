@@ -1,0 +1,14 @@
+/*
+ * nowhere: a store that keeps a message in memory until its verdict, and
+ * nothing after it.  Its context is the struct loop, put into *ctx by the
+ * caller of open().
+ */
+#ifndef WORKER_NOWHERE_H_
+#define WORKER_NOWHERE_H_
+
+#include "worker/store/store.h"
+
+enum { NOWHERE_MAX = 256 << 20 }; /* octets of a message; beyond: the store fails */
+
+extern const struct store_ops nowhere_ops;
+#endif
