@@ -20,7 +20,7 @@ VARIANT := $(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 OBJ := build/obj/$(VARIANT)
 BIN := build/bin
 
-PROGRAMS := letterplate letterplate-worker letterplate-keys letterplate-reports letterplate-mailboxes letterplate-stats letterplate-log
+PROGRAMS := letterplate letterplate-worker letterplate-keys letterplate-reports letterplate-mailboxes letterplate-stats letterplate-log letterplate-trace
 all: $(PROGRAMS:%=$(BIN)/%)
 
 include mk/flags.mk
@@ -34,6 +34,7 @@ LIBS_letterplate-reports := -lconfuse -lcrypto -llmdb -lseccomp -lidn2 -lunistri
 LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
 LIBS_letterplate-stats := -ljansson -lmicrohttpd -lbsd
 LIBS_letterplate-log := -ljansson -lz
+LIBS_letterplate-trace := -ljansson -lconfuse -lcrypto -lidn2 -lunistring -lbsd
 LIBS_all := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -ljansson -lmicrohttpd -lz -lbsd -pthread
 
 SRC_common := $(wildcard common/*.c)
@@ -44,11 +45,12 @@ SRC_reports := $(filter-out reports/main.c,$(wildcard reports/*.c))
 SRC_mailboxes := $(filter-out tools/mailboxes/main.c,$(wildcard tools/mailboxes/*.c))
 SRC_stats := $(filter-out tools/stats/main.c,$(wildcard tools/stats/*.c))
 SRC_logtool := $(filter-out tools/log/main.c,$(wildcard tools/log/*.c))
-SRC_mains := master/main.c worker/main.c keys/main.c reports/main.c tools/mailboxes/main.c tools/stats/main.c tools/log/main.c
+SRC_tracetool := $(filter-out tools/trace/main.c,$(wildcard tools/trace/*.c))
+SRC_mains := master/main.c worker/main.c keys/main.c reports/main.c tools/mailboxes/main.c tools/stats/main.c tools/log/main.c tools/trace/main.c
 SRC_unit := $(wildcard tests/unit/*.c)
-SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_keys) $(SRC_reports) $(SRC_mailboxes) $(SRC_stats) $(SRC_logtool) $(wildcard $(SRC_mains))
+SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_keys) $(SRC_reports) $(SRC_mailboxes) $(SRC_stats) $(SRC_logtool) $(SRC_tracetool) $(wildcard $(SRC_mains))
 
-LIBRARIES := worker master keys reports mailboxes stats logtool common
+LIBRARIES := worker master keys reports mailboxes stats logtool tracetool common
 define library
 $(OBJ)/lib$(1).a: $(SRC_$(1):%.c=$(OBJ)/%.o)
 	@rm -f $$@
@@ -74,6 +76,7 @@ $(eval $(call program,letterplate-reports,reports/main,reports worker common))
 $(eval $(call program,letterplate-mailboxes,tools/mailboxes/main,mailboxes common))
 $(eval $(call program,letterplate-stats,tools/stats/main,stats common))
 $(eval $(call program,letterplate-log,tools/log/main,logtool common))
+$(eval $(call program,letterplate-trace,tools/trace/main,tracetool common))
 
 $(OBJ)/%.o: %.c $(OBJ)/flags.mk
 	@mkdir -p $(@D)

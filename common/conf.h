@@ -205,6 +205,9 @@ int conf_read(const char *file, char **text, size_t *n);
  */
 int conf_check(const struct conf *cf, conf_report *report, void *arg);
 
+/* A network as the config writes it, 10.0.0.0/8 or an address alone.  NULL, or what is wrong in words. */
+const char *conf_value_net(const char *s, struct conf_net *out);
+
 /* Whether the 16-octet address is in one of the networks. */
 bool conf_nets_have(const struct conf_nets *nets, const uint8_t addr[16]);
 

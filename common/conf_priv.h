@@ -211,8 +211,6 @@ int conf_value_duration(const char *s, uint64_t *ms);
 int conf_value_bool(const char *s, bool *out);
 int conf_value_word(const char *s, const char *words, unsigned *out); /* words: "a b c" */
 
-/* NULL, or what is wrong in words. */
-const char *conf_value_net(const char *s, struct conf_net *out);
 const char *conf_value_address(const char *s, struct conf_address *out);
 const char *conf_value_path(const char *s);
 

@@ -61,6 +61,7 @@ enum {
 	X(DISCARDED, "discarded", "messages accepted and dropped because a handler said so") \
 	X(HANDLER_TIMEOUTS, "handler_timeouts", "handlers that did not answer in time") \
 	X(ACCEPT_ERRORS, "accept_errors", "times no descriptor was left for a connection") \
+	X(TRACE_LOST, "trace_lost", "records of sessions dropped because a trace was not read fast enough") \
 	X(LOG_DROPPED, "log_dropped", "log lines dropped because their reader was too slow") \
 	X(TLS_1_2, "tls_1_2", "TLS 1.2 handshakes completed") \
 	X(TLS_1_3, "tls_1_3", "TLS 1.3 handshakes completed") \

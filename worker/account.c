@@ -9,12 +9,15 @@
 #include "common/log.h"
 #include "worker/hooks.h"
 #include "worker/message.h"
+#include "worker/tap.h"
 
 void
 account_reply(struct session *s, struct smtp_sent sent)
 {
 	if (sent.code == 0)
 		return;
+	if (s->w->taps != NULL)
+		tap_reply(s, sent);
 	stats_reply(s->w->stats, sent.code, sent.enh, sent.reason);
 	s->replies++;
 	s->last_code = sent.code;
@@ -76,6 +79,8 @@ account_tls(struct session *s, const char *why, bool resumed)
 	bool is_1_3 = s->tls != NULL && s->tls->version != NULL && strcmp(s->tls->version, "TLSv1.3") == 0;
 	struct log_line l;
 
+	if (s->w->taps != NULL)
+		tap_tls(s, why);
 	if (why != NULL) {
 		stats_tls_failed(s->w->stats, why);
 	} else {
@@ -251,6 +256,13 @@ account_transaction(struct session *s, struct smtp_sent how)
 	bool stored = message_stored(s, &mailboxes, &commit_us);
 	bool dropped = message_dropped(s);
 
+	if (s->w->taps != NULL)
+		tap_transaction(s,
+		    stored                ? "accepted"
+			: dropped         ? "discarded"
+			: how.code >= 400 ? "refused"
+					  : "aborted",
+		    stored ? commit_us : 0);
 	if (t->bare_newline)
 		stats_add(s->w->stats, STATS_BARE_NEWLINES, 1);
 	if (stored) {
@@ -291,6 +303,8 @@ account_session(struct session *s)
 	struct log_line l;
 	uint64_t us = loop_now_us(s->w->loop) - s->opened_us;
 
+	if (s->w->taps != NULL)
+		tap_end(s);
 	stats_observe(s->w->stats, STATS_H_SESSION, us);
 	if (!log_enabled(LOG_L_INFO)) {
 		account_session_tags(s, NULL);

@@ -122,21 +122,27 @@ chain_count(const struct chain *c, const struct chain_link *k, enum stats_answer
 		stats_answer(c->stats, k->row, a);
 }
 
-static void
-chain_tell(const struct chain *c, const struct chain_link *k, const struct chain_run *run, const char *what,
-    const struct reply *r)
-{
-	static const char *const stages[] = { [CHAIN_CONNECT] = "connect",
-		[CHAIN_HELO] = "helo",
-		[CHAIN_AUTH] = "auth",
-		[CHAIN_MAIL] = "mail",
-		[CHAIN_RCPT] = "rcpt",
-		[CHAIN_DATA] = "data",
-		[CHAIN_BODY] = "body",
-		[CHAIN_END] = "end" };
+const char *const chain_stage_name[] = { [CHAIN_CONNECT] = "connect",
+	[CHAIN_HELO] = "helo",
+	[CHAIN_AUTH] = "auth",
+	[CHAIN_MAIL] = "mail",
+	[CHAIN_RCPT] = "rcpt",
+	[CHAIN_DATA] = "data",
+	[CHAIN_BODY] = "body",
+	[CHAIN_END] = "end" };
 
-	if (c->heard != NULL)
-		c->heard(k, stages[run->stage], what, r, (uint32_t)loop_clock_us() - run->since_us);
+/* It came to ${a}, and ${r} is what stands, or NULL. */
+static void
+chain_tell(const struct chain *c, const struct chain_link *k, const struct chain_run *run, const struct chain_about *ab,
+    enum stats_answer a, const struct reply *r)
+{
+	uint32_t us = (uint32_t)loop_clock_us() - run->since_us;
+
+	chain_count(c, k, a);
+	if (c->stats != NULL)
+		stats_answer_time(c->stats, k->row, us);
+	if (c->answered != NULL)
+		c->answered(ab->who, k, run->stage, a, r, us);
 }
 
 /* An answer that stands: count it, and take back the edits of who said no. */
@@ -150,20 +156,19 @@ chain_settle(const struct chain *c, const struct chain_link *k, struct chain_run
 		edits_rollback(ab->txn->edits);
 	if (run->stage == CHAIN_BODY && v == V_NEXT)
 		return;
-	if (c->stats != NULL)
-		stats_answer_time(c->stats, k->row, (uint32_t)loop_clock_us() - run->since_us);
 	switch (v) {
 	case V_NEXT:
-		chain_count(c, k, STATS_A_NEXT);
-		chain_tell(c, k, run, "no objection", NULL);
+		chain_tell(c, k, run, ab, STATS_A_NEXT, NULL);
 		break;
 	case V_REPLY:
-		chain_count(c, k, r->code >= 500 ? STATS_A_REFUSED : no ? STATS_A_DEFERRED : STATS_A_ACCEPTED);
-		chain_tell(c, k, run, r->code >= 500 ? "refuses" : no ? "defers" : "accepts", r);
+		chain_tell(c, k, run, ab,
+		    r->code >= 500 ? STATS_A_REFUSED
+			: no       ? STATS_A_DEFERRED
+				   : STATS_A_ACCEPTED,
+		    r);
 		break;
 	case V_DISCARD:
-		chain_count(c, k, STATS_A_DISCARDED);
-		chain_tell(c, k, run, "discards", NULL);
+		chain_tell(c, k, run, ab, STATS_A_DISCARDED, NULL);
 		break;
 	case V_LATER:
 	case V_FAIL:
@@ -185,12 +190,9 @@ chain_failed(const struct chain *c, const struct chain_link *k, struct chain_run
 		f = CONF_F_TEMPFAIL;
 	if (ab->txn != NULL && ab->txn->edits != NULL)
 		edits_rollback(ab->txn->edits);
-	chain_count(c, k, why);
-	chain_tell(c, k, run, why == STATS_A_TIMEOUT ? "no answer in time" : "failed", NULL);
-	if (c->stats != NULL)
-		stats_answer_time(c->stats, k->row, (uint32_t)loop_clock_us() - run->since_us);
 	switch (f) {
 	case CONF_F_ACCEPT:
+		chain_tell(c, k, run, ab, why, NULL);
 		return V_NEXT;
 	case CONF_F_TEMPFAIL:
 		/* A greeting knows 421 and 554 alone (RFC 5321 4.3.2). */
@@ -203,6 +205,7 @@ chain_failed(const struct chain *c, const struct chain_link *k, struct chain_run
 		reply_set(r, 554, ENH(5, 3, 0), reason, "a check could not be made");
 		break;
 	}
+	chain_tell(c, k, run, ab, why, r);
 	return V_REPLY;
 }
 

@@ -28,8 +28,6 @@ enum chain_stage {
 	CHAIN_END   /* the content is complete */
 };
 
-struct chain_link;
-
 struct chain {
 	struct chain_link {
 		const struct handler_ops  *ops;
@@ -44,10 +42,13 @@ struct chain {
 	bool               wants_replay;
 	uint32_t           later_ms; /* how long one without a section may take; 0: CHAIN_LATER_MS */
 	struct stats_slot *stats;    /* NULL: nothing is counted */
-	/* Told each answer that is counted: its stage and what it was, static words; r: the reply, or NULL; how long it took. */
-	void (*heard)(const struct chain_link *k, const char *stage, const char *what, const struct reply *r,
-	    uint32_t us); /* NULL: nobody listens */
+	/* Told what ${link} came to after ${us}, with the reply that stands, or NULL; NULL: nobody wants to know. */
+	void (*answered)(void *who, const struct chain_link *link, unsigned stage, enum stats_answer how,
+	    const struct reply *r, uint32_t us);
 };
+
+/* Stages by their words: "connect" to "end". */
+extern const char *const chain_stage_name[CHAIN_END + 1];
 
 /* One stage under way for one session; embedded in the session. */
 struct chain_run {

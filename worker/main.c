@@ -34,6 +34,7 @@
 #include "worker/sandbox.h"
 #include "worker/session.h"
 #include "worker/setup.h"
+#include "worker/tap.h"
 
 enum {
 	MAIN_POOL_QUEUE = 4096, /* jobs that may wait for the I/O pool */
@@ -251,6 +252,7 @@ main_inside(void)
 	if (w->store->open(&me.env, &w->store_ctx) != 0)
 		main_fail(EX_CANTCREAT);
 	w->chain.stats = w->stats;
+	w->trace = tap_open;
 	if (!me.pretends && conf_offers_dsn(me.conf) && (w->dsn = dsn_open(me.conf->store.path, me.pool)) == NULL) {
 		log_msg(LOG_L_ERROR, "start", "cannot make the spool of reports in %s: %s", me.conf->store.path,
 		    strerror(errno));

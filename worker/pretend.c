@@ -76,9 +76,41 @@ pretend_shared(struct worker *w)
 	return w->stats != NULL && w->conns != NULL ? 0 : -1;
 }
 
-static void
-pretend_heard(const struct chain_link *k, const char *stage, const char *what, const struct reply *r, uint32_t us)
+static const char *
+pretend_word(enum stats_answer how)
 {
+	switch (how) {
+	case STATS_A_NEXT:
+		return "no objection";
+	case STATS_A_REFUSED:
+		return "refuses";
+	case STATS_A_DEFERRED:
+		return "defers";
+	case STATS_A_ACCEPTED:
+		return "accepts";
+	case STATS_A_DISCARDED:
+		return "discards";
+	case STATS_A_TIMEOUT:
+		return "no answer in time";
+	case STATS_A_FAILED:
+		return "failed";
+	case STATS_A_GONE:
+		return "was not waited for";
+	case STATS_A_ASKED:
+	case STATS_A_LATER:
+	case STATS_NANSWERS:
+		break;
+	}
+	return "asked";
+}
+
+static void
+pretend_answered(
+    void *who, const struct chain_link *k, unsigned at, enum stats_answer how, const struct reply *r, uint32_t us)
+{
+	const char *stage = chain_stage_name[at], *what = pretend_word(how);
+
+	(void)who;
 	/* A pipe has room for what a session can make of it before the other end reads. */
 	if (r != NULL)
 		dprintf(PRETEND_FD_ANSWERS, "  %-8s %-20s %9.3f ms  %s: %u %s\n", stage, k->name, us / 1000.0, what,
@@ -92,7 +124,7 @@ pretend_store(struct worker *w)
 {
 	w->store = &nowhere_ops;
 	w->store_ctx = w->loop;
-	w->chain.heard = pretend_heard;
+	w->chain.answered = pretend_answered;
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "worker/id.h"
 #include "worker/message.h"
 #include "worker/peer.h"
+#include "worker/tap.h"
 
 static struct session *
 session_of(struct conn *c)
@@ -226,6 +227,8 @@ session_begin_stage(struct session *s, enum chain_stage stage, struct rcpt *rc)
 		smtp_txn(s->smtp)->discard = s->hooks != NULL ? s->hooks->discard : NULL;
 		s->accounted = false;
 	}
+	if (s->w->taps != NULL && rc != NULL)
+		tap_recipient(s, rc);
 	s->asked = rc;
 	hooks_begin(s);
 	chain_begin(&s->run, stage);
@@ -287,6 +290,10 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 		return session_end_of_message(s, e->rcpt);
 	case SMTP_EV_RESET:
 		session_transaction_over(s, e->sent);
+		return true;
+	case SMTP_EV_LINE:
+		if (s->w->taps != NULL)
+			tap_command(s, e->span, e->hidden);
 		return true;
 	case SMTP_EV_XCLIENT:
 		return session_another_client(s, e->xclient);
@@ -705,6 +712,8 @@ session_start(struct worker *w, const struct listener *ls, int fd, const struct 
 		fd = -1;
 		goto err1;
 	}
+	if (w->taps != NULL)
+		smtp_show_lines(s->smtp, true);
 	s->proxy_due = peer_owes_header(s);
 	if (s->proxy_due) {
 		conn_peek(&s->conn, true);

@@ -65,6 +65,7 @@ struct session {
 	uint16_t            remote_port, local_port;
 	uint16_t            last_code;
 	char                id[TXN_ID_MAX];
+	uint8_t             tapped;    /* taps that want it for one of its recipients, a bit each (tap.c) */
 	uint8_t             addr[16];  /* the client's, IPv4 mapped; all zero for unix */
 	bool                proxy_due; /* a PROXY header must come before anything else */
 	bool                greeted;   /* the handlers know it */

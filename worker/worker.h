@@ -29,6 +29,7 @@ enum {
 struct session;
 struct plugin;
 struct dsn_spool; /* dsn.h */
+struct taps;      /* tap.h */
 
 struct worker {
 	struct loop            *loop;
@@ -47,6 +48,7 @@ struct worker {
 	void (*emptied)(struct worker *w); /* the last session is gone */
 	/* Somebody wants to see sessions: ${fd}, which is the callee's now, takes them; ${filter} says which.  NULL: not to be had. */
 	void (*trace)(struct worker *w, int fd, const char *filter);
+	const struct taps *taps; /* NULL: nobody looks at sessions */
 };
 
 /* A listening socket of ours. */

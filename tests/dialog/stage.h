@@ -43,7 +43,7 @@ struct stage {
 };
 
 static const char *const stage_names[] = { "MORE", "REPLY", "CONNECT", "HELO", "MAIL", "RCPT", "DATA", "BODY", "EOM",
-	"STARTTLS", "AUTH", "XCLIENT", "RESET", "CLOSE" };
+	"STARTTLS", "AUTH", "LINE", "XCLIENT", "RESET", "CLOSE" };
 
 static inline void
 text_add(struct text *t, const void *p, size_t n)
@@ -279,6 +279,10 @@ stage_trace(struct stage *st, enum smtp_ev e, const struct smtp_event *ev)
 	case SMTP_EV_STARTTLS:
 	case SMTP_EV_CLOSE:
 		text_printf(&st->trace, "%s\n", stage_names[e]);
+		break;
+	case SMTP_EV_LINE:
+		text_printf(
+		    &st->trace, "LINE %.*s%s\n", (int)ev->span.n, (const char *)ev->span.p, ev->hidden ? " ***" : "");
 		break;
 	case SMTP_EV_MORE:
 	case SMTP_EV_BODY:

@@ -25,7 +25,7 @@ has() { # has TEXT PATTERN
 	printf '%s\n' "$1" | grep -qE -- "$2"
 }
 
-for name in letterplate letterplate-worker letterplate-mailboxes letterplate-stats letterplate-log; do
+for name in letterplate letterplate-worker letterplate-mailboxes letterplate-stats letterplate-log letterplate-trace; do
 	program=build/bin/$name
 	if [ ! -x "$program" ]; then
 		ok 1 "$program is there"

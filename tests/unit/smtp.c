@@ -476,6 +476,80 @@ START_TEST(t_longest_list)
 END_TEST
 
 /* Nothing from the wire comes back in a reply. */
+/* What a tap is told of each line, and that the line is carried out behind it as ever. */
+static const struct {
+	const char *line, *shown;
+	bool hidden;
+} shown_lines[] = {
+	{ "EHLO client.example", "EHLO client.example", false },
+	{ "noop x", "noop x", false },
+	{ "AUTH PLAIN AGJvYgBzZWNyZXQ=", "AUTH PLAIN", true },
+	{ "AUTH  login c2VjcmV0", "AUTH  login", true },
+	{ "AUTH PLAIN", "AUTH PLAIN", false },
+	{ "AUTH", "AUTH", false },
+	{ "AUTH c2VjcmV0", "AUTH", true },
+	{ "auth c2VjcmV0 PLAIN", "auth", true },
+	{ "AUTH\tPLAIN c2VjcmV0", "", true },
+	{ " AUTH PLAIN c2VjcmV0", "", true },
+	{ "AUTHPLAIN c2VjcmV0", "", true },
+	{ "c2VjcmV0", "", true },
+	{ "", "", false },
+	{ "XCLIENT ADDR=192.0.2.1 LOGIN=secret NAME=x", "XCLIENT ADDR=192.0.2.1 ", true },
+	{ "xclient login=secret", "xclient ", true },
+	{ "XCLIENT NAME=x", "XCLIENT NAME=x", false },
+	{ "GET /secret HTTP/1.0", "GET", true },
+};
+
+static void
+expect_line(struct stage *st, const char *line, const char *shown, bool hidden)
+{
+	char text[256];
+	struct smtp_event ev;
+	size_t left;
+	int n = snprintf(text, sizeof(text), "%s\r\n", line);
+
+	ck_assert_int_eq(next(st, text, &ev, &left), SMTP_EV_LINE);
+	ck_assert_uint_eq(left, (size_t)n);
+	ck_assert_msg(span_eq(ev.span, span_str(shown)), "of '%s' is shown '%.*s'", line, (int)ev.span.n,
+	    (const char *)ev.span.p);
+	ck_assert_msg(ev.hidden == hidden, "of '%s' hidden is not %d", line, hidden);
+	ck_assert_int_ne(next(st, text, &ev, &left), SMTP_EV_LINE);
+	ck_assert_uint_eq(left, 0);
+}
+
+START_TEST(t_lines_are_shown)
+{
+	for (size_t i = 0; i < sizeof(shown_lines) / sizeof(shown_lines[0]); i++) {
+		struct stage st;
+
+		start(&st, &usual);
+		smtp_allow_xclient(st.s);
+		smtp_show_lines(st.s, true);
+		expect_line(&st, shown_lines[i].line, shown_lines[i].shown, shown_lines[i].hidden);
+		stage_fini(&st);
+	}
+}
+END_TEST
+
+START_TEST(t_an_exchange_is_not_shown)
+{
+	struct smtp_conf cf = usual;
+	struct smtp_event ev;
+	struct stage st;
+
+	cf.ext |= SMTP_EXT_AUTH;
+	stage_init(&st, &cf);
+	ck_assert_int_eq(smtp_tls_started(st.s, SPAN("")), 0);
+	stage_feed(&st, "EHLO x\r\n", 8);
+	smtp_show_lines(st.s, true);
+	expect_line(&st, "AUTH LOGIN", "AUTH LOGIN", false);
+	expect_line(&st, "QUIT", "", true);
+	smtp_show_lines(st.s, false);
+	ck_assert_int_ne(next(&st, "NOOP\r\n", &ev, NULL), SMTP_EV_LINE);
+	stage_fini(&st);
+}
+END_TEST
+
 START_TEST(t_no_echo)
 {
 	static const char *const lines[] = { "EHLO zzqq.example\r\n", "EHLO zzqq zzqq\r\n", "zzqq\r\n",
@@ -518,6 +592,8 @@ main(void)
 	tcase_add_test(tc, t_oversize_is_cut);
 	tcase_add_test(tc, t_longest_list);
 	tcase_add_test(tc, t_no_echo);
+	tcase_add_test(tc, t_lines_are_shown);
+	tcase_add_test(tc, t_an_exchange_is_not_shown);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
 }

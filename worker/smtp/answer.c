@@ -132,6 +132,7 @@ accept(struct smtp *s, enum smtp_ev question, const struct reply *r, struct buf 
 		return sent;
 	}
 	case SMTP_EV_AUTH: /* smtp_answer() */
+	case SMTP_EV_LINE:
 	case SMTP_EV_MORE:
 	case SMTP_EV_REPLY:
 	case SMTP_EV_BODY:

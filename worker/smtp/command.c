@@ -506,6 +506,51 @@ octets_ok(struct span line, bool *ascii)
 	return true;
 }
 
+/* ${s} up to a ' ', from ${from} on. */
+static size_t
+word_end(struct span s, size_t from)
+{
+	while (from < s.n && s.p[from] != ' ')
+		from++;
+	return from;
+}
+
+/* AUTH with its mechanism, if it is one: a password may stand in its place too. */
+static struct span
+auth_shown(struct span line, size_t verb)
+{
+	size_t from = verb, end;
+
+	while (from < line.n && line.p[from] == ' ')
+		from++;
+	end = word_end(line, from);
+	return span_head(line, sasl_find(span_of(line.p + from, end - from)) != SASL_MECHS ? end : verb);
+}
+
+static struct span
+xclient_shown(struct span line)
+{
+	for (size_t i = 0; i + 5 <= line.n; i++)
+		if (span_caseeq(span_of(line.p + i, 5), SPAN("LOGIN")))
+			return span_head(line, i);
+	return line;
+}
+
+struct span
+command_shown(const struct smtp *s, struct span line)
+{
+	size_t n = word_end(line, 0);
+	struct span verb = span_head(line, n);
+
+	if (s->state == SMTP_ST_AUTH)
+		return span_head(line, 0);
+	if (find(verb) == NULL)
+		return span_head(line, unknown(verb) == &say_http ? n : 0);
+	if (span_caseeq(verb, SPAN("AUTH")))
+		return auth_shown(line, n);
+	return span_caseeq(verb, SPAN("XCLIENT")) ? xclient_shown(line) : line;
+}
+
 const struct say *
 command_run(struct smtp *s, struct span line)
 {

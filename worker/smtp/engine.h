@@ -58,14 +58,15 @@ struct smtp {
 	uint8_t          authed; /* enum sasl_mech and 1; 0: not */
 	uint8_t          auth_failures;
 	bool             bare_ok;
-	bool             swallow;    /* inside a command line that is too long */
-	bool             ending;     /* the reply that is being made ends the transaction */
-	bool             chunked;    /* the transaction's content comes by BDAT */
-	bool             reset_due;  /* SMTP_EV_RESET comes next */
-	bool             reset_told; /* SMTP_EV_RESET was said: forget the transaction at the next call */
-	size_t           seen;       /* octets at the front of the input that hold no LF */
-	uint32_t         errors;     /* 5xx since the last accepted message */
-	uint64_t         read;       /* content octets of this message, or of the chunk that is thrown away */
+	bool             show, shown; /* lines are to be said; the one at the front was */
+	bool             swallow;     /* inside a command line that is too long */
+	bool             ending;      /* the reply that is being made ends the transaction */
+	bool             chunked;     /* the transaction's content comes by BDAT */
+	bool             reset_due;   /* SMTP_EV_RESET comes next */
+	bool             reset_told;  /* SMTP_EV_RESET was said: forget the transaction at the next call */
+	size_t           seen;        /* octets at the front of the input that hold no LF */
+	uint32_t         errors;      /* 5xx since the last accepted message */
+	uint64_t         read;        /* content octets of this message, or of the chunk that is thrown away */
 	struct data      data;
 	struct smtp_sent ended; /* what ended the transaction */
 	char             ended_reason[REPLY_REASON_MAX];
@@ -97,6 +98,9 @@ void smtp_content(struct smtp *s, const struct say *verdict);
 
 /* Carry out one command line without its end.  What to reply, or NULL: a question was opened or content is coming. */
 const struct say *command_run(struct smtp *s, struct span line);
+
+/* What of ${line} may be shown: its beginning. */
+struct span command_shown(const struct smtp *s, struct span line);
 
 extern const struct say say_line_too_long, say_no_memory, say_size;
 

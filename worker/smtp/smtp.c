@@ -179,6 +179,22 @@ is_quit(struct span line)
 	return span_caseeq(line, SPAN("QUIT"));
 }
 
+void
+smtp_show_lines(struct smtp *s, bool on)
+{
+	s->show = on;
+}
+
+/* It stays in the input: the next call carries it out. */
+static enum smtp_ev
+show_line(struct smtp *s, struct span line, struct smtp_event *ev)
+{
+	s->shown = true;
+	ev->span = command_shown(s, line);
+	ev->hidden = ev->span.n < line.n;
+	return SMTP_EV_LINE;
+}
+
 static enum smtp_ev next_content(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev);
 
 static enum smtp_ev
@@ -187,7 +203,7 @@ next_command(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 	const uint8_t *lf = NULL;
 	const struct say *say;
 	struct span line;
-	size_t n;
+	size_t n, taken;
 
 	if (in->n == 0)
 		return SMTP_EV_MORE;
@@ -201,10 +217,14 @@ next_command(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 		return SMTP_EV_MORE;
 	}
 	line = span_head(*in, (size_t)(lf - in->p));
-	*in = span_skip(*in, line.n + 1);
-	s->seen = 0;
+	taken = line.n + 1;
 	if (line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
+	if (s->show && !s->shown)
+		return show_line(s, line, ev);
+	s->shown = false;
+	*in = span_skip(*in, taken);
+	s->seen = 0;
 	if (too_many_errors(s) && !is_quit(line))
 		say = &say_errors;
 	else

@@ -61,10 +61,11 @@ enum smtp_ev {
 	SMTP_EV_EOM,      /* question: take it?  LMTP: once a recipient, ev->rcpt; SMTP: once, ev->rcpt NULL */
 	SMTP_EV_STARTTLS, /* question: ready to start?  (220, then the caller does the handshake) */
 	SMTP_EV_AUTH,     /* question: ev->sasl->step says which; see smtp_answer() */
-	SMTP_EV_XCLIENT,  /* question: ev->xclient is to be believed; may that client be greeted? */
-	SMTP_EV_RESET,    /* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what
+	SMTP_EV_LINE, /* statement, after smtp_show_lines() alone: the command line ev->span is about to be carried out */
+	SMTP_EV_XCLIENT, /* question: ev->xclient is to be believed; may that client be greeted? */
+	SMTP_EV_RESET,   /* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what
 				   ended it, which was reported before: not to be counted again */
-	SMTP_EV_CLOSE     /* statement: send what is queued, then close.  Said again at each further call */
+	SMTP_EV_CLOSE    /* statement: send what is queued, then close.  Said again at each further call */
 };
 
 /*
@@ -80,6 +81,7 @@ struct smtp_sent {
 
 struct smtp_event {
 	struct span           span;
+	bool                  hidden; /* of SMTP_EV_LINE: more of it is there, and is shown to nobody */
 	struct rcpt          *rcpt;
 	struct smtp_sent      sent;
 	const struct xclient *xclient; /* of SMTP_EV_XCLIENT, good until it is answered */
@@ -155,6 +157,16 @@ void smtp_allow_bare_newline(struct smtp *s);
  * forgotten, what smtp_allow_bare_newline() said too (as soon as it is asked).
  */
 void smtp_allow_xclient(struct smtp *s);
+
+/**
+ * smtp_show_lines(s, on):
+ * From now on each command line that is complete is said by SMTP_EV_LINE
+ * before it is carried out.  What may be a secret is left out: what stands
+ * behind AUTH's mechanism, a line of its exchange, XCLIENT's words from LOGIN
+ * on, and a line that begins with no command's name, whole: it may be a
+ * password that was said at the wrong time.
+ */
+void smtp_show_lines(struct smtp *s, bool on);
 
 /* The transaction, or NULL.  During SMTP_EV_MAIL it is the one that is asked about. */
 struct txn *smtp_txn(const struct smtp *s);
