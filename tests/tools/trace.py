@@ -40,7 +40,7 @@ class Trace:
         got = []
         while not got or got[-1]["event"] != event:
             line = self.child.stdout.readline()
-            check(line, "it ended after %r" % got)
+            check(line, "it ended before %s" % event)
             got.append(json.loads(line))
         return got
 

@@ -540,6 +540,7 @@ START_TEST(t_an_exchange_is_not_shown)
 	cf.ext |= SMTP_EXT_AUTH;
 	stage_init(&st, &cf);
 	ck_assert_int_eq(smtp_tls_started(st.s, SPAN("")), 0);
+	stage_feed(&st, "", 0);
 	stage_feed(&st, "EHLO x\r\n", 8);
 	smtp_show_lines(st.s, true);
 	expect_line(&st, "AUTH LOGIN", "AUTH LOGIN", false);
