@@ -1,0 +1,15 @@
+#!/bin/sh
+# unit.sh: the systemd unit by systemd itself: it can be read, and its exposure does not grow.  Lines of TAP.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+command -v systemd-analyze >/dev/null || { echo "skip unit: no systemd-analyze"; exit 0; }
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+sed -e 's|@BINDIR@|/bin|g' -e 's|@SYSCONFDIR@|/etc|g' contrib/letterplate.service >"$dir/letterplate.service"
+# 22: what is left is root, the capabilities to become another user, and the network.
+if out=$(systemd-analyze security --offline=true --no-pager --threshold=22 "$dir/letterplate.service" 2>&1); then
+	echo "ok unit: $(echo "$out" | tail -1 | sed 's/.*level for/exposure of/')"
+else
+	echo "not ok unit: $(echo "$out" | tail -1)"
+	exit 1
+fi
