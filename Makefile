@@ -20,7 +20,7 @@ VARIANT := $(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 OBJ := build/obj/$(VARIANT)
 BIN := build/bin
 
-PROGRAMS := letterplate letterplate-worker letterplate-keys letterplate-reports letterplate-mailboxes letterplate-stats letterplate-log letterplate-trace
+PROGRAMS := letterplate letterplate-worker letterplate-keys letterplate-auth letterplate-credentials letterplate-reports letterplate-mailboxes letterplate-stats letterplate-log letterplate-trace
 all: $(PROGRAMS:%=$(BIN)/%)
 
 include mk/flags.mk
@@ -30,6 +30,8 @@ LIBS_letterplate-worker := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -li
 # C modules find what handler.h offers in the program that loads them.
 LDFLAGS_letterplate-worker := -Wl,--dynamic-list=mk/handler.list
 LIBS_letterplate-keys := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
+LIBS_letterplate-auth := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
+LIBS_letterplate-credentials := -lcrypto -lbsd
 LIBS_letterplate-reports := -lconfuse -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
 LIBS_letterplate-stats := -ljansson -lmicrohttpd -lbsd
@@ -41,16 +43,18 @@ SRC_common := $(wildcard common/*.c)
 SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))
 SRC_master := $(filter-out master/main.c,$(wildcard master/*.c))
 SRC_keys := $(filter-out keys/main.c,$(wildcard keys/*.c))
+SRC_auth := $(filter-out auth/main.c,$(wildcard auth/*.c))
+SRC_credentials := $(filter-out tools/credentials/main.c,$(wildcard tools/credentials/*.c))
 SRC_reports := $(filter-out reports/main.c,$(wildcard reports/*.c))
 SRC_mailboxes := $(filter-out tools/mailboxes/main.c,$(wildcard tools/mailboxes/*.c))
 SRC_stats := $(filter-out tools/stats/main.c,$(wildcard tools/stats/*.c))
 SRC_logtool := $(filter-out tools/log/main.c,$(wildcard tools/log/*.c))
 SRC_tracetool := $(filter-out tools/trace/main.c,$(wildcard tools/trace/*.c))
-SRC_mains := master/main.c worker/main.c keys/main.c reports/main.c tools/mailboxes/main.c tools/stats/main.c tools/log/main.c tools/trace/main.c
+SRC_mains := master/main.c worker/main.c keys/main.c auth/main.c tools/credentials/main.c reports/main.c tools/mailboxes/main.c tools/stats/main.c tools/log/main.c tools/trace/main.c
 SRC_unit := $(wildcard tests/unit/*.c)
-SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_keys) $(SRC_reports) $(SRC_mailboxes) $(SRC_stats) $(SRC_logtool) $(SRC_tracetool) $(wildcard $(SRC_mains))
+SRC_product := $(SRC_common) $(SRC_worker) $(SRC_master) $(SRC_keys) $(SRC_auth) $(SRC_credentials) $(SRC_reports) $(SRC_mailboxes) $(SRC_stats) $(SRC_logtool) $(SRC_tracetool) $(wildcard $(SRC_mains))
 
-LIBRARIES := worker master keys reports mailboxes stats logtool tracetool common
+LIBRARIES := worker master keys auth credentials reports mailboxes stats logtool tracetool common
 define library
 $(OBJ)/lib$(1).a: $(SRC_$(1):%.c=$(OBJ)/%.o)
 	@rm -f $$@
@@ -71,6 +75,8 @@ $(eval $(call program,letterplate,master/main,master common))
 $(eval $(call program,letterplate-worker,worker/main,worker common))
 # The key process has a worker's sandbox.
 $(eval $(call program,letterplate-keys,keys/main,keys worker common))
+$(eval $(call program,letterplate-auth,auth/main,auth worker common))
+$(eval $(call program,letterplate-credentials,tools/credentials/main,credentials common))
 # letterplate-reports too, and its store.
 $(eval $(call program,letterplate-reports,reports/main,reports worker common))
 $(eval $(call program,letterplate-mailboxes,tools/mailboxes/main,mailboxes common))

@@ -522,6 +522,24 @@ take_lists(struct conf_parse *p)
 	return conf_handler_whole(p);
 }
 
+/* A password is never said in clear, and somebody must know it. */
+static void
+check_auth(struct conf_parse *p, const struct conf_listener *l)
+{
+	if (l->auth == CONF_AUTH_OFF)
+		return;
+	if (l->tls == CONF_TLS_NONE)
+		conf_mistakef(p, l->line,
+		    "listener \"%s\" has auth but no tls: AUTH is only inside TLS; add a tls section, or leave auth "
+		    "out",
+		    l->name);
+	if (p->own->conf.credentials == NULL)
+		conf_mistakef(p, l->line,
+		    "listener \"%s\" has auth, but nothing is known of anybody: set credentials and make them with "
+		    "letterplate-credentials",
+		    l->name);
+}
+
 static void
 whole(struct conf_parse *p)
 {
@@ -544,6 +562,8 @@ whole(struct conf_parse *p)
 			    "listener \"%s\" offers TLS, but there is no tls section with a "
 			    "certificate",
 			    p->listener[i].name);
+	for (size_t i = 0; i < p->nlistener; i++)
+		check_auth(p, &p->listener[i]);
 	if (!take_lists(p))
 		conf_mistake(p, 0, "out of memory");
 }
@@ -620,6 +640,15 @@ conf_parse(const char *file, const char *text, size_t n, conf_report *report, vo
 	free(p->mistake);
 	free(p);
 	return rc;
+}
+
+bool
+conf_offers_auth(const struct conf *cf)
+{
+	for (size_t i = 0; i < cf->nlistener; i++)
+		if (cf->listener[i].auth != CONF_AUTH_OFF)
+			return true;
+	return false;
 }
 
 bool

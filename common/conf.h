@@ -166,9 +166,10 @@ struct conf {
 	} timeouts;
 	struct {
 		uint32_t connections, connections_per_ip, errors;
-		uint32_t rate_per_ip;       /* connections a minute */
-		uint32_t handshakes_per_ip; /* TLS, a minute */
-		uint32_t error_pause_ms;    /* before what follows an error, from half of errors on */
+		uint32_t rate_per_ip;                                  /* connections a minute */
+		uint32_t handshakes_per_ip;                            /* TLS, a minute */
+		uint32_t auth_failures_per_ip, auth_failures_per_user; /* an hour */
+		uint32_t error_pause_ms; /* before what follows an error, from half of errors on */
 		uint32_t session_ms;
 		uint64_t data_rate; /* octets a second */
 	} limits;                   /* 0: no limit */
@@ -213,6 +214,9 @@ bool conf_nets_have(const struct conf_nets *nets, const uint8_t addr[16]);
 
 /* Whether any listener offers TLS: then there are certificates, a key process, ticket keys. */
 bool conf_offers_tls(const struct conf *cf);
+
+/* Whether any listener offers AUTH: then there are credentials, and letterplate-auth. */
+bool conf_offers_auth(const struct conf *cf);
 
 /* Whether DSN is offered: it is wanted, and there is a way for all reports. */
 bool conf_offers_dsn(const struct conf *cf);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/conf_priv.h"
+#include "common/credential.h"
 #include "common/log.h"
 #include "common/pem.h"
 
@@ -131,6 +132,40 @@ check_log(struct check *c)
 	snprintf(dir, sizeof dir, "%s", path);
 	*(strrchr(dir, '/') + (strrchr(dir, '/') == dir)) = '\0';
 	folder(c, line, "the log's folder", dir, W_OK | X_OK, "write in");
+}
+
+/* Who is known, for letterplate-auth alone: it gets the file open, so no other user needs to read it. */
+static void
+check_credentials(struct check *c)
+{
+	const struct conf *cf = c->cf;
+	unsigned line = conf_line(cf, "", "credentials");
+	struct credentials l;
+	char why[CONF_WHY_MAX];
+	struct stat st;
+	int fd;
+
+	if (cf->credentials[0] == '\0')
+		return;
+	if (!conf_offers_auth(cf)) {
+		say(c, line, false, "warning: there are credentials, but every listener says auth = \"off\"");
+		return;
+	}
+	fd = open(cf->credentials, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		say(c, line, true, "credentials \"%s\" cannot be read: %s", cf->credentials, strerror(errno));
+	} else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0 || st.st_uid != geteuid()) {
+		say(c, line, true, "credentials \"%s\" must be %s's alone: chown and chmod 600", cf->credentials,
+		    geteuid() == 0 ? "root" : "this user");
+	} else if (credential_list_read(fd, &l, why, sizeof why) != 0) {
+		say(c, line, true, "credentials \"%s\": %s", cf->credentials, why);
+	} else {
+		if (l.n == 0)
+			say(c, line, false, "warning: credentials \"%s\" know nobody", cf->credentials);
+		credential_list_free(&l);
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 /* What the master itself uses. */
@@ -366,6 +401,8 @@ conf_check(const struct conf *cf, conf_report *report, void *arg)
 	check_master(&c);
 	if (cf->ntls > 0)
 		apart(&c, NULL, check_tls);
+	/* In a child, as keys: the master never has them in its memory. */
+	apart(&c, NULL, check_credentials);
 	apart(&c, NULL, check_modules);
 	if (geteuid() != 0) {
 		check_worker(&c);

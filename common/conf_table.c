@@ -34,7 +34,7 @@ const struct conf_can conf_can[CONF_NFEATURES] = {
 	[CONF_CAN_NETWORKS] = { true, "" },
 	[CONF_CAN_DNS] = { true, "" },
 	[CONF_CAN_QUOTA] = { true, "" },
-	[CONF_CAN_AUTH] = { false, "AUTH comes with a later release; leave it out" },
+	[CONF_CAN_AUTH] = { true, "" },
 };
 
 #define ROOT(field)     offsetof(struct conf, field)
@@ -150,6 +150,10 @@ const struct conf_key conf_key[] = {
 	{ "limits", "rate_per_ip", conf_set_u32, ROOT(limits.rate_per_ip), "0", 0, 4000, "", CONF_CAN_ALWAYS, false },
 	{ "limits", "handshakes_per_ip", conf_set_u32, ROOT(limits.handshakes_per_ip), "0", 0, 4000, "",
 	    CONF_CAN_ALWAYS, false },
+	{ "limits", "auth_failures_per_ip", conf_set_u32, ROOT(limits.auth_failures_per_ip), "20", 0, 1000000, "",
+	    CONF_CAN_AUTH, false },
+	{ "limits", "auth_failures_per_user", conf_set_u32, ROOT(limits.auth_failures_per_user), "100", 0, 1000000, "",
+	    CONF_CAN_AUTH, false },
 	{ "limits", "session", conf_set_duration, ROOT(limits.session_ms), "1h", 0, DAY, "0s to 24h", CONF_CAN_ALWAYS,
 	    false },
 	{ "limits", "data_rate", conf_set_size, ROOT(limits.data_rate), "100B", 0, GIB, "0B to 1GiB", CONF_CAN_ALWAYS,

@@ -22,9 +22,10 @@ enum {
 	IPC_FD_CONNS   = 6, /* the connection tables; closed once mapped */
 	IPC_FD_SIGN =
 	    7, /* SOCK_SEQPACKET to the key process (common/sign.h); /dev/null without TLS, like the next two */
-	IPC_FD_CERTS   = 8, /* a bundle (common/bundle.h): two files a tls section, certificates and OCSP response */
-	IPC_FD_TICKETS = 9, /* the ticket keys (common/tickets.h), to be mapped read-only */
-	IPC_FD_LISTEN  = 10 /* the first of NLISTENERS listening sockets, non-blocking */
+	IPC_FD_CERTS   = 8,  /* a bundle (common/bundle.h): two files a tls section, certificates and OCSP response */
+	IPC_FD_TICKETS = 9,  /* the ticket keys (common/tickets.h), to be mapped read-only */
+	IPC_FD_AUTH    = 10, /* SOCK_SEQPACKET to letterplate-auth (common/authask.h); /dev/null without AUTH */
+	IPC_FD_LISTEN  = 11  /* the first of NLISTENERS listening sockets, non-blocking */
 };
 
 /*
@@ -37,6 +38,16 @@ enum {
 	    5, /* as IPC_FD_CERTS: a key that does not belong to its certificate is found at the start */
 	IPC_KEYS_FD_KEYS    = 6, /* a bundle: the private keys, one a tls section */
 	IPC_KEYS_FD_CHANNEL = 7  /* the first of NCHANNELS pairs to workers */
+};
+
+/*
+ * The same of letterplate-auth; argv: letterplate-auth LAYOUT CONFIGFILE GENERATION NCHANNELS
+ */
+enum {
+	IPC_AUTH_FD_CONF    = IPC_FD_CONF,
+	IPC_AUTH_FD_CONTROL = IPC_FD_CONTROL,
+	IPC_AUTH_FD_FILE    = 5, /* the credentials, open for reading */
+	IPC_AUTH_FD_CHANNEL = 6  /* the first of NCHANNELS pairs to workers */
 };
 
 /*

@@ -75,6 +75,16 @@ enum {
 	X(REPORTS_DEFERRED, "reports_deferred", "times a delivery report has to be tried again") \
 	X(REPORTS_FAILED, "reports_failed", "delivery reports given up") \
 	X(REPORTS_DIED, "reports_died", "letterplate-reports ended unasked (master)") \
+	X(AUTH_PLAIN, "auth_plain", "clients that authenticated by PLAIN") \
+	X(AUTH_LOGIN, "auth_login", "clients that authenticated by LOGIN") \
+	X(AUTH_SCRAM, "auth_scram", "clients that authenticated by SCRAM-SHA-256") \
+	X(AUTH_SCRAM_PLUS, "auth_scram_plus", "clients that authenticated by SCRAM-SHA-256-PLUS") \
+	X(AUTH_PLAIN_WRONG, "auth_plain_wrong", "wrong guesses by PLAIN") \
+	X(AUTH_LOGIN_WRONG, "auth_login_wrong", "wrong guesses by LOGIN") \
+	X(AUTH_SCRAM_WRONG, "auth_scram_wrong", "wrong guesses by SCRAM-SHA-256") \
+	X(AUTH_SCRAM_PLUS_WRONG, "auth_scram_plus_wrong", "wrong guesses by SCRAM-SHA-256-PLUS") \
+	X(AUTH_DEFERRED, "auth_deferred", "times it could not be told who a client is, or it had guessed too often") \
+	X(AUTH_DIED, "auth_died", "letterplate-auth ended unasked (master)") \
 	X(WORKERS_STARTED, "workers_started", "workers started (master)") \
 	X(WORKERS_DIED, "workers_died", "workers that ended unasked (master)") \
 	X(WORKERS_HUNG, "workers_hung", "workers ended because their loop did not turn (master)") \

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "master/auth.h"
 #include "master/generation.h"
 #include "master/keys.h"
 #include "master/logs.h"
@@ -127,6 +128,8 @@ timeout_ms(const struct master *m)
 		next = start;
 	if (keys_next_ms(m) < next)
 		next = keys_next_ms(m);
+	if (auth_next_ms(m) < next)
+		next = auth_next_ms(m);
 	if (ctl_next_ms(m) < next)
 		next = ctl_next_ms(m);
 	if (reports_next_ms(m) < next)
@@ -144,7 +147,7 @@ timeout_ms(const struct master *m)
 static void
 turn(struct master *m)
 {
-	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX + REPORTS_POLL_MAX + CTL_POLL_MAX + 1];
+	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX + AUTH_POLL_MAX + REPORTS_POLL_MAX + CTL_POLL_MAX + 1];
 	unsigned slot[MASTER_SLOTS];
 	nfds_t n = 0, nworkers;
 
@@ -157,6 +160,7 @@ turn(struct master *m)
 	}
 	nworkers = n;
 	n += keys_poll(m, p + n);
+	n += auth_poll(m, p + n);
 	n += ctl_poll(m, p + n);
 	n += reports_poll(m, p + n);
 	n += upgrade_poll(m, p + n);
@@ -170,6 +174,7 @@ turn(struct master *m)
 		if (p[k].revents != 0 && m->slot[slot[k]].control == p[k].fd)
 			spawn_hear(m, slot[k]);
 	keys_hear(m);
+	auth_hear(m);
 	reports_hear(m);
 	upgrade_hear(m);
 	spawn_reap(m);
@@ -177,6 +182,7 @@ turn(struct master *m)
 	act(m);
 	spawn_due(m);
 	keys_due(m);
+	auth_due(m);
 	reports_due(m);
 	generation_due(m);
 	upgrade_due(m);

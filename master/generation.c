@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "master/auth.h"
 #include "master/keys.h"
 #include "master/logs.h"
 #include "master/notify.h"
@@ -70,6 +71,7 @@ generation_free(struct generation *gen)
 	}
 	LIST_REMOVE(gen, entry);
 	keys_free(gen->keys);
+	auth_free(gen->auth);
 	reports_free(gen->reports);
 	conf_free(gen->conf);
 	free(gen);
@@ -148,6 +150,8 @@ generation_prepare(struct master *m, struct conf *conf, const char *text, size_t
 	}
 	code = keys_prepare(m, gen, why, LISTEN_WHY_MAX);
 	if (code == 0)
+		code = auth_prepare(m, gen, why, LISTEN_WHY_MAX);
+	if (code == 0)
 		code = reports_prepare(m, gen, why, LISTEN_WHY_MAX);
 	if (code != 0) {
 		listen_drop_fresh(&m->listen);
@@ -163,7 +167,8 @@ generation_launch(struct master *m, char *why)
 {
 	struct generation *gen = m->starting;
 
-	if (keys_start(m, gen) == 0 && reports_start(m, gen) == 0 && spawn_generation(m, gen, gen->conf->workers) == 0)
+	if (keys_start(m, gen) == 0 && auth_start(m, gen) == 0 && reports_start(m, gen) == 0 &&
+	    spawn_generation(m, gen, gen->conf->workers) == 0)
 		return 0;
 	snprintf(why, LISTEN_WHY_MAX, "cannot start workers: %s", strerror(errno));
 	m->starting = NULL;
@@ -236,7 +241,8 @@ generation_ready(struct master *m, struct generation *gen)
 		return;
 	for (unsigned i = 1; i < MASTER_SLOTS; i++)
 		ready += m->slot[i].gen == gen && m->slot[i].state == WORKER_READY;
-	if (ready == gen->conf->workers && keys_ready(gen->keys) && reports_ready(gen->reports))
+	if (ready == gen->conf->workers && keys_ready(gen->keys) && auth_ready(gen->auth) &&
+	    reports_ready(gen->reports))
 		commit(m, gen);
 }
 

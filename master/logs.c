@@ -12,6 +12,7 @@
 
 #include "common/ipc.h"
 #include "common/log.h"
+#include "master/auth.h"
 #include "master/keys.h"
 #include "master/reports.h"
 
@@ -89,6 +90,7 @@ owe_all(struct master *m)
 		done[n++] = gen;
 		reopen(gen);
 		keys_log_anew(gen->keys, gen->log_fd);
+		auth_log_anew(gen->auth, gen->log_fd);
 		reports_log_anew(gen->reports, gen->log_fd);
 	}
 	for (unsigned i = 1; i < MASTER_SLOTS; i++)

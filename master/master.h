@@ -34,6 +34,7 @@ enum {
 enum generation_state { GENERATION_STARTING, GENERATION_SERVING, GENERATION_RETIRING, GENERATION_DEAD };
 
 struct keys;    /* keys.h */
+struct auth;    /* auth.h */
 struct reports; /* reports.h */
 
 /* Workers of one config. */
@@ -52,6 +53,7 @@ struct generation {
 	int64_t         deadline_ms;          /* STARTING: to be ready; RETIRING: to be gone */
 	int             code;                 /* sysexits, why it could not start */
 	struct keys    *keys;                 /* NULL: no listener offers TLS */
+	struct auth    *auth;                 /* NULL: no listener offers AUTH */
 	struct reports *reports;              /* NULL: DSN is not offered */
 };
 
@@ -108,6 +110,7 @@ struct master {
 	int             tickets_fd; /* -1: no listener has offered TLS yet */
 	struct tickets *tickets;
 	LIST_HEAD(, keys) keys;       /* of all generations */
+	LIST_HEAD(, auth) auth;       /* the same */
 	LIST_HEAD(, reports) reports; /* the same */
 	LIST_HEAD(, generation) generation;
 	int                 null, stats_fd, conns_fd, state_fd, signal_fd;

@@ -13,6 +13,7 @@
 
 #include "common/conns.h"
 #include "common/log.h"
+#include "master/auth.h"
 #include "master/generation.h"
 #include "master/keys.h"
 #include "master/logs.h"
@@ -35,7 +36,7 @@ start(struct master *m, unsigned i)
 {
 	struct slot *s = &m->slot[i];
 	const struct generation *gen = s->gen;
-	int fd[PROCESS_FDS_MAX] = { gen->conf_fd, -1, m->stats_fd, m->conns_fd, m->null, m->null, m->null };
+	int fd[PROCESS_FDS_MAX] = { gen->conf_fd, -1, m->stats_fd, m->conns_fd, m->null, m->null, m->null, m->null };
 	char number[4][24], name[] = "letterplate-worker";
 	char *argv[] = { name, number[0], (char *)(uintptr_t)m->file, number[1], number[2], number[3], NULL };
 
@@ -44,6 +45,8 @@ start(struct master *m, unsigned i)
 		fd[IPC_FD_CERTS - IPC_FD_CONF] = keys_certs(gen->keys);
 		fd[IPC_FD_TICKETS - IPC_FD_CONF] = m->tickets_fd;
 	}
+	if (gen->auth != NULL)
+		fd[IPC_FD_AUTH - IPC_FD_CONF] = auth_channel(gen->auth, s->nth);
 	for (unsigned k = 0; k < gen->nsock; k++)
 		fd[IPC_FD_LISTEN - IPC_FD_CONF + k] = gen->sock[k]->fd;
 	snprintf(number[0], sizeof number[0], "%u", (unsigned)IPC_LAYOUT);
@@ -168,7 +171,8 @@ spawn_reap(struct master *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (keys_ended(m, pid, status) || reports_ended(m, pid, status) || upgrade_ended(m, pid, status))
+		if (keys_ended(m, pid, status) || auth_ended(m, pid, status) || reports_ended(m, pid, status) ||
+		    upgrade_ended(m, pid, status))
 			continue;
 		for (unsigned i = 1; i < MASTER_SLOTS; i++)
 			if (m->slot[i].pid == pid) {
@@ -328,6 +332,7 @@ spawn_loglevel(struct master *m, unsigned level)
 		if (m->slot[i].control >= 0)
 			(void)ipc_send(m->slot[i].control, IPC_LOGLEVEL, level);
 	keys_tell(m, IPC_LOGLEVEL, level);
+	auth_tell(m, IPC_LOGLEVEL, level);
 }
 
 void

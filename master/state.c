@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "common/tickets.h"
+#include "master/auth.h"
 #include "master/keys.h"
 #include "master/notify.h"
 #include "master/process.h"
@@ -127,6 +128,7 @@ put_generation(const struct master *m, const struct generation *gen, struct fact
 	}
 	facts_end(f);
 	keys_put(gen->keys, f);
+	auth_put(gen->auth, f);
 	reports_put(gen->reports, f);
 }
 
@@ -355,6 +357,10 @@ get_line(struct master *m, const struct fact *f, char *why, size_t cap)
 		return keys_get(m, f, why, cap);
 	if (strcmp(f->kind, "channel") == 0)
 		return keys_get_channel(m, f, why, cap);
+	if (strcmp(f->kind, "auth") == 0)
+		return auth_get(m, f, why, cap);
+	if (strcmp(f->kind, "auth-channel") == 0)
+		return auth_get_channel(m, f, why, cap);
 	if (strcmp(f->kind, "reports") == 0)
 		return reports_get(m, f, why, cap);
 	if (strcmp(f->kind, "slot") == 0)

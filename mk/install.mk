@@ -4,7 +4,7 @@
 #   DESTDIR=              a folder that stands for /, for packages
 #   SYSCONFDIR=/etc       where the unit looks for letterplate/letterplate.conf; nothing is written there
 #
-# All programs stand in one folder: letterplate looks for letterplate-worker, letterplate-keys and letterplate-reports beside itself.
+# All programs stand in one folder: letterplate looks for letterplate-worker, letterplate-keys, letterplate-auth and letterplate-reports beside itself.
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 UNITDIR ?= $(PREFIX)/lib/systemd/system

@@ -99,6 +99,31 @@ account_tls(struct session *s, const char *why, bool resumed)
 	log_end(&l);
 }
 
+void
+account_auth(struct session *s, const struct reply *r)
+{
+	static const enum stats_counter yes[] = { STATS_AUTH_PLAIN, STATS_AUTH_LOGIN, STATS_AUTH_SCRAM,
+		STATS_AUTH_SCRAM_PLUS };
+	static const enum stats_counter no[] = { STATS_AUTH_PLAIN_WRONG, STATS_AUTH_LOGIN_WRONG, STATS_AUTH_SCRAM_WRONG,
+		STATS_AUTH_SCRAM_PLUS_WRONG };
+	const struct sasl *x = smtp_sasl(s->smtp);
+	struct log_line l;
+
+	if (r->code < 500)
+		stats_add(s->w->stats, r->code < 400 ? yes[x->mech] : STATS_AUTH_DEFERRED, 1);
+	else
+		stats_add(s->w->stats, no[x->mech], 1);
+	if (!log_enabled(LOG_L_INFO))
+		return;
+	log_begin(&l, LOG_L_INFO, r->code < 400 ? "auth" : "auth-failed");
+	account_who(&l, s);
+	if (s->user == NULL)
+		log_span(&l, "claimed", span_of(x->user, x->nuser));
+	log_str(&l, "method", sasl_name[x->mech]);
+	account_code(&l, r->code, r->enh, r->reason);
+	log_end(&l);
+}
+
 static void
 account_address(struct log_line *l, const char *key, const struct addr *a)
 {

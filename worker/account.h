@@ -23,4 +23,6 @@ void account_transaction(struct session *s, struct smtp_sent how);
 /* The session ends. */
 void account_session(struct session *s);
 
+/* An AUTH came to ${r}: counted and logged; the engine still has the exchange. */
+void account_auth(struct session *s, const struct reply *r);
 #endif

@@ -75,6 +75,13 @@ cond_holds(enum conf_cond c, bool is)
 	return c == CONF_ANY || (c == CONF_YES) == is;
 }
 
+/* SCRAM shows nobody a password: only the credentials can tell. */
+static bool
+chain_can_tell(const struct chain_link *k, const struct chain_about *ab)
+{
+	return ab->auth == NULL || ab->auth->password.n > 0 || k->conf == NULL;
+}
+
 /* Whether the handler is to be asked by its section's conditions. */
 static bool
 chain_wanted(const struct chain_link *k, const struct session_view *v)
@@ -256,7 +263,7 @@ chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about
 		enum verdict v;
 
 		if (chain_hook_of(k, (enum chain_stage)run->stage) == NULL ||
-		    (!run->again && !chain_wanted(k, about->view))) {
+		    (!run->again && !chain_wanted(k, about->view)) || !chain_can_tell(k, about)) {
 			run->next++;
 			continue;
 		}

@@ -34,6 +34,7 @@ hooks_view(const struct session *s, struct session_view *out)
 		.tls_sni = s->tls != NULL ? s->tls->sni : NULL,
 		.client_name = s->name,
 		.user = s->user,
+		.auth_method = smtp_auth_method(s->smtp),
 		.messages = s->messages,
 		.age_us = loop_now_us(s->w->loop) - s->opened_us,
 	};

@@ -24,6 +24,7 @@
 #include "worker/asks.h"
 #include "worker/drain.h"
 #include "worker/dsn.h"
+#include "worker/handlers/credentials.h"
 #include "worker/handlers/limits.h"
 #include "worker/handlers/recipients.h"
 #include "worker/hooks.h"
@@ -229,6 +230,21 @@ main_sandbox(void)
 		main_fail(EX_NOPERM);
 }
 
+/* Whoever else may know who a client is was added before: the credentials are asked last. */
+static void
+main_auth(void)
+{
+	void *ctx;
+
+	if (!conf_offers_auth(me.conf)) {
+		close(IPC_FD_AUTH);
+		return;
+	}
+	ctx = credentials_open(me.w.loop, IPC_FD_AUTH);
+	if (ctx == NULL || chain_add(&me.w.chain, &credentials_ops, ctx, NULL) != 0)
+		main_fail(EX_OSERR);
+}
+
 /* What runs in threads or needs a path: after Landlock, before seccomp. */
 static void
 main_inside(void)
@@ -269,6 +285,7 @@ main_inside(void)
 		hooks_pool(me.pool);
 	if (setup_handlers(w) != 0)
 		main_fail(EX_CONFIG);
+	main_auth();
 }
 
 static void

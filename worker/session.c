@@ -11,6 +11,7 @@
 #include "worker/account.h"
 #include "worker/hooks.h"
 #include "worker/id.h"
+#include "worker/login.h"
 #include "worker/message.h"
 #include "worker/peer.h"
 #include "worker/tap.h"
@@ -34,10 +35,15 @@ session_ask(struct session *s, struct rcpt *rc, struct span chunk, struct reply 
 {
 	struct session_view view;
 	struct chain_about about = hooks_about(s, &view);
+	struct auth_try try;
 	enum verdict v;
 
 	about.rcpt = rc;
 	about.chunk = chunk;
+	if (s->run.stage == CHAIN_AUTH) {
+		login_try(s, &try);
+		about.auth = &try;
+	}
 	v = chain_ask(&s->w->chain, &s->run, &about, r);
 	if (v == V_LATER)
 		session_sleep(s);
@@ -154,6 +160,11 @@ session_conclude(struct session *s, struct rcpt *rc, enum verdict v, struct repl
 	struct txn *t = smtp_txn(s->smtp);
 
 	v = hooks_conclude(s, v, r);
+	if (s->run.stage == CHAIN_AUTH) {
+		login_conclude(s, v, r);
+		session_answer(s, r);
+		return;
+	}
 	if (s->run.stage == CHAIN_RCPT && rc != NULL && v == V_NEXT && rc->ntargets == 0) {
 		v = V_REPLY;
 		reply_set(r, 451, ENH(4, 3, 0), "no-mailbox-decided", "no one here could say where this mail belongs");
@@ -265,6 +276,19 @@ session_another_client(struct session *s, const struct xclient *x)
 	return session_begin_stage(s, CHAIN_CONNECT, NULL);
 }
 
+/* Who is it?  Somebody, or letterplate-auth, may know. */
+static bool
+session_auth(struct session *s)
+{
+	struct reply r;
+
+	s->conn.secret = true;
+	if (!login_confirmed(s, &r))
+		return session_begin_stage(s, CHAIN_AUTH, NULL);
+	session_answer(s, &r);
+	return true;
+}
+
 /* One event.  False: the session waits. */
 static bool
 session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
@@ -298,6 +322,7 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 	case SMTP_EV_XCLIENT:
 		return session_another_client(s, e->xclient);
 	case SMTP_EV_AUTH:
+		return session_auth(s);
 	case SMTP_EV_STARTTLS: /* session_feed() */
 	case SMTP_EV_MORE:
 	case SMTP_EV_CLOSE:
@@ -474,6 +499,7 @@ session_feed(struct conn *c, struct span *in)
 		if (buf_left(&c->out) < SMTP_OUT_MIN)
 			return CONN_FULL;
 		ev = smtp_next(s->smtp, in, &c->out, &e);
+		c->secret = c->secret || smtp_secret(s->smtp);
 		if (smtp_phase(s->smtp) == SMTP_PHASE_DATA && in->n < had)
 			session_came(s, had - in->n);
 		if (ev == SMTP_EV_CLOSE)
@@ -513,6 +539,7 @@ session_free(struct session *s)
 	LIST_REMOVE(s, entry);
 	w->nsessions--;
 	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);
+	smtp_wipe(s->smtp);
 	arena_reset(&s->tarena);
 	arena_reset(&s->arena);
 	free(s);

@@ -20,12 +20,15 @@ may_include() {
 		echo "$pure|worker/milter/(packet|state|fields)\.h" ;;
 	worker/milter/*) echo 'common/.*|worker/(net|milter)/.*|worker/handlers/handler\.h|worker/smtp/(txn|edit)\.h' ;;
 	worker/handlers/table.*) echo 'common/.*|worker/handlers/.*|worker/milter/milter\.h|worker/smtp/txn\.h' ;;
+	worker/handlers/credentials.*)
+		echo 'common/.*|worker/handlers/.*|worker/net/loop\.h|worker/smtp/sasl\.h' ;;
 	worker/handlers/*) echo 'common/.*|worker/handlers/.*|worker/net/(loop|dns)\.h|worker/smtp/(txn|edit)\.h' ;;
 	worker/sandbox.* | worker/landlock.* | worker/seccomp.* | worker/sanitized.*)
 		echo 'common/log\.h|worker/(sandbox|landlock|seccomp|sanitized)\.h' ;;
 	worker/*) echo 'common/.*|worker/(net|smtp|store|handlers)/.*|worker/[a-z_]*\.h' ;;
 	reports/*)
 		echo 'common/.*|reports/.*|worker/sandbox\.h|worker/store/store\.h' ;;
+	auth/*) echo 'common/.*|auth/.*|worker/sandbox\.h' ;;
 	keys/*) echo 'common/.*|keys/.*|worker/sandbox\.h' ;;
 	master/*) echo 'common/.*|master/.*' ;;
 	tools/*/*)
@@ -46,12 +49,12 @@ linux/landlock\.h	worker/landlock\.c
 lmdb\.h	common/mdb|tools/mailboxes/
 confuse\.h	common/conf
 jansson\.h	tools/
-openssl/.*	worker/net/tls|keys/|common/pem\.
+openssl/.*	worker/net/tls|keys/|auth/|common/(pem|credential_hash)\.
 ares\.h	worker/net/dns
 idn2\.h	common/norm\.c
 uni(str|case|norm|types)\.h	common/'
 
-for file in $(find common worker master keys reports tools -name '*.[ch]' | sort); do
+for file in $(find common worker master auth keys reports tools -name '*.[ch]' | sort); do
 	bad=$(sed -n 's/^#[[:space:]]*include "\([^"]*\)".*/\1/p' "$file" | grep -vxE "$(may_include "$file")")
 	angled=$(sed -n 's/^#[[:space:]]*include [<"]\([^">]*\)[>"].*/\1/p' "$file")
 	while IFS='	' read -r header owner; do

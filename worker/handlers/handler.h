@@ -94,6 +94,9 @@ struct auth_try {
 	const char *method;   /* "PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER" */
 	struct span user;     /* who it says it is */
 	struct span password; /* or token; wiped after the call */
+	const void *exchange; /* worker/smtp/sasl.h; not for modules */
+	struct span
+	    binding; /* of SCRAM with channel binding: what we see of the channel; empty: nothing of that kind */
 };
 
 /* One question to one handler. */

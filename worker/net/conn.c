@@ -143,6 +143,7 @@ conn_feed(struct conn *c, struct span in)
 {
 	bool mine = in.n > 0 && in.p != conn_scratch;
 	struct span left = in;
+	int rc;
 
 	c->say = c->ops->feed(c, &left);
 	if (mine) {
@@ -151,7 +152,11 @@ conn_feed(struct conn *c, struct span in)
 			buf_free(&c->in);
 		return 0;
 	}
-	return left.n > 0 ? buf_put(&c->in, left.p, left.n) : 0;
+	rc = left.n > 0 ? buf_put(&c->in, left.p, left.n) : 0;
+	if (c->secret)
+		explicit_bzero(conn_scratch, in.n);
+	c->secret = false;
+	return rc;
 }
 
 /* A last word was sent: let the peer take it, read on and forget, and close.  True when closed. */
@@ -370,6 +375,12 @@ struct tls_facts
 conn_tls_facts(const struct conn *c)
 {
 	return c->tls != NULL ? tls_facts(c->tls) : (struct tls_facts){ .version = NULL };
+}
+
+size_t
+conn_tls_binding(const struct conn *c, const char *type, uint8_t *out, size_t cap)
+{
+	return c->secured ? tls_binding(c->tls, type, out, cap) : 0;
 }
 
 void

@@ -58,7 +58,8 @@ struct conn {
 	bool                   can_read, can_write, hup, eof, lingering;
 	bool                   peeking; /* conn_peek() */
 	bool                   gone;    /* the peer reads no more */
-	bool                   secured; /* tls has done its handshake: all octets go through it */
+	bool secret;  /* the owner: what is being fed holds a password, and is wiped once it is consumed */
+	bool secured; /* tls has done its handshake: all octets go through it */
 };
 
 /* Take over ${fd} (non-blocking) and feed for the first time.  0, or -1 with errno and ${fd} closed; closed() is not called then. */
@@ -86,6 +87,9 @@ bool conn_shaking(const struct conn *c);
 
 /* As tls_facts(); all NULL in clear. */
 struct tls_facts conn_tls_facts(const struct conn *c);
+
+/* tls_binding(), 0 in clear. */
+size_t conn_tls_binding(const struct conn *c, const char *type, uint8_t *out, size_t cap);
 
 /* The owner waits no more (CONN_WAIT): feed it what is there.  Not from within feed(). */
 void conn_resume(struct conn *c);

@@ -220,3 +220,34 @@ tls_facts(const struct tls *t)
 	}
 	return f;
 }
+
+/* A hash of our certificate, by the hash it is signed with; MD5 and SHA-1 become SHA-256 (RFC 5929 4.1). */
+static size_t
+tls_end_point(const struct tls *t, uint8_t *out, size_t cap)
+{
+	X509 *x = SSL_get_certificate(t->ssl);
+	const EVP_MD *md = NULL;
+	unsigned n = 0;
+	int hash;
+
+	if (x == NULL || X509_get_signature_info(x, &hash, NULL, NULL, NULL) != 1)
+		return 0;
+	md = hash == NID_md5 || hash == NID_sha1 ? EVP_sha256() : EVP_get_digestbynid(hash);
+	if (md == NULL || (size_t)EVP_MD_get_size(md) > cap || X509_digest(x, md, out, &n) != 1)
+		n = 0;
+	ERR_clear_error();
+	return n;
+}
+
+size_t
+tls_binding(const struct tls *t, const char *type, uint8_t *out, size_t cap)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	enum { LENGTH = 32 };
+
+	if (strcmp(type, "tls-server-end-point") == 0)
+		return tls_end_point(t, out, cap);
+	if (strcmp(type, "tls-exporter") != 0 || SSL_version(t->ssl) < TLS1_3_VERSION || cap < LENGTH)
+		return 0;
+	return SSL_export_keying_material(t->ssl, out, LENGTH, label, sizeof(label) - 1, NULL, 0, 0) == 1 ? LENGTH : 0;
+}

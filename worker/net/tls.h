@@ -65,4 +65,11 @@ struct tls_facts {
 	bool        resumed;
 };
 struct tls_facts tls_facts(const struct tls *t);
+
+/**
+ * tls_binding(t, type, out, cap):
+ * Channel binding data of ${type}: "tls-exporter" (RFC 9266, TLS 1.3 alone) or
+ * "tls-server-end-point" (RFC 5929 4).  Octets, 0: there is none.
+ */
+size_t tls_binding(const struct tls *t, const char *type, uint8_t *out, size_t cap);
 #endif

@@ -1,0 +1,191 @@
+/*
+ * main: letterplate-auth, the one process that has the credentials.
+ * The master starts one a generation, with the file already open.  It reads
+ * it, gives up all that it could do but to answer workers, and ends when the
+ * last of them has, or when it is told to.
+ */
+#include <bsd/stdlib.h>
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "auth/check.h"
+#include "common/ipc.h"
+#include "common/log.h"
+#include "worker/sandbox.h"
+
+enum {
+	FSIZE = 64 << 10, /* no file is written */
+	FDS_FIXED = 16    /* descriptors beside the channels */
+};
+
+static struct conf *conf;
+static struct credentials list;
+
+/* Cannot start: the reason was logged. */
+static _Noreturn void
+fail(int code)
+{
+	(void)ipc_send(IPC_AUTH_FD_CONTROL, IPC_FAILED, (uint32_t)code);
+	log_flush(1000);
+	exit(code);
+}
+
+static void
+report(void *arg, const char *line)
+{
+	(void)arg;
+	log_msg(LOG_L_ERROR, "config", "%s", line);
+}
+
+static void
+read_conf(const char *file)
+{
+	char *text = malloc(CONF_TEXT_MAX);
+	ssize_t n;
+
+	if (text == NULL)
+		fail(EX_OSERR);
+	n = pread(IPC_AUTH_FD_CONF, text, CONF_TEXT_MAX, 0);
+	close(IPC_AUTH_FD_CONF);
+	if (n < 0 || conf_parse(file, text, (size_t)n, report, NULL, &conf) != 0)
+		fail(EX_CONFIG);
+	free(text);
+	log_init("auth", -1, conf->log.format == CONF_LOG_JSON, (enum log_level)conf->log.level);
+	log_set_rate(conf->log.rate);
+	log_to_inherited(conf->log.to);
+}
+
+static void
+read_list(void)
+{
+	char why[128];
+
+	if (credential_list_read(IPC_AUTH_FD_FILE, &list, why, sizeof why) != 0) {
+		log_msg(LOG_L_ERROR, "start", "credentials \"%s\": %s", conf->credentials, why);
+		fail(EX_CONFIG);
+	}
+	close(IPC_AUTH_FD_FILE);
+}
+
+/* What came on a channel.  False: it is not served any more. */
+static bool
+hear_worker(unsigned i)
+{
+	static struct auth_ask a;
+	ssize_t n = recv(IPC_AUTH_FD_CHANNEL + (int)i, &a, sizeof a, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return true;
+	if (n <= 0)
+		return false;
+	if (!check_form(&a, (size_t)n)) {
+		log_msg(LOG_L_ERROR, "channel", "worker %u sent something malformed: it is not served any more", i);
+		shutdown(IPC_AUTH_FD_CHANNEL + (int)i, SHUT_RDWR);
+		return false;
+	}
+	check_ask(IPC_AUTH_FD_CHANNEL + (int)i, &a);
+	return true;
+}
+
+/* The master's word.  False: the end. */
+static bool
+hear_master(struct pollfd *p)
+{
+	struct ipc_more more;
+	struct ipc_msg m;
+	int got = ipc_recv_with(p->fd, &m, &more);
+
+	if (got > 0 && m.type == IPC_LOGFD)
+		(void)log_reopened(more.fd);
+	if (got > 0 && m.type == IPC_TRACE)
+		close(more.fd);
+	if (got > 0 && m.type == IPC_LOGLEVEL && m.arg <= LOG_L_DEBUG)
+		log_set_level((enum log_level)m.arg);
+	if (got < 0)
+		p->fd = -1; /* it is gone; workers may still have clients */
+	return got <= 0 || (m.type != IPC_STOP && m.type != IPC_RETIRE);
+}
+
+static void
+serve(unsigned n)
+{
+	struct pollfd p[CONF_WORKERS_MAX + 1];
+	unsigned left = n;
+
+	for (unsigned i = 0; i < n; i++)
+		p[i] = (struct pollfd){ .fd = IPC_AUTH_FD_CHANNEL + (int)i, .events = POLLIN };
+	p[n] = (struct pollfd){ .fd = IPC_AUTH_FD_CONTROL, .events = POLLIN };
+	while (left > 0) {
+		if (poll(p, n + 1, -1) < 0) {
+			if (errno != EINTR)
+				break;
+			continue;
+		}
+		if (p[n].revents != 0 && !hear_master(&p[n]))
+			return;
+		for (unsigned i = 0; i < n; i++)
+			if (p[i].fd >= 0 && p[i].revents != 0 && !hear_worker(i)) {
+				p[i].fd = -1;
+				left--;
+			}
+	}
+}
+
+int
+main(int argc, char **argv, char **envp)
+{
+	struct sandbox sb = { .fsize_max = FSIZE, .master = getppid() };
+	struct auth_answer hello = { .boot = 0 };
+	const char *e[2] = { "", "" };
+	unsigned n, level;
+
+	setproctitle_init(argc, argv, envp);
+	log_init("auth", -1, false, LOG_L_INFO);
+	if (argc > 1 && !ipc_layout_is_ours(argv[1])) {
+		log_msg(
+		    LOG_L_ERROR, "start", "this letterplate-auth is of another build than the letterplate that runs");
+		return EX_PROTOCOL;
+	}
+	n = argc == 5 ? (unsigned)strtonum(argv[4], 1, CONF_WORKERS_MAX, &e[0]) : 0;
+	if (argc == 5)
+		(void)strtonum(argv[3], 0, INT64_MAX, &e[1]);
+	if (e[0] != NULL || e[1] != NULL) {
+		log_msg(LOG_L_ERROR, "start", "letterplate-auth is started by letterplate alone");
+		return EX_USAGE;
+	}
+	setproctitle("generation %s", argv[3]);
+	/* The master's death sends TERM; serve() knows better when to go. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	read_conf(argv[2]);
+	read_list();
+	sb.user = conf->user;
+	sb.nofile = n + FDS_FIXED;
+	/* libcrypto's first steps open files. */
+	(void)credential_check(NULL, SPAN("x"));
+	if (sandbox_drop(&sb, &level) != 0)
+		fail(EX_NOPERM);
+	if (check_start(conf, &list) != 0 || log_thread_start() != 0) {
+		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
+		fail(EX_OSERR);
+	}
+	if (sandbox_close_keys(&level) != 0)
+		fail(EX_NOPERM);
+	/* What a predecessor had taken and not answered is lost. */
+	for (unsigned i = 0; i < n; i++)
+		(void)send(IPC_AUTH_FD_CHANNEL + (int)i, &hello, AUTH_ANSWER_HEAD, MSG_NOSIGNAL | MSG_DONTWAIT);
+	log_msg(LOG_L_INFO, "ready", "%zu names, %u workers, sandbox level %u", list.n, n, level);
+	(void)ipc_send(IPC_AUTH_FD_CONTROL, IPC_READY, 0);
+	serve(n);
+	log_flush(1000);
+	return EX_OK;
+}

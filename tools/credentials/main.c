@@ -1,0 +1,231 @@
+/*
+ * main: letterplate-credentials, who may authenticate.
+ * Each change is a whole new file beside the old one, synced and renamed over
+ * it: letterplate-auth sees the one or the other.  Passwords come by standard
+ * input or a prompt, never by an argument, which others could read.
+ */
+#include <bsd/readpassphrase.h>
+#include <bsd/string.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/credential.h"
+
+#define DEFAULT_FILE "/var/lib/letterplate/credentials"
+
+static struct {
+	const char *file;
+	char fresh[PATH_MAX];
+	struct credentials list;
+	bool no_scram;
+} me = { .file = DEFAULT_FILE };
+
+static _Noreturn void
+usage(void)
+{
+	fputs("usage: letterplate-credentials [-P] [-f FILE | -d DIR] add NAME | passwd NAME | remove NAME | list | "
+	      "import\n",
+	    stderr);
+	exit(EX_USAGE);
+}
+
+/* In lower case, as it is compared. */
+static struct span
+name_of(char *name)
+{
+	for (char *p = name; *p != '\0'; p++)
+		*p = (char)ascii_lower((uint8_t)*p);
+	if (!credential_user_ok(span_str(name)))
+		errx(EX_DATAERR, "\"%s\" can be nobody's name: 1 to %d octets without blanks and controls", name,
+		    CREDENTIAL_USER_MAX);
+	return span_str(name);
+}
+
+static void
+read_list(void)
+{
+	int fd = open(me.file, O_RDONLY | O_CLOEXEC);
+	char why[128];
+
+	if (fd < 0 && errno == ENOENT) {
+		credential_list_init(&me.list);
+		return;
+	}
+	if (fd < 0)
+		err(EX_NOINPUT, "%s", me.file);
+	if (credential_list_read(fd, &me.list, why, sizeof why) != 0)
+		errx(EX_DATAERR, "%s: %s", me.file, why);
+	close(fd);
+}
+
+/* One at a time: the file that is to be is the lock too. */
+static int
+lock(void)
+{
+	int n = snprintf(me.fresh, sizeof me.fresh, "%s.new", me.file), fd;
+	struct stat opened, there;
+
+	if (n < 0 || (size_t)n >= sizeof me.fresh)
+		errx(EX_USAGE, "%s: name too long", me.file);
+	fd = open(me.fresh, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		err(EX_CANTCREAT, "%s", me.fresh);
+	/* Another may have published what was opened here: that file must not be touched again. */
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &opened) != 0 || lstat(me.fresh, &there) != 0 ||
+	    opened.st_ino != there.st_ino || opened.st_dev != there.st_dev)
+		errx(EX_TEMPFAIL, "another letterplate-credentials is at work on %s", me.file);
+	if (ftruncate(fd, 0) != 0 || fchmod(fd, 0600) != 0)
+		err(EX_CANTCREAT, "%s", me.fresh);
+	return fd;
+}
+
+static void
+sync_folder(void)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(me.file, '/');
+	int fd;
+
+	snprintf(dir, sizeof dir, "%.*s",
+	    slash == NULL          ? 1
+		: slash == me.file ? 1
+				   : (int)(slash - me.file),
+	    slash == NULL ? "." : me.file);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) != 0)
+		err(EX_IOERR, "%s", dir);
+	close(fd);
+}
+
+static void
+publish(int fd)
+{
+	FILE *to = fdopen(fd, "w");
+
+	if (to == NULL || credential_list_write(&me.list, to) != 0 || fsync(fd) != 0 || rename(me.fresh, me.file) != 0)
+		err(EX_IOERR, "%s", me.file);
+	fclose(to);
+	sync_folder();
+}
+
+static void
+set(struct span user, struct span password)
+{
+	struct credential *c;
+
+	if (password.n == 0 || password.n > CREDENTIAL_PW_MAX || memchr(password.p, 0, password.n) != NULL)
+		errx(EX_DATAERR, "a password has 1 to %d octets", CREDENTIAL_PW_MAX);
+	c = credential_list_add(&me.list, user);
+	if (c == NULL)
+		err(EX_OSERR, "%s", me.file);
+	if (credential_set(c, password, !me.no_scram) != 0)
+		errx(EX_SOFTWARE, "OpenSSL cannot hash");
+}
+
+static void
+set_asked(struct span user)
+{
+	char password[CREDENTIAL_PW_MAX + 2], again[CREDENTIAL_PW_MAX + 2];
+	int flags = isatty(STDIN_FILENO) ? RPP_REQUIRE_TTY : RPP_STDIN;
+
+	if (readpassphrase("Password: ", password, sizeof password, flags) == NULL)
+		errx(EX_NOINPUT, "no password");
+	if (flags == RPP_REQUIRE_TTY &&
+	    (readpassphrase("Once more: ", again, sizeof again, flags) == NULL || strcmp(password, again) != 0))
+		errx(EX_DATAERR, "the two differ");
+	set(user, span_str(password));
+	explicit_bzero(password, sizeof password);
+	explicit_bzero(again, sizeof again);
+}
+
+/* Lines of NAME, a blank, PASSWORD. */
+static void
+import(void)
+{
+	char *line = NULL, *password;
+	size_t cap = 0;
+	ssize_t n;
+
+	while ((n = getline(&line, &cap, stdin)) > 0) {
+		if (line[n - 1] == '\n')
+			line[n - 1] = '\0';
+		password = line + strcspn(line, " \t");
+		if (*password == '\0')
+			errx(EX_DATAERR, "each line is NAME, a blank, PASSWORD");
+		*password++ = '\0';
+		set(name_of(line), span_str(password));
+		explicit_bzero(line, cap);
+	}
+	free(line);
+}
+
+static void
+list(void)
+{
+	for (size_t i = 0; i < me.list.n; i++)
+		printf("%s\t%s\n", me.list.c[i].user,
+		    me.list.c[i].iterations > 0 ? "PLAIN LOGIN SCRAM-SHA-256" : "PLAIN LOGIN");
+}
+
+static void
+change(const char *verb, char *name)
+{
+	struct span user = name_of(name);
+	struct credential *c = credential_list_find(&me.list, user);
+
+	if (strcmp(verb, "add") == 0 && c != NULL)
+		errx(EX_DATAERR, "%s is there already; see passwd", name);
+	if (strcmp(verb, "add") != 0 && c == NULL)
+		errx(EX_NOUSER, "there is no %s", name);
+	if (strcmp(verb, "remove") == 0)
+		credential_list_remove(&me.list, c);
+	else
+		set_asked(user);
+}
+
+int
+main(int argc, char **argv)
+{
+	static char path[PATH_MAX];
+	bool named;
+	int c, fd;
+
+	while ((c = getopt(argc, argv, "Pd:f:")) != -1) {
+		if (c == 'P')
+			me.no_scram = true;
+		else if (c == 'f')
+			me.file = optarg;
+		else if (c == 'd' && snprintf(path, sizeof path, "%s/credentials", optarg) < (int)sizeof path)
+			me.file = path;
+		else
+			usage();
+	}
+	argc -= optind;
+	argv += optind;
+	if (argc == 1 && strcmp(argv[0], "list") == 0) {
+		read_list();
+		list();
+		return EX_OK;
+	}
+	named = argc == 2 &&
+	    (strcmp(argv[0], "add") == 0 || strcmp(argv[0], "passwd") == 0 || strcmp(argv[0], "remove") == 0);
+	if (!named && !(argc == 1 && strcmp(argv[0], "import") == 0))
+		usage();
+	umask(077);
+	fd = lock();
+	read_list();
+	if (named)
+		change(argv[0], argv[1]);
+	else
+		import();
+	publish(fd);
+	credential_list_free(&me.list);
+	return EX_OK;
+}

@@ -1,0 +1,65 @@
+/*
+ * login: see login.h.  A client that is let in is ${user} from here on.
+ */
+#include "worker/login.h"
+
+#include "worker/account.h"
+
+void
+login_try(const struct session *s, struct auth_try *out)
+{
+	static uint8_t binding[SASL_BINDING_MAX];
+	const struct sasl *x = smtp_sasl(s->smtp);
+
+	*out = (struct auth_try){
+		.method = sasl_name[x->mech], .user = span_of(x->user, x->nuser), .password = x->password, .exchange = x
+	};
+	if (x->step == SASL_FINAL && x->bind == 'p')
+		out->binding = span_of(binding, conn_tls_binding(&s->conn, x->bind_name, binding, sizeof(binding)));
+}
+
+static void
+unavailable(struct reply *r)
+{
+	reply_set(r, 454, ENH(4, 7, 0), "auth-unavailable", "it cannot be told now who you are, try again later");
+}
+
+static void
+let_in(struct session *s, struct reply *r)
+{
+	const struct sasl *x = smtp_sasl(s->smtp);
+	struct span copy;
+
+	if (arena_dup(&s->arena, span_of(x->user, x->nuser + 1), &copy) != 0) {
+		unavailable(r);
+		return;
+	}
+	s->user = (const char *)copy.p;
+	reply_set(r, 235, ENH(2, 7, 0), "authenticated", "welcome");
+}
+
+bool
+login_confirmed(struct session *s, struct reply *r)
+{
+	if (smtp_sasl(s->smtp)->step != SASL_CONFIRMED)
+		return false;
+	let_in(s, r);
+	account_auth(s, r);
+	return true;
+}
+
+void
+login_conclude(struct session *s, enum verdict v, struct reply *r)
+{
+	enum sasl_step step = smtp_sasl(s->smtp)->step;
+
+	if (v != V_REPLY || (r->code >= 300 && r->code < 400 && step == SASL_PASSWORD) || r->code == 451)
+		unavailable(r);
+	/* Who is asked about SCRAM must go on with it: the client has its proof of us to see. */
+	else if (r->code < 300 && step != SASL_PASSWORD)
+		unavailable(r);
+	else if (r->code >= 200 && r->code < 300)
+		let_in(s, r);
+	if (r->code != 334)
+		account_auth(s, r);
+}
