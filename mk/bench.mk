@@ -12,5 +12,4 @@ bench-peers:
 	@mkdir -p build/peers
 	npm install --silent --no-audit --no-fund --prefix build/peers smtp-server
 
-export ROUNDS CELLS SVG SERVERS
 .PHONY: bench bench-peers

@@ -106,7 +106,7 @@ def what_a_worker_is_given():
     os.close(high)
     g = m.given(1, 1)
     equal(g["nlisten"], ["3"], "nlisten")
-    equal(g["fds"], [" ".join(map(str, range(13))) + " "], "descriptors")
+    equal(g["fds"], [" ".join(map(str, range(14))) + " "], "descriptors")
     equal(g["umask"], ["77"], "umask")
     equal(g["ppid"], [str(m.child.pid)], "parent")
     if not harness.sanitized():
