@@ -73,7 +73,11 @@ def spent(pids):
 def measure(s, cell):
     n = max(cell.messages // s.scale, min(cell.connections, 64))
     before = spent(s.pids())
-    r = subprocess.run([peers.program("load"), "-p", str(s.port), "-n", str(n), *cell.args], capture_output=True, text=True, timeout=300)
+    try:
+        r = subprocess.run([peers.program("load"), "-p", str(s.port), "-n", str(n), *cell.args], capture_output=True, text=True, timeout=45)
+    except subprocess.TimeoutExpired:
+        print("%s: %s: not done in 45 s" % (s.name, cell.name), file=sys.stderr)
+        return None
     if r.returncode != 0:
         print("%s: %s: %s" % (s.name, cell.name, r.stderr.strip()), file=sys.stderr)
         return None
