@@ -128,12 +128,11 @@ report(void *arg, const char *line)
 }
 
 /* The config's state_dir.  It is read alone, not checked: a server that runs is to be reached with a config that has a mistake elsewhere. */
-static const char *
+static char *
 state_dir_of(const char *file)
 {
 	struct conf *cf;
-	const char *dir;
-	char *text;
+	char *dir, *text;
 	size_t n;
 
 	if (conf_read(file, &text, &n) != 0) {
@@ -236,13 +235,14 @@ int
 ctl_main(int argc, char **argv)
 {
 	struct request r = { .timeout_s = TIMEOUT_S };
-	char *answer, *copy;
+	char *answer, *copy, *named = NULL;
 	int fd, code;
 
 	parse(argc, argv, &r);
-	if (r.state_dir == NULL)
-		r.state_dir = r.conf_file != NULL ? state_dir_of(r.conf_file) : "/run/letterplate";
-	fd = reach(r.state_dir);
+	if (r.state_dir == NULL && r.conf_file != NULL)
+		r.state_dir = named = state_dir_of(r.conf_file);
+	fd = reach(r.state_dir != NULL ? r.state_dir : "/run/letterplate");
+	free(named);
 	ask(fd, &r);
 	answer = take(fd, r.timeout_s);
 	close(fd);

@@ -22,13 +22,11 @@ struct lines {
 static int
 take(char *text, struct lines *l)
 {
-	int got;
-
 	l->n = 0;
 	l->line = calloc(LINES_MAX, sizeof *l->line);
 	if (l->line == NULL)
 		return -1;
-	while (l->n < LINES_MAX && (got = facts_next(&text, &l->line[l->n])) == 1)
+	while (l->n < LINES_MAX && facts_next(&text, &l->line[l->n]) == 1)
 		if (strcmp(l->line[l->n].kind, "end") != 0)
 			l->n++;
 	if (*text == '\0')

@@ -24,8 +24,6 @@
 #include "master/process.h"
 #include "master/state.h"
 
-extern char **environ;
-
 void
 upgrade_init(struct upgrade *u)
 {

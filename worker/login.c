@@ -53,10 +53,9 @@ login_conclude(struct session *s, enum verdict v, struct reply *r)
 {
 	enum sasl_step step = smtp_sasl(s->smtp)->step;
 
-	if (v != V_REPLY || (r->code >= 300 && r->code < 400 && step == SASL_PASSWORD) || r->code == 451)
-		unavailable(r);
 	/* Who is asked about SCRAM must go on with it: the client has its proof of us to see. */
-	else if (r->code < 300 && step != SASL_PASSWORD)
+	if (v != V_REPLY || (r->code >= 300 && r->code < 400 && step == SASL_PASSWORD) || r->code == 451 ||
+	    (r->code < 300 && step != SASL_PASSWORD))
 		unavailable(r);
 	else if (r->code >= 200 && r->code < 300)
 		let_in(s, r);

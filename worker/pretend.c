@@ -67,7 +67,9 @@ pretend_shared(struct worker *w)
 {
 	int fd = conns_create();
 
-	w->stats = calloc(1, sizeof(*w->stats));
+	w->stats = aligned_alloc(_Alignof(struct stats_slot), sizeof(*w->stats));
+	if (w->stats != NULL)
+		memset(w->stats, 0, sizeof(*w->stats));
 	w->conns = fd != -1 ? conns_map(fd, 1) : NULL;
 	if (fd != -1)
 		close(fd);

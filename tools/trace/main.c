@@ -212,14 +212,17 @@ int
 main(int argc, char *argv[])
 {
 	struct request r = { .state_dir = NULL };
+	char *named = NULL;
 	int control, records;
 
 	parse(argc, argv, &r);
-	if (r.state_dir == NULL)
-		r.state_dir = r.conf_file != NULL ? reach_state_dir(r.conf_file) : "/run/letterplate";
+	if (r.state_dir == NULL && r.conf_file != NULL)
+		r.state_dir = named = reach_state_dir(r.conf_file);
 	if (r.filter.failed)
 		errx(EX_OSERR, "out of memory");
-	control = reach_server(r.state_dir);
+	control = reach_server(r.state_dir != NULL ? r.state_dir : "/run/letterplate");
+	free(named);
 	records = reach_trace(control, r.filter.text);
+	facts_free(&r.filter);
 	return watch(control, records, &r);
 }

@@ -207,7 +207,8 @@ embedded_point(struct span s)
 		else
 			return 0;
 	}
-	if (i >= s.n || s.p[i] != '}' || s.p[3] == '0' || (point < 0x80 && memchr("\\+= ", (int)point, 4) == NULL))
+	if (i >= s.n || s.p[i] != '}' || s.p[3] == '0' ||
+	    (point < 0x80 && point != '\\' && point != '+' && point != '=' && point != ' '))
 		return 0;
 	return point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff) ? 0 : i + 1;
 }
