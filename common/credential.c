@@ -180,7 +180,7 @@ read_row(struct credentials *l, char **word, unsigned n)
 static bool
 read_line(struct credentials *l, char *line, unsigned nth, bool *end)
 {
-	char *word[WORDS_MAX + 1], *p = line, *w;
+	char *word[WORDS_MAX + 1] = { NULL }, *p = line, *w;
 	unsigned n = 0, count;
 
 	while (n <= WORDS_MAX && (w = strsep(&p, " ")) != NULL)

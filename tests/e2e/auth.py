@@ -5,7 +5,6 @@ import base64
 import hashlib
 import hmac
 import os
-import re
 import shutil
 import signal
 import smtplib
@@ -16,7 +15,6 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[0] = os.path.join(HERE, "..", "lib")
-import tls
 from harness import BIN, Skip, check, equal, main, test
 from server import Server, free_port, wait_for
 from tls import certificate, context, section
