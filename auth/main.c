@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "auth/check.h"
-#include "common/ipc.h"
+#include "common/child.h"
 #include "common/log.h"
 #include "worker/sandbox.h"
 
@@ -28,40 +28,6 @@ enum {
 static struct conf *conf;
 static struct credentials list;
 
-/* Cannot start: the reason was logged. */
-static _Noreturn void
-fail(int code)
-{
-	(void)ipc_send(IPC_AUTH_FD_CONTROL, IPC_FAILED, (uint32_t)code);
-	log_flush(1000);
-	exit(code);
-}
-
-static void
-report(void *arg, const char *line)
-{
-	(void)arg;
-	log_msg(LOG_L_ERROR, "config", "%s", line);
-}
-
-static void
-read_conf(const char *file)
-{
-	char *text = malloc(CONF_TEXT_MAX);
-	ssize_t n;
-
-	if (text == NULL)
-		fail(EX_OSERR);
-	n = pread(IPC_AUTH_FD_CONF, text, CONF_TEXT_MAX, 0);
-	close(IPC_AUTH_FD_CONF);
-	if (n < 0 || conf_parse(file, text, (size_t)n, report, NULL, &conf) != 0)
-		fail(EX_CONFIG);
-	free(text);
-	log_init("auth", -1, conf->log.format == CONF_LOG_JSON, (enum log_level)conf->log.level);
-	log_set_rate(conf->log.rate);
-	log_to_inherited(conf->log.to);
-}
-
 static void
 read_list(void)
 {
@@ -69,7 +35,7 @@ read_list(void)
 
 	if (credential_list_read(IPC_AUTH_FD_FILE, &list, why, sizeof why) != 0) {
 		log_msg(LOG_L_ERROR, "start", "credentials \"%s\": %s", conf->credentials, why);
-		fail(EX_CONFIG);
+		child_fail(EX_CONFIG);
 	}
 	close(IPC_AUTH_FD_FILE);
 }
@@ -98,19 +64,12 @@ hear_worker(unsigned i)
 static bool
 hear_master(struct pollfd *p)
 {
-	struct ipc_more more;
 	struct ipc_msg m;
-	int got = ipc_recv_with(p->fd, &m, &more);
+	int got = child_hear(&m);
 
-	if (got > 0 && m.type == IPC_LOGFD)
-		(void)log_reopened(more.fd);
-	if (got > 0 && m.type == IPC_TRACE)
-		close(more.fd);
-	if (got > 0 && m.type == IPC_LOGLEVEL && m.arg <= LOG_L_DEBUG)
-		log_set_level((enum log_level)m.arg);
 	if (got < 0)
 		p->fd = -1; /* it is gone; workers may still have clients */
-	return got <= 0 || (m.type != IPC_STOP && m.type != IPC_RETIRE);
+	return got <= 0 || !child_ends(&m);
 }
 
 static void
@@ -121,7 +80,7 @@ serve(unsigned n)
 
 	for (unsigned i = 0; i < n; i++)
 		p[i] = (struct pollfd){ .fd = IPC_AUTH_FD_CHANNEL + (int)i, .events = POLLIN };
-	p[n] = (struct pollfd){ .fd = IPC_AUTH_FD_CONTROL, .events = POLLIN };
+	p[n] = (struct pollfd){ .fd = IPC_FD_CONTROL, .events = POLLIN };
 	while (left > 0) {
 		if (poll(p, n + 1, -1) < 0) {
 			if (errno != EINTR)
@@ -166,25 +125,25 @@ main(int argc, char **argv, char **envp)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	read_conf(argv[2]);
+	conf = child_conf("auth", argv[2]);
 	read_list();
 	sb.user = conf->user;
 	sb.nofile = n + FDS_FIXED;
 	/* libcrypto's first steps open files. */
 	(void)credential_check(NULL, SPAN("x"));
 	if (sandbox_drop(&sb, &level) != 0)
-		fail(EX_NOPERM);
+		child_fail(EX_NOPERM);
 	if (check_start(conf, &list) != 0 || log_thread_start() != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
-		fail(EX_OSERR);
+		child_fail(EX_OSERR);
 	}
 	if (sandbox_close_keys(&level) != 0)
-		fail(EX_NOPERM);
+		child_fail(EX_NOPERM);
 	/* What a predecessor had taken and not answered is lost. */
 	for (unsigned i = 0; i < n; i++)
 		(void)send(IPC_AUTH_FD_CHANNEL + (int)i, &hello, AUTH_ANSWER_HEAD, MSG_NOSIGNAL | MSG_DONTWAIT);
 	log_msg(LOG_L_INFO, "ready", "%zu names, %u workers, sandbox level %u", list.n, n, level);
-	(void)ipc_send(IPC_AUTH_FD_CONTROL, IPC_READY, 0);
+	(void)ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
 	serve(n);
 	log_flush(1000);
 	return EX_OK;

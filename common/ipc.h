@@ -29,11 +29,9 @@ enum {
 };
 
 /*
- * The same of the key process; argv: letterplate-keys LAYOUT CONFIGFILE GENERATION NCHANNELS
+ * The same of the key process behind IPC_FD_CONF and IPC_FD_CONTROL; argv: letterplate-keys LAYOUT CONFIGFILE GENERATION NCHANNELS
  */
 enum {
-	IPC_KEYS_FD_CONF    = IPC_FD_CONF,
-	IPC_KEYS_FD_CONTROL = IPC_FD_CONTROL,
 	IPC_KEYS_FD_CERTS =
 	    5, /* as IPC_FD_CERTS: a key that does not belong to its certificate is found at the start */
 	IPC_KEYS_FD_KEYS    = 6, /* a bundle: the private keys, one a tls section */
@@ -41,22 +39,18 @@ enum {
 };
 
 /*
- * The same of letterplate-auth; argv: letterplate-auth LAYOUT CONFIGFILE GENERATION NCHANNELS
+ * The same of letterplate-auth behind those two; argv: letterplate-auth LAYOUT CONFIGFILE GENERATION NCHANNELS
  */
 enum {
-	IPC_AUTH_FD_CONF    = IPC_FD_CONF,
-	IPC_AUTH_FD_CONTROL = IPC_FD_CONTROL,
 	IPC_AUTH_FD_FILE    = 5, /* the credentials, open for reading */
 	IPC_AUTH_FD_CHANNEL = 6  /* the first of NCHANNELS pairs to workers */
 };
 
 /*
- * The same of letterplate-reports; argv: letterplate-reports LAYOUT CONFIGFILE GENERATION
+ * The same of letterplate-reports behind those two; argv: letterplate-reports LAYOUT CONFIGFILE GENERATION
  */
 enum {
-	IPC_REPORTS_FD_CONF    = IPC_FD_CONF,
-	IPC_REPORTS_FD_CONTROL = IPC_FD_CONTROL,
-	IPC_REPORTS_FD_STATS   = IPC_FD_STATS /* closed once its slot is mapped */
+	IPC_REPORTS_FD_STATS = IPC_FD_STATS /* closed once its slot is mapped */
 };
 
 enum ipc_type {

@@ -18,8 +18,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/conf.h"
-#include "common/ipc.h"
+#include "common/child.h"
 #include "common/log.h"
 #include "common/pem.h"
 #include "keys/key.h"
@@ -35,40 +34,6 @@ enum {
 static struct conf *conf;
 static pthread_t thread[CONF_WORKERS_MAX];
 
-/* Cannot start: the reason was logged. */
-static _Noreturn void
-fail(int code)
-{
-	(void)ipc_send(IPC_KEYS_FD_CONTROL, IPC_FAILED, (uint32_t)code);
-	log_flush(1000);
-	exit(code);
-}
-
-static void
-report(void *arg, const char *line)
-{
-	(void)arg;
-	log_msg(LOG_L_ERROR, "config", "%s", line);
-}
-
-static void
-read_conf(const char *file)
-{
-	char *text = malloc(CONF_TEXT_MAX);
-	ssize_t n;
-
-	if (text == NULL)
-		fail(EX_OSERR);
-	n = pread(IPC_KEYS_FD_CONF, text, CONF_TEXT_MAX, 0);
-	close(IPC_KEYS_FD_CONF);
-	if (n < 0 || conf_parse(file, text, (size_t)n, report, NULL, &conf) != 0)
-		fail(EX_CONFIG);
-	free(text);
-	log_init("keys", -1, conf->log.format == CONF_LOG_JSON, (enum log_level)conf->log.level);
-	log_set_rate(conf->log.rate);
-	log_to_inherited(conf->log.to);
-}
-
 static void
 read_keys(void)
 {
@@ -77,10 +42,10 @@ read_keys(void)
 	if (pem_init() != 0 || bundle_open(IPC_KEYS_FD_CERTS, &certs) != 0 ||
 	    bundle_open(IPC_KEYS_FD_KEYS, &keys) != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot read the keys: %s", strerror(errno));
-		fail(EX_OSERR);
+		child_fail(EX_OSERR);
 	}
 	if (key_load(&certs, &keys) != 0)
-		fail(EX_CONFIG);
+		child_fail(EX_CONFIG);
 	bundle_close(&certs);
 	bundle_close(&keys);
 	close(IPC_KEYS_FD_CERTS);
@@ -164,7 +129,7 @@ start_threads(unsigned n)
 		err = pthread_create(&thread[i], &attr, serve, (void *)(uintptr_t)i);
 	if (err != 0 || log_thread_start() != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(err != 0 ? err : errno));
-		fail(EX_OSERR);
+		child_fail(EX_OSERR);
 	}
 }
 
@@ -174,8 +139,7 @@ start_threads(unsigned n)
 static void
 wait_end(unsigned n)
 {
-	struct pollfd p = { .fd = IPC_KEYS_FD_CONTROL, .events = POLLIN };
-	struct ipc_more more;
+	struct pollfd p = { .fd = IPC_FD_CONTROL, .events = POLLIN };
 	struct ipc_msg m;
 
 	for (;;) {
@@ -183,15 +147,9 @@ wait_end(unsigned n)
 
 		if (poll(&p, 1, -1) < 0 && errno != EINTR)
 			break;
-		got = ipc_recv_with(p.fd, &m, &more);
-		if (got > 0 && m.type == IPC_LOGFD)
-			(void)log_reopened(more.fd);
-		if (got > 0 && m.type == IPC_TRACE)
-			close(more.fd);
-		if (got > 0 && (m.type == IPC_STOP || m.type == IPC_RETIRE))
+		got = child_hear(&m);
+		if (got > 0 && child_ends(&m))
 			return;
-		if (got > 0 && m.type == IPC_LOGLEVEL && m.arg <= LOG_L_DEBUG)
-			log_set_level((enum log_level)m.arg);
 		if (got < 0)
 			break;
 	}
@@ -226,17 +184,17 @@ main(int argc, char **argv, char **envp)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	read_conf(argv[2]);
+	conf = child_conf("keys", argv[2]);
 	read_keys();
 	sb.user = conf->user;
 	sb.nofile = n + FDS_FIXED;
 	if (sandbox_drop(&sb, &level) != 0)
-		fail(EX_NOPERM);
+		child_fail(EX_NOPERM);
 	start_threads(n);
 	if (sandbox_close_keys(&level) != 0)
-		fail(EX_NOPERM);
+		child_fail(EX_NOPERM);
 	log_msg(LOG_L_INFO, "ready", "%zu keys, %u workers, sandbox level %u", key_count(), n, level);
-	(void)ipc_send(IPC_KEYS_FD_CONTROL, IPC_READY, 0);
+	(void)ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
 	wait_end(n);
 	log_flush(1000);
 	return EX_OK;

@@ -86,8 +86,7 @@ start(struct master *m, struct reports *r)
 
 	snprintf(number[0], sizeof number[0], "%u", (unsigned)IPC_LAYOUT);
 	snprintf(number[1], sizeof number[1], "%" PRIu64, r->gen->number);
-	pid = process_start(
-	    r->exe, argv, fd, IPC_REPORTS_FD_STATS - IPC_REPORTS_FD_CONF + 1, r->gen->log_fd, &r->control);
+	pid = process_start(r->exe, argv, fd, IPC_REPORTS_FD_STATS - IPC_FD_CONF + 1, r->gen->log_fd, &r->control);
 	if (pid < 0)
 		return -1;
 	r->pid = pid;

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/ipc.h"
+#include "common/child.h"
 #include "common/log.h"
 #include "reports/deliver.h"
 #include "worker/sandbox.h"
@@ -40,40 +40,6 @@ now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Cannot start: the reason was logged. */
-static _Noreturn void
-fail(int code)
-{
-	(void)ipc_send(IPC_REPORTS_FD_CONTROL, IPC_FAILED, (uint32_t)code);
-	log_flush(1000);
-	exit(code);
-}
-
-static void
-report(void *arg, const char *line)
-{
-	(void)arg;
-	log_msg(LOG_L_ERROR, "config", "%s", line);
-}
-
-static void
-read_conf(const char *file)
-{
-	char *text = malloc(CONF_TEXT_MAX);
-	ssize_t n;
-
-	if (text == NULL)
-		fail(EX_OSERR);
-	n = pread(IPC_REPORTS_FD_CONF, text, CONF_TEXT_MAX, 0);
-	close(IPC_REPORTS_FD_CONF);
-	if (n < 0 || conf_parse(file, text, (size_t)n, report, NULL, &conf) != 0)
-		fail(EX_CONFIG);
-	free(text);
-	log_init("reports", -1, conf->log.format == CONF_LOG_JSON, (enum log_level)conf->log.level);
-	log_set_rate(conf->log.rate);
-	log_to_inherited(conf->log.to);
-}
-
 /* The counters' slot, which is this process's alone; the others are out of reach afterwards. */
 static void
 open_shared(uint64_t generation)
@@ -85,7 +51,7 @@ open_shared(uint64_t generation)
 	close(IPC_REPORTS_FD_STATS);
 	if (deliver.stats == NULL) {
 		log_msg(LOG_L_ERROR, "start", "cannot map the shared counters: %s", strerror(err));
-		fail(err == EPROTONOSUPPORT ? EX_PROTOCOL : EX_OSERR);
+		child_fail(err == EPROTONOSUPPORT ? EX_PROTOCOL : EX_OSERR);
 	}
 }
 
@@ -122,16 +88,16 @@ confine(void)
 	for (unsigned i = 0; i < deliver.where.n; i++)
 		(void)sandbox_out_add(&sb.out, (const struct sockaddr *)&deliver.where.ss[i], SOCK_STREAM);
 	if (sandbox_drop(&sb, &level) != 0)
-		fail(EX_NOPERM);
+		child_fail(EX_NOPERM);
 	if (deliver_init(&deliver) != 0)
-		fail(EX_CANTCREAT);
+		child_fail(EX_CANTCREAT);
 	fd = watch();
 	if (log_thread_start() != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
-		fail(EX_OSERR);
+		child_fail(EX_OSERR);
 	}
 	if (sandbox_close_reports(&sb, &level) != 0)
-		fail(EX_NOPERM);
+		child_fail(EX_NOPERM);
 	log_msg(LOG_L_INFO, "ready", "%u addresses of %s, sandbox level %u", deliver.where.n, conf->dsn_relay, level);
 	return fd;
 }
@@ -140,18 +106,12 @@ confine(void)
 static bool
 go_on(void)
 {
-	struct ipc_more more;
 	struct ipc_msg m;
 	int got;
 
-	while ((got = ipc_recv_with(IPC_REPORTS_FD_CONTROL, &m, &more)) > 0) {
-		if (m.type == IPC_LOGFD)
-			(void)log_reopened(more.fd);
-		else if (more.fd >= 0)
-			close(more.fd);
-		if (m.type == IPC_STOP || m.type == IPC_RETIRE)
+	while ((got = child_hear(&m)) > 0)
+		if (child_ends(&m))
 			return false;
-	}
 	return got == 0;
 }
 
@@ -168,7 +128,7 @@ drain_events(int fd)
 static void
 turn(int watch_fd)
 {
-	struct pollfd p[4] = { { .fd = IPC_REPORTS_FD_CONTROL, .events = POLLIN }, { .fd = watch_fd, .events = POLLIN },
+	struct pollfd p[4] = { { .fd = IPC_FD_CONTROL, .events = POLLIN }, { .fd = watch_fd, .events = POLLIN },
 		{ .fd = local_fd(deliver.local), .events = POLLIN } };
 	bool relay = relay_poll(&deliver.relay, &p[3]);
 	int64_t now = now_ms(), due = deliver_due_ms(&deliver, now);
@@ -214,12 +174,12 @@ main(int argc, char **argv, char **envp)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	read_conf(argv[2]);
+	conf = child_conf("reports", argv[2]);
 	open_shared(generation);
 	deliver.conf = conf;
 	lookup(conf->dsn_relay, conf->user, &deliver.where);
 	fd = confine();
-	(void)ipc_send(IPC_REPORTS_FD_CONTROL, IPC_READY, 0);
+	(void)ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
 	began = now_ms();
 	while (go_on()) {
 		turn(fd);

@@ -1,0 +1,66 @@
+/*
+ * child: see child.h.
+ */
+#include "common/child.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+void
+child_fail(int code)
+{
+	(void)ipc_send(IPC_FD_CONTROL, IPC_FAILED, (uint32_t)code);
+	log_flush(1000);
+	exit(code);
+}
+
+static void
+report(void *arg, const char *line)
+{
+	(void)arg;
+	log_msg(LOG_L_ERROR, "config", "%s", line);
+}
+
+struct conf *
+child_conf(const char *who, const char *file)
+{
+	struct conf *cf;
+	char *text = malloc(CONF_TEXT_MAX);
+	ssize_t n;
+
+	if (text == NULL)
+		child_fail(EX_OSERR);
+	n = pread(IPC_FD_CONF, text, CONF_TEXT_MAX, 0);
+	close(IPC_FD_CONF);
+	if (n < 0 || conf_parse(file, text, (size_t)n, report, NULL, &cf) != 0)
+		child_fail(EX_CONFIG);
+	free(text);
+	log_init(who, -1, cf->log.format == CONF_LOG_JSON, (enum log_level)cf->log.level);
+	log_set_rate(cf->log.rate);
+	log_to_inherited(cf->log.to);
+	return cf;
+}
+
+int
+child_hear(struct ipc_msg *m)
+{
+	struct ipc_more more;
+	int got = ipc_recv_with(IPC_FD_CONTROL, m, &more);
+
+	if (got > 0 && m->type == IPC_LOGFD)
+		(void)log_reopened(more.fd);
+	else if (got > 0 && more.fd >= 0)
+		close(more.fd);
+	if (got > 0 && m->type == IPC_LOGLEVEL && m->arg <= LOG_L_DEBUG)
+		log_set_level((enum log_level)m->arg);
+	return got;
+}
+
+bool
+child_ends(const struct ipc_msg *m)
+{
+	return m->type == IPC_STOP || m->type == IPC_RETIRE;
+}

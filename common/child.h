@@ -1,0 +1,34 @@
+/*
+ * child: what letterplate-keys, letterplate-auth and letterplate-reports do
+ * alike with what the master started them with: read the config, say that they
+ * cannot start, take the master's word.  Workers have more to say
+ * (worker/main.c, worker/drain.c).
+ */
+#ifndef COMMON_CHILD_H_
+#define COMMON_CHILD_H_
+
+#include "common/conf.h"
+#include "common/ipc.h"
+
+/* Cannot start: the reason was logged.  Tells the master ${code} (sysexits) and exits with it. */
+_Noreturn void child_fail(int code);
+
+/**
+ * child_conf(who, file):
+ * The config in the memfd IPC_FD_CONF, which is closed; ${file} is its name for
+ * messages.  From here on the log is as it says, under the name ${who}.  Never
+ * NULL: what cannot be read ends the process.  Owner: the caller.
+ */
+struct conf *child_conf(const char *who, const char *file);
+
+/**
+ * child_hear(m):
+ * The master's next word, if there is one: as ipc_recv_with() on IPC_FD_CONTROL.
+ * A new log and a new level of it are taken, and a descriptor that nobody here
+ * wants is closed.
+ */
+int child_hear(struct ipc_msg *m);
+
+/* Whether ${m} says that the process should end. */
+bool child_ends(const struct ipc_msg *m);
+#endif
