@@ -48,56 +48,18 @@ struct row {
 	{ 2, SCMP_CMP_EQ, (proto), 0 } } }
 #define SOCKOPT(call, level, name)	EQ2(call, 1, level, 2, name)
 
-static const struct row worker_table[] = {
-	/* The loop: net/loop.c, iopool.c's eventfd, signals. */
-	ANY(epoll_wait),		/* waits */
-	ANY(epoll_pwait),		/* the same where there is no epoll_wait (arm64) */
-	ANY(epoll_ctl),			/* a session comes or goes */
-	ANY(poll),			/* log's writing thread waits for a slow reader */
+/* What every process may do that a stranger's octets reach: use what it has. */
+static const struct row base_table[] = {
+	/* Waiting, and talking over what is open. */
+	ANY(poll),			/* for the master, channels, the relay; log's writing thread for a slow reader */
 	ANY(ppoll),			/* the same where there is no poll (arm64) */
-
-	/* Sessions: net/conn.c, and ipc.c's pair. */
-	ANY(accept4),			/* a client; needs a listener, which can't be made here */
-	ANY(recvfrom),			/* its octets */
-	ANY(recvmsg),			/* the master's word, and with it where traces go; ipc.c refuses other descriptors */
-	EQ(sendto, 4, 0),		/* replies; no address, so no datagram and no TCP fast open */
+	ANY(recvfrom),			/* a client's octets, a worker's question, the relay's reply */
+	ANY(recvmsg),			/* the master's word, and with it where traces and the log go; ipc.c refuses other descriptors */
+	EQ(sendto, 4, 0),		/* replies, answers; no address, so no datagram and no TCP fast open */
 	ANY(writev),			/* a message's pieces; abort's words */
-	ANY(shutdown),			/* says good-bye before close */
 	ANY(close),			/* of anything */
 	EQ(dup3, 1, STDOUT_FILENO),	/* a log that was rotated takes the old one's place */
-	ANY(getsockname),		/* local address for log and handlers */
-	SOCKOPT(setsockopt, IPPROTO_TCP, TCP_NODELAY),	/* replies at once: accept.c */
-
-	/* Files: the Maildir store, a new snapshot.  Landlock says which. */
-	ANY(openat),			/* a message, a folder, a snapshot */
-	ANY(read),			/* signalfd, eventfd, the copy of a message */
 	ANY(write),			/* messages, eventfd, the log */
-	ANY(pread64),			/* LMDB's head pages; the copy of a message without copy_file_range */
-	ANY(lseek),			/* directory streams; exit() puts back what a stream read too far */
-	ANY(copy_file_range),		/* a message for the next recipient, where no link is possible */
-	ANY(fsync),			/* a message and its folder */
-	ANY(fdatasync),			/* the journal */
-	ANY(pwritev),			/* a batch of messages to the journal */
-	ANY(pwrite64),			/* the head of a segment; a new one is filled */
-	ANY(fallocate),			/* a new segment of the journal, and never room that is not there */
-	ANY(syncfs),			/* mailboxes in the background; takes a descriptor, gives nothing but work to the disk */
-	ANY(renameat),			/* a segment that is finished; a message that a crash has torn is replaced */
-	ANY(sync_file_range),		/* starts writing early */
-	ANY(fstat),			/* is it another snapshot? */
-	ANY(newfstatat),		/* the same by name; does a folder exist? */
-	ANY(statx),			/* the same in newer C libraries */
-	ANY(uname),			/* LMDB asks for the kernel's version when it opens a snapshot on ext4 */
-	ANY(fstatfs),			/* free room; the kind of file system */
-	ANY(mkdirat),			/* a recipient's folders; mode is under umask 077 */
-	EQ(renameat2, 4, RENAME_NOREPLACE), /* tmp/ to new/, over nothing */
-	EQ(linkat, 4, 0),		/* one file for several recipients; never by descriptor */
-	EQ(unlinkat, 2, 0),		/* what was not acknowledged; never a folder */
-	ANY(getdents64),		/* sweeping tmp/ */
-	EQ(flock, 1, LOCK_EX | LOCK_NB),/* a message on its way is locked, so that a sweep leaves it */
-	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
-	EQ(fcntl, 1, F_GETFD),		/* is standard error open? LMDB */
-	EQ(fcntl, 1, F_SETFD),		/* FD_CLOEXEC: LMDB */
-	EQ(fcntl, 1, F_DUPFD_CLOEXEC),	/* accept.c's spare; a second descriptor for fdopendir() */
 
 	/* Memory: never executable, so nothing that was written can be run. */
 	ANY(brk),			/* malloc */
@@ -108,7 +70,7 @@ static const struct row worker_table[] = {
 	ANY(madvise),			/* malloc gives memory back, stacks of ended threads, LMDB */
 
 	/* Threads that exist; none can be made. */
-	ANY(futex),			/* mutexes, conditions, join */
+	ANY(futex),			/* mutexes, conditions, locks of libcrypto, join */
 	ANY(sched_yield),		/* spinning in the C library */
 	ANY(sched_getaffinity),		/* malloc asks how many processors there are */
 	ANY(set_robust_list),		/* a thread that still starts while the filter comes down */
@@ -126,11 +88,60 @@ static const struct row worker_table[] = {
 	ANY(time),			/* the same */
 	ANY(nanosleep),			/* log_flush() */
 	ANY(clock_nanosleep),		/* the same */
-	ANY(getrandom),			/* arc4random */
-	ANY(getpid),			/* abort, unique names */
+	ANY(getrandom),			/* arc4random, nonces of signatures */
+	ANY(getpid),			/* abort, unique names; libcrypto sees a fork by it */
 	ANY(gettid),			/* abort */
-	ANY(sysinfo),			/* glibc's qsort asks for the size of memory */
 	/* tgkill to ourselves, for abort(), is added with the pid: a broken invariant must not look like an attack. */
+};
+/* Files: the Maildir store, a snapshot, the spool of reports.  Landlock says which. */
+static const struct row files_table[] = {
+	ANY(openat),			/* a message, a folder, a snapshot */
+	ANY(read),			/* signalfd, eventfd, inotify, a record, the copy of a message */
+	ANY(pread64),			/* LMDB's head pages; the copy of a message without copy_file_range */
+	ANY(lseek),			/* directory streams; exit() puts back what a stream read too far */
+	ANY(fsync),			/* a message and its folder */
+	ANY(fstat),			/* is it another snapshot? */
+	ANY(newfstatat),		/* the same by name; does a folder exist? */
+	ANY(statx),			/* the same in newer C libraries */
+	ANY(uname),			/* LMDB asks for the kernel's version when it opens a snapshot on ext4 */
+	ANY(fstatfs),			/* free room; the kind of file system */
+	ANY(mkdirat),			/* a recipient's folders; mode is under umask 077 */
+	EQ(renameat2, 4, RENAME_NOREPLACE), /* tmp/ to new/, over nothing */
+	EQ(linkat, 4, 0),		/* one file for several recipients; never by descriptor */
+	EQ(unlinkat, 2, 0),		/* what was not acknowledged; never a folder */
+	ANY(getdents64),		/* sweeping tmp/ */
+	EQ(flock, 1, LOCK_EX | LOCK_NB),/* a message on its way is locked, so that a sweep leaves it */
+	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
+	EQ(fcntl, 1, F_GETFD),		/* is standard error open? LMDB */
+	EQ(fcntl, 1, F_SETFD),		/* FD_CLOEXEC: LMDB */
+	EQ(fcntl, 1, F_DUPFD_CLOEXEC),	/* accept.c's spare; a second descriptor for fdopendir() */
+	ANY(sysinfo),			/* glibc's qsort asks for the size of memory */
+};
+static const struct row worker_table[] = {
+	/* The loop: net/loop.c. */
+	ANY(epoll_wait),		/* waits */
+	ANY(epoll_pwait),		/* the same where there is no epoll_wait (arm64) */
+	ANY(epoll_ctl),			/* a session comes or goes */
+
+	/* Sessions: net/conn.c. */
+	ANY(accept4),			/* a client; needs a listener, which can't be made here */
+	ANY(shutdown),			/* says good-bye before close */
+	ANY(getsockname),		/* local address for log and handlers */
+	SOCKOPT(setsockopt, IPPROTO_TCP, TCP_NODELAY),	/* replies at once: accept.c */
+
+	/* Files: the journal, copies. */
+	ANY(copy_file_range),		/* a message for the next recipient, where no link is possible */
+	ANY(fdatasync),			/* the journal */
+	ANY(pwritev),			/* a batch of messages to the journal */
+	ANY(pwrite64),			/* the head of a segment; a new one is filled */
+	ANY(fallocate),			/* a new segment of the journal, and never room that is not there */
+	ANY(syncfs),			/* mailboxes in the background; takes a descriptor, gives nothing but work to the disk */
+	ANY(renameat),			/* a segment that is finished; a message that a crash has torn is replaced */
+	ANY(sync_file_range),		/* starts writing early */
+};
+/* letterplate-keys and letterplate-auth open nothing: they have their channels, the log, memory and time. */
+static const struct row keys_table[] = {
+	ANY(shutdown),			/* a worker that does not keep to the protocol */
 };
 /* clang-format on */
 
@@ -159,151 +170,48 @@ static const struct row out_unix_table[] = {
 	SOCKET(AF_UNIX, SOCK_STREAM, 0), /* a milter, a policy server on this machine */
 };
 
-/* The key process opens nothing: it has its channels, the log, memory and time. */
-static const struct row keys_table[] = {
-	ANY(recvfrom),                   /* a worker's question */
-	ANY(recvmsg),                    /* the master's word; ipc.c refuses descriptors */
-	EQ(sendto, 4, 0),                /* the answer */
-	ANY(poll),                       /* waits for the master; log's writing thread for a slow reader */
-	ANY(ppoll),                      /* the same where there is no poll (arm64) */
-	ANY(write),                      /* the log */
-	ANY(writev),                     /* abort's message */
-	ANY(shutdown),                   /* a worker that does not keep to the protocol */
-	ANY(close),                      /* of anything */
-	EQ(dup3, 1, STDOUT_FILENO),      /* a log that was rotated takes the old one's place */
-	ANY(brk),                        /* malloc */
-	WITHOUT(mmap, 2, PROT_EXEC),     /* malloc */
-	WITHOUT(mprotect, 2, PROT_EXEC), /* malloc grows a thread's heap by it */
-	ANY(munmap),                     /* free */
-	ANY(mremap),                     /* realloc */
-	ANY(madvise),                    /* malloc gives memory back, stacks of ended threads */
-	ANY(futex),                      /* locks of libcrypto, join */
-	ANY(sched_yield),                /* spinning in the C library */
-	ANY(sched_getaffinity),          /* malloc asks how many processors there are */
-	ANY(set_robust_list),            /* a thread that still starts while the filter comes down */
-	ANY(rseq),                       /* the same */
-	EQ(prctl, 0, PR_SET_NAME),       /* the same, to be told apart in ps */
-	ANY(rt_sigprocmask),             /* thread start and end, abort */
-	ANY(rt_sigreturn),               /* back from a handler */
-	ANY(restart_syscall),            /* after a stop and continue */
-	ANY(exit),                       /* a thread's */
-	ANY(exit_group),                 /* the process's */
-	ANY(clock_gettime),              /* mostly without a call (vDSO) */
-	ANY(gettimeofday),               /* the same */
-	ANY(time),                       /* the same */
-	ANY(nanosleep),                  /* log_flush() */
-	ANY(clock_nanosleep),            /* the same */
-	ANY(getrandom),                  /* nonces of signatures, blinding */
-	ANY(getpid),                     /* abort; libcrypto sees a fork by it */
-	ANY(gettid),                     /* abort */
-};
+#define ROWS(table) table, sizeof(table) / sizeof((table)[0])
+#define FOR(who)    (1u << SECCOMP_##who)
 
-/* clang-format off */
-/* letterplate-reports: a worker's files, memory and threads; no client.  To the relay it gets by out_table. */
-static const struct row reports_table[] = {
-	ANY(poll),			/* waits for master, spool, relay, pool; log's writing thread */
-	ANY(ppoll),			/* the same where there is no poll (arm64) */
-	ANY(recvfrom),			/* the relay's replies */
-	ANY(recvmsg),			/* the master's word; ipc.c refuses descriptors */
-	EQ(sendto, 4, 0),		/* to relay and master; no address, so no datagram */
-	ANY(writev),			/* a message's pieces; abort's words */
-	ANY(close),			/* of anything */
-	EQ(dup3, 1, STDOUT_FILENO),	/* a log that was rotated takes the old one's place */
-
-	ANY(openat),			/* spool, Maildir, a snapshot; Landlock says which */
-	ANY(read),			/* records, eventfd, inotify */
-	ANY(write),			/* the log, eventfd */
-	ANY(pread64),			/* LMDB's head pages */
-	ANY(lseek),			/* directory streams */
-	ANY(fsync),			/* a message and its folder */
-	ANY(fstat),			/* is it another snapshot? how long is a record? */
-	ANY(newfstatat),		/* the same by name */
-	ANY(statx),			/* the same in newer C libraries */
-	ANY(uname),			/* LMDB asks for the kernel's version */
-	ANY(fstatfs),			/* the kind of file system */
-	ANY(mkdirat),			/* a recipient's folders */
-	EQ(renameat2, 4, RENAME_NOREPLACE), /* tmp/ to new/; a record that cannot be read to bad/ */
-	EQ(linkat, 4, 0),		/* the same where there is no RENAME_NOREPLACE */
-	EQ(unlinkat, 2, 0),		/* a record that is done */
-	ANY(getdents64),		/* the spool; sweeping tmp/ */
-	EQ(flock, 1, LOCK_EX | LOCK_NB),/* one such process at a time; a message on its way */
-	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
-	EQ(fcntl, 1, F_GETFD),		/* is standard error open? LMDB */
-	EQ(fcntl, 1, F_SETFD),		/* FD_CLOEXEC: LMDB */
-	EQ(fcntl, 1, F_DUPFD_CLOEXEC),	/* a second descriptor for fdopendir() */
-
-	ANY(brk),			/* malloc */
-	WITHOUT(mmap, 2, PROT_EXEC),	/* malloc, LMDB's map */
-	WITHOUT(mprotect, 2, PROT_EXEC),/* malloc grows a thread's heap by it */
-	ANY(munmap),			/* free, LMDB */
-	ANY(mremap),			/* realloc */
-	ANY(madvise),			/* malloc gives memory back */
-
-	ANY(futex),			/* mutexes, conditions, join */
-	ANY(sched_yield),		/* spinning in the C library */
-	ANY(sched_getaffinity),		/* malloc asks how many processors there are */
-	ANY(set_robust_list),		/* a thread that still starts while the filter comes down */
-	ANY(rseq),			/* the same */
-	EQ(prctl, 0, PR_SET_NAME),	/* the same, to be told apart in ps */
-	ANY(rt_sigprocmask),		/* thread start and end, abort */
-	ANY(rt_sigreturn),		/* back from a handler */
-	ANY(restart_syscall),		/* after a stop and continue */
-	ANY(exit),			/* a thread's */
-	ANY(exit_group),		/* the process's */
-
-	ANY(clock_gettime),		/* mostly without a call (vDSO) */
-	ANY(gettimeofday),		/* the same */
-	ANY(time),			/* the same */
-	ANY(nanosleep),			/* log_flush() */
-	ANY(clock_nanosleep),		/* the same */
-	ANY(getrandom),			/* arc4random */
-	ANY(getpid),			/* abort, unique names */
-	ANY(gettid),			/* abort */
-	ANY(sysinfo),			/* glibc's qsort asks for the size of memory */
-};
-/* clang-format on */
-
-static const struct {
+static const struct part {
+	unsigned whose; /* any of them: FOR(), or kinds of sandbox_out */
 	const struct row *row;
 	size_t n;
-} tables[] = {
-	[SECCOMP_WORKER] = { worker_table, sizeof(worker_table) / sizeof(worker_table[0]) },
-	[SECCOMP_KEYS] = { keys_table, sizeof(keys_table) / sizeof(keys_table[0]) },
-	[SECCOMP_REPORTS] = { reports_table, sizeof(reports_table) / sizeof(reports_table[0]) },
+} parts[] = {
+	{ ~0u, ROWS(base_table) },
+	{ FOR(WORKER) | FOR(REPORTS), ROWS(files_table) },
+	{ FOR(WORKER), ROWS(worker_table) },
+	{ FOR(KEYS), ROWS(keys_table) },
+}, out_parts[] = {
+	{ ~0u, ROWS(out_table) },
+	{ SANDBOX_OUT_TCP, ROWS(out_tcp_table) },
+	{ SANDBOX_OUT_UDP, ROWS(out_udp_table) },
+	{ SANDBOX_OUT_UNIX, ROWS(out_unix_table) },
 };
 
-static const struct {
-	unsigned kinds; /* any of them */
-	const struct row *row;
-	size_t n;
-} out_tables[] = {
-	{ ~0u, out_table, sizeof(out_table) / sizeof(out_table[0]) },
-	{ SANDBOX_OUT_TCP, out_tcp_table, sizeof(out_tcp_table) / sizeof(out_tcp_table[0]) },
-	{ SANDBOX_OUT_UDP, out_udp_table, sizeof(out_udp_table) / sizeof(out_udp_table[0]) },
-	{ SANDBOX_OUT_UNIX, out_unix_table, sizeof(out_unix_table) / sizeof(out_unix_table[0]) },
-};
-
+/* The rows of those of ${n} parts that ${who} has. */
 static int
-add_rows(scmp_filter_ctx f, const struct row *row, size_t n)
+add_parts(scmp_filter_ctx f, const struct part *part, size_t n, unsigned who)
 {
-	for (size_t i = 0; i < n; i++) {
-		int rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, row[i].nr, row[i].nargs, row[i].arg);
+	int rc = 0;
 
-		if (rc != 0)
-			return rc;
-	}
-	return 0;
+	for (size_t p = 0; p < n; p++)
+		for (size_t i = 0; i < part[p].n && rc == 0 && (part[p].whose & who) != 0; i++) {
+			const struct row *row = &part[p].row[i];
+
+			rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, row->nr, row->nargs, row->arg);
+		}
+	return rc;
 }
 
 static int
 add_tables(scmp_filter_ctx f, enum seccomp_table table, unsigned out)
 {
 	struct scmp_arg_cmp self = { 0, SCMP_CMP_EQ, (uint64_t)getpid(), 0 };
-	int rc = add_rows(f, tables[table].row, tables[table].n);
+	int rc = add_parts(f, ROWS(parts), 1u << table);
 
-	for (size_t i = 0; i < sizeof(out_tables) / sizeof(out_tables[0]) && rc == 0; i++)
-		if ((out & out_tables[i].kinds) != 0)
-			rc = add_rows(f, out_tables[i].row, out_tables[i].n);
+	if (rc == 0)
+		rc = add_parts(f, ROWS(out_parts), out);
 	if (rc != 0)
 		return rc;
 	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
