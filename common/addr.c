@@ -8,6 +8,8 @@
 
 #include <arpa/inet.h>
 
+#include "common/xtext.h"
+
 /* A cursor on the input, and what was recognised so far. */
 struct parse {
 	const uint8_t *p, *end;
@@ -32,35 +34,6 @@ atext(uint8_t c)
 	static const char special[19] = "!#$%&'*+-/=?^_`{|}~";
 
 	return alnum(c) || memchr(special, c, sizeof(special)) != NULL;
-}
-
-/*
- * Octets of the UTF-8 sequence above U+007F at ${p}: 2 to 4, or 0 when it is
- * not well-formed (RFC 3629: no overlong form, no surrogate, nothing above
- * U+10FFFF) or a C1 control, which no mailbox needs and terminals obey.
- */
-static size_t
-utf8_seq(const uint8_t *p, const uint8_t *end)
-{
-	size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	uint8_t lo = 0x80, hi = 0xbf;
-
-	if (p[0] < 0xc2 || p[0] > 0xf4 || (size_t)(end - p) < n)
-		return 0;
-	if (p[0] == 0xc2 || p[0] == 0xe0)
-		lo = 0xa0;
-	else if (p[0] == 0xf0)
-		lo = 0x90;
-	else if (p[0] == 0xed)
-		hi = 0x9f;
-	else if (p[0] == 0xf4)
-		hi = 0x8f;
-	if (p[1] < lo || p[1] > hi)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
 }
 
 static bool
@@ -95,7 +68,8 @@ keep_local(struct parse *x, size_t n)
 static size_t
 utf8_here(struct parse *x)
 {
-	size_t n = x->p < x->end && *x->p >= 0x80 ? utf8_seq(x->p, x->end) : 0;
+	struct span s = span_of(x->p, (size_t)(x->end - x->p));
+	size_t n = s.n > 0 && s.p[0] >= 0x80 && !xtext_c1(s) ? xtext_utf8(s) : 0;
 
 	if (n > 0)
 		x->utf8 = true;

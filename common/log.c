@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "common/log_sink.h"
+#include "common/xtext.h"
 
 enum {
 	TAIL = 16,        /* octets kept for the end: ,"cut":"yes"}\n */
@@ -62,20 +63,16 @@ size_t
 log_plain(struct span s)
 {
 	uint8_t c = s.p[0];
-	size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-	uint32_t u = c & (0xffu >> (n + 1));
+	size_t n = xtext_utf8(s);
+	uint32_t u;
 
 	if (c < 0x80)
 		return c >= 0x20 && c != 0x7f && c != '\\';
-	if (c < 0xc2 || c > 0xf4 || s.n < n)
+	if (n == 0)
 		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s.p[i] & 0xc0) != 0x80)
-			return 0;
+	u = c & (0xffu >> (n + 1));
+	for (size_t i = 1; i < n; i++)
 		u = u << 6 | (s.p[i] & 0x3f);
-	}
-	if ((n == 3 && u < 0x800) || (n == 4 && u < 0x10000) || u > 0x10ffff || (u >= 0xd800 && u <= 0xdfff))
-		return 0;
 	if (u < 0xa0 || u == 0x61c || (u >= 0x200e && u <= 0x200f) || (u >= 0x2028 && u <= 0x202e) ||
 	    (u >= 0x2066 && u <= 0x2069) || u == 0xfeff)
 		return 0;

@@ -106,3 +106,31 @@ path_encode(struct span in, char *out, size_t cap)
 	}
 	return (ssize_t)n;
 }
+
+size_t
+xtext_utf8(struct span s)
+{
+	uint8_t c = s.p[0], low = 0x80, high = 0xbf;
+	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+
+	if ((c >= 0x80 && c < 0xc2) || c > 0xf4 || n > s.n)
+		return 0;
+	if (c == 0xe0)
+		low = 0xa0;
+	else if (c == 0xed)
+		high = 0x9f;
+	else if (c == 0xf0)
+		low = 0x90;
+	else if (c == 0xf4)
+		high = 0x8f;
+	for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
+		if (s.p[i] < low || s.p[i] > high)
+			return 0;
+	return n;
+}
+
+bool
+xtext_c1(struct span s)
+{
+	return s.n >= 2 && s.p[0] == 0xc2 && s.p[1] >= 0x80 && s.p[1] < 0xa0;
+}

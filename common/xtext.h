@@ -1,10 +1,12 @@
 /*
  * xtext: the encodings of ESMTP parameters, file names and logs.
- * RFC 3461 section 4 (xtext) and the percent-encoding of Maildir paths.  PURE.
+ * RFC 3461 section 4 (xtext), the percent-encoding of Maildir paths, and what
+ * is well-formed UTF-8.  PURE.
  */
 #ifndef COMMON_XTEXT_H_
 #define COMMON_XTEXT_H_
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "common/span.h"
@@ -25,4 +27,15 @@ ssize_t xtext_encode(struct span in, char *out, size_t cap);
  * longer than 255 octets (NAME_MAX).
  */
 ssize_t path_encode(struct span in, char *out, size_t cap);
+
+/**
+ * xtext_utf8(s):
+ * Octets of the well-formed UTF-8 sequence at the start of ${s}, which is not
+ * empty: 1 to 4; 0 if there is none (RFC 3629 4: no overlong form, no surrogate,
+ * nothing above U+10FFFF).
+ */
+size_t xtext_utf8(struct span s);
+
+/* Whether ${s} begins with a C1 control, U+0080 to U+009F, in UTF-8: no name needs them, and terminals obey them. */
+bool xtext_c1(struct span s);
 #endif

@@ -3,6 +3,8 @@
  */
 #include "common/xtext.h"
 
+#include <unistr.h>
+
 #include "tests/unit/suite.h"
 
 static const struct {
@@ -126,6 +128,28 @@ START_TEST(path_is_no_longer_than_a_file_name)
 }
 END_TEST
 
+/* Each start of four octets at the edges of their ranges, and at each length, against libunistring. */
+START_TEST(utf8_as_another_reads_it)
+{
+	static const uint8_t next[] = { 0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff };
+	size_t good = 0;
+
+	for (unsigned c = 0; c < 256; c++)
+		for (unsigned i = 0; i < 1000; i++)
+			for (size_t cut = 1; cut <= 4; cut++) {
+				const uint8_t b[4] = { (uint8_t)c, next[i / 100], next[i / 10 % 10], next[i % 10] };
+				struct span s = span_of(b, cut);
+				ucs4_t u;
+				int n = u8_mbtoucr(&u, b, cut);
+
+				ck_assert_uint_eq(xtext_utf8(s), n > 0 ? (size_t)n : 0);
+				ck_assert_int_eq(xtext_c1(s), n == 2 && u >= 0x80 && u < 0xa0);
+				good += n > 0;
+			}
+	ck_assert_uint_gt(good, 128 * 4000);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -134,6 +158,7 @@ main(void)
 
 	tcase_add_loop_test(t, decodes, 0, sizeof(decode_row) / sizeof(decode_row[0]));
 	tcase_add_test(t, xtext_round_trip_of_every_octet);
+	tcase_add_test(t, utf8_as_another_reads_it);
 	tcase_add_loop_test(t, encodes_paths, 0, sizeof(path_row) / sizeof(path_row[0]));
 	tcase_add_test(t, no_path_component_escapes);
 	tcase_add_test(t, path_is_no_longer_than_a_file_name);

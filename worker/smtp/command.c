@@ -6,6 +6,8 @@
  */
 #include "worker/smtp/engine.h"
 
+#include "common/xtext.h"
+
 enum {                           /* when a command may come; otherwise 503 5.5.1 */
 	WHEN_HELO = 1 << 0,      /* after EHLO, HELO or LHLO */
 	WHEN_TXN = 1 << 1,       /* inside a transaction */
@@ -467,36 +469,13 @@ untimely(const struct smtp *s, const struct command *c)
 	return NULL;
 }
 
-/* Length of the well-formed UTF-8 sequence (RFC 3629 4) at the start of ${s}, 0 if there is none. */
-static size_t
-utf8_sequence(struct span s)
-{
-	uint8_t c = s.p[0], low = 0x80, high = 0xbf;
-	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-
-	if ((c >= 0x80 && c < 0xc2) || c > 0xf4 || n > s.n)
-		return 0;
-	if (c == 0xe0)
-		low = 0xa0;
-	else if (c == 0xed)
-		high = 0x9f;
-	else if (c == 0xf0)
-		low = 0x90;
-	else if (c == 0xf4)
-		high = 0x8f;
-	for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
-		if (s.p[i] < low || s.p[i] > high)
-			return 0;
-	return n;
-}
-
 /* Whether no octet of the line is a control or breaks UTF-8; *ascii: all are below 0x80. */
 static bool
 octets_ok(struct span line, bool *ascii)
 {
 	*ascii = true;
 	for (size_t i = 0; i < line.n;) {
-		size_t n = utf8_sequence(span_skip(line, i));
+		size_t n = xtext_utf8(span_skip(line, i));
 
 		if (n == 0 || line.p[i] < ' ' || line.p[i] == 0x7f)
 			return false;

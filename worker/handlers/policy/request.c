@@ -6,34 +6,12 @@
 #include <stdio.h>
 
 #include "common/version.h"
+#include "common/xtext.h"
 
 struct request {
 	char *out;
 	size_t n;
 };
-
-/* Octets of the well-formed UTF-8 sequence at the start of ${s} (RFC 3629 4), 0 if there is none. */
-static size_t
-request_utf8(struct span s)
-{
-	uint8_t c = s.p[0], low = 0x80, high = 0xbf;
-	size_t need = c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-
-	if (need == 0 || s.n < need)
-		return 0;
-	if (c == 0xe0)
-		low = 0xa0;
-	else if (c == 0xed)
-		high = 0x9f;
-	else if (c == 0xf0)
-		low = 0x90;
-	else if (c == 0xf4)
-		high = 0x8f;
-	for (size_t i = 1; i < need; i++, low = 0x80, high = 0xbf)
-		if (s.p[i] < low || s.p[i] > high)
-			return 0;
-	return need;
-}
 
 /* Octets at the start of ${s} that may stand as they are, 0: the first may not. */
 static size_t
@@ -41,10 +19,7 @@ request_clean(struct span s)
 {
 	if (s.p[0] >= 0x20 && s.p[0] <= 0x7e)
 		return 1;
-	/* C1 controls are control octets too. */
-	if (s.n >= 2 && s.p[0] == 0xc2 && s.p[1] < 0xa0)
-		return 0;
-	return s.p[0] >= 0x80 ? request_utf8(s) : 0;
+	return s.p[0] >= 0x80 && !xtext_c1(s) ? xtext_utf8(s) : 0;
 }
 
 static void
