@@ -1,7 +1,9 @@
 /*
  * session: engine events to handlers and store, and answers back.
- * The one place where a transaction ends.  message.c has the content's way,
- * account.c what is counted and logged.
+ * The one place where a transaction ends.  session.c has the connection's
+ * events, session_ask.c what the engine asks, session_time.c its deadlines,
+ * session_tls.c its handshakes; message.c the content's way, account.c what is
+ * counted and logged.
  */
 #ifndef WORKER_SESSION_H_
 #define WORKER_SESSION_H_
