@@ -11,7 +11,8 @@ $(OBJ)/tests/load/%: $(OBJ)/tests/load/%.o $(OBJ)/libcommon.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lbsd -lm $(LDLIBS)
 load-programs: $(LOAD)
--include $(SRC_load:%.c=$(OBJ)/%.d)
+$(OBJ)/tests/load/load: $(OBJ)/tests/load/parts/tally.o
+-include $(SRC_load:%.c=$(OBJ)/%.d) $(OBJ)/tests/load/parts/tally.d
 
 # Packages first: without them nothing compiles.  Not as root, what is missing is said, and the tests that need it are skipped.
 check-deps:

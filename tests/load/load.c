@@ -1,10 +1,12 @@
 /*
  * load: a generator of mail for measurements, one thread, epoll.
- * N connections send M messages between them; prints messages a second and
- * how long the answer to the end of data took.  It believes every reply that
- * has the right first digit and stops at the first other one.  With -R it has
- * recipients refused instead, LOAD_REFUSED a message that never comes to its
- * content, and stops at one that is not.  Not a test.
+ * N connections send M messages between them, or as many as -t allows; prints
+ * messages a second and how long the answer to the end of data took.  A message
+ * counts when its end was answered 250 and each command before it with the code
+ * that belongs to it, in order.  Anything else is a failure: it is counted, the
+ * first few are shown, its connection is given up, and the status is 1.  With -R
+ * it has recipients refused instead, LOAD_REFUSED a message that never comes to
+ * its content; one that is accepted is a failure.
  */
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -15,22 +17,34 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "tests/load/parts/tally.h"
+
 enum state { LOAD_GREETING, LOAD_HELO, LOAD_MAIL, LOAD_RCPT, LOAD_DATA, LOAD_BODY, LOAD_REFUSALS, LOAD_QUIT };
-enum { LOAD_RX = 2048, LOAD_TX = 1024, LOAD_EVENTS = 256, LOAD_REFUSED = 10 };
+enum {
+	LOAD_RX = 2048,
+	LOAD_TX = 1024,
+	LOAD_EVENTS = 256,
+	LOAD_REFUSED = 10,
+	LOAD_FAILED_MAX = 100, /* then nothing new is begun */
+	LOAD_FAILED_SHOWN = 3,
+	LOAD_UNAVAILABLE = 69 /* status: the server does not offer PIPELINING, sysexits.h */
+};
 
 struct conn {
 	int fd;
 	enum state state;
 	unsigned waiting; /* replies still to come in this state */
 	unsigned left;    /* messages this connection still sends */
+	unsigned recipient;
 	bool writing;     /* EPOLLOUT is asked for */
+	bool pipelining;  /* EHLO has offered it */
 	uint64_t sent_ns; /* when the end of data was handed over */
 	const char *out;
 	size_t outlen, rxlen;
@@ -39,31 +53,23 @@ struct conn {
 
 static struct {
 	const char *host, *port, *domain;
-	unsigned connections, per_connection, messages, size, recipients;
+	unsigned connections, per_connection, messages, size, recipients, stride, seconds;
 	bool pipelining, refused;
 	struct addrinfo *ai;
 	char *body;
 	size_t bodylen;
 	int ep;
-	unsigned begun, done, open;
+	unsigned begun, failed, open;
 	uint64_t seq;
-	uint64_t *took_ns;
+	struct tally tally;
 } load = { .host = "127.0.0.1",
 	.port = "2525",
 	.domain = "example.org",
 	.connections = 20,
 	.messages = 10000,
 	.size = 10240,
-	.recipients = 1000 };
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
+	.recipients = 1000,
+	.stride = 1 };
 
 static void
 make_body(void)
@@ -92,6 +98,60 @@ watch(struct conn *c, int op)
 		err(1, "epoll_ctl");
 }
 
+/* Whether no message is to be begun any more. */
+static bool
+is_over(void)
+{
+	return load.begun == load.messages || load.failed >= LOAD_FAILED_MAX ||
+	    (load.seconds > 0 && tally_now_ns() - load.tally.began_ns >= load.seconds * 1000000000ULL);
+}
+
+static void
+dial(struct conn *c)
+{
+	int one = 1;
+
+	c->fd = socket(load.ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (c->fd < 0 || connect(c->fd, load.ai->ai_addr, load.ai->ai_addrlen) != 0)
+		err(1, "connect %s port %s", load.host, load.port);
+	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	c->state = LOAD_GREETING;
+	c->waiting = 1;
+	c->left = load.per_connection > 0 ? load.per_connection : load.messages;
+	c->rxlen = c->outlen = 0;
+	c->writing = c->pipelining = false;
+	load.open++;
+	watch(c, EPOLL_CTL_ADD);
+}
+
+/* The connection is at its end; a new one takes its place while there are messages left. */
+static void
+hang_up(struct conn *c)
+{
+	close(c->fd);
+	c->rxlen = c->outlen = 0;
+	load.open--;
+	if (!is_over())
+		dial(c);
+}
+
+__attribute__((format(printf, 2, 3))) static void
+fail(struct conn *c, const char *fmt, ...)
+{
+	static const char *const in[] = { "the greeting", "EHLO", "MAIL", "RCPT", "DATA", "the end of data",
+		"refused recipients", "QUIT" };
+	va_list ap;
+
+	if (load.failed++ < LOAD_FAILED_SHOWN) {
+		fprintf(stderr, "load: at %s: ", in[c->state]);
+		va_start(ap, fmt);
+		vfprintf(stderr, fmt, ap);
+		va_end(ap);
+		fputc('\n', stderr);
+	}
+	hang_up(c);
+}
+
 static void
 flush(struct conn *c)
 {
@@ -102,8 +162,10 @@ flush(struct conn *c)
 
 		if (n < 0 && errno == EAGAIN)
 			break;
-		if (n < 0)
-			err(1, "send");
+		if (n < 0) {
+			fail(c, "send: %s", strerror(errno));
+			return;
+		}
 		c->out += n;
 		c->outlen -= (size_t)n;
 	}
@@ -141,119 +203,133 @@ ask_refusals(struct conn *c)
 	for (int i = 0; i < LOAD_REFUSED; i++)
 		n += snprintf(c->tx + n, LOAD_TX - (size_t)n, "RCPT TO:<nobody%d@%s>\r\n", i, load.domain);
 	n += snprintf(c->tx + n, LOAD_TX - (size_t)n, "RSET\r\n");
-	c->sent_ns = now_ns();
+	c->sent_ns = tally_now_ns();
 	say_text(c, LOAD_REFUSALS, LOAD_REFUSED + 2, n);
 }
 
+/* Whether CODE is what belongs to the command that is answered: replies come in the order of commands. */
 static bool
-is_expected(const struct conn *c)
+is_expected(const struct conn *c, int code)
 {
-	if (c->state == LOAD_REFUSALS)
-		return c->rx[0] == (c->waiting > 1 && c->waiting <= LOAD_REFUSED + 1 ? '5' : '2');
-	return c->rx[0] == '2' || c->rx[0] == '3';
+	switch (c->state) {
+	case LOAD_GREETING:
+		return code == 220;
+	case LOAD_DATA:
+		return code == (c->waiting > 1 ? 250 : 354);
+	case LOAD_REFUSALS:
+		return c->waiting > 1 && c->waiting <= LOAD_REFUSED + 1 ? code >= 500 : code == 250;
+	case LOAD_QUIT:
+		return code == 221;
+	case LOAD_HELO:
+	case LOAD_MAIL:
+	case LOAD_RCPT:
+	case LOAD_BODY:
+		return code == 250;
+	}
+	return false;
 }
 
 static void
 begin(struct conn *c)
 {
-	unsigned rcpt = (unsigned)(load.seq++ % load.recipients);
-
-	if (c->left == 0 || load.begun == load.messages) {
+	if (c->left == 0 || is_over()) {
 		say(c, LOAD_QUIT, 1, "QUIT\r\n", 6);
 		return;
 	}
 	load.begun++;
+	c->recipient = (unsigned)(load.seq++ % load.recipients) * load.stride;
 	c->left--;
 	if (load.refused)
 		ask_refusals(c);
 	else if (load.pipelining)
 		say_text(c, LOAD_DATA, 3,
-		    snprintf(c->tx, LOAD_TX, "MAIL FROM:<load@client.example>\r\nRCPT TO:<u%u@%s>\r\nDATA\r\n", rcpt,
-			load.domain));
+		    snprintf(c->tx, LOAD_TX, "MAIL FROM:<load@client.example>\r\nRCPT TO:<u%u@%s>\r\nDATA\r\n",
+			c->recipient, load.domain));
 	else
 		say_text(c, LOAD_MAIL, 1, snprintf(c->tx, LOAD_TX, "MAIL FROM:<load@client.example>\r\n"));
-}
-
-static void
-dial(struct conn *c)
-{
-	int one = 1;
-
-	c->fd = socket(load.ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c->fd < 0 || connect(c->fd, load.ai->ai_addr, load.ai->ai_addrlen) != 0)
-		err(1, "connect %s port %s", load.host, load.port);
-	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	c->state = LOAD_GREETING;
-	c->waiting = 1;
-	c->left = load.per_connection > 0 ? load.per_connection : load.messages;
-	c->rxlen = c->outlen = 0;
-	c->writing = false;
-	load.open++;
-	watch(c, EPOLL_CTL_ADD);
 }
 
 /* All replies of a state are in: what comes next. */
 static void
 advance(struct conn *c)
 {
+	uint64_t now;
+
 	switch (c->state) {
 	case LOAD_GREETING:
 		say(c, LOAD_HELO, 1, "EHLO load.example\r\n", 19);
 		break;
 	case LOAD_HELO:
+		if ((load.pipelining || load.refused) && !c->pipelining)
+			errx(LOAD_UNAVAILABLE, "the server does not offer PIPELINING");
 		begin(c);
 		break;
 	case LOAD_MAIL:
-		say_text(c, LOAD_RCPT, 1,
-		    snprintf(
-			c->tx, LOAD_TX, "RCPT TO:<u%u@%s>\r\n", (unsigned)(load.seq % load.recipients), load.domain));
+		say_text(c, LOAD_RCPT, 1, snprintf(c->tx, LOAD_TX, "RCPT TO:<u%u@%s>\r\n", c->recipient, load.domain));
 		break;
 	case LOAD_RCPT:
 		say(c, LOAD_DATA, 1, "DATA\r\n", 6);
 		break;
 	case LOAD_DATA:
-		c->sent_ns = now_ns();
+		c->sent_ns = tally_now_ns();
 		say(c, LOAD_BODY, 1, load.body, load.bodylen);
 		break;
 	case LOAD_REFUSALS:
 	case LOAD_BODY:
-		load.took_ns[load.done++] = now_ns() - c->sent_ns;
+		now = tally_now_ns();
+		tally_add(&load.tally, now - c->sent_ns, now);
 		begin(c);
 		break;
 	case LOAD_QUIT:
-		close(c->fd);
-		load.open--;
-		if (load.begun < load.messages)
-			dial(c);
+		hang_up(c);
 		break;
 	}
 }
 
-/* Take the complete reply lines out of what was received. */
+/* The code of a reply line of N octets, or -1 if it is none. */
+static int
+code_of(const char *line, size_t n)
+{
+	int code = 0;
+
+	if (n < 5 || line[n - 2] != '\r' || (line[3] != ' ' && line[3] != '-' && line[3] != '\r'))
+		return -1;
+	for (int i = 0; i < 3; i++) {
+		if (line[i] < '0' || line[i] > '9')
+			return -1;
+		code = code * 10 + line[i] - '0';
+	}
+	return code;
+}
+
+/* Take the complete reply lines out of what was received.  Every line of a reply has its code. */
 static void
 take(struct conn *c)
 {
-	for (;;) {
-		char *end = memchr(c->rx, '\n', c->rxlen);
-		size_t n;
+	char *end;
 
-		if (end == NULL)
+	while ((end = memchr(c->rx, '\n', c->rxlen)) != NULL) {
+		size_t n = (size_t)(end - c->rx) + 1;
+		bool last = c->state == LOAD_QUIT;
+
+		if (c->waiting == 0 || !is_expected(c, code_of(c->rx, n))) {
+			fail(c, "the server said: %.*s", (int)(n - 1), c->rx);
 			return;
-		n = (size_t)(end - c->rx) + 1;
-		if (n < 5 || !is_expected(c))
-			errx(1, "the server said: %.*s", (int)n, c->rx);
-		if (c->rx[3] == ' ')
+		}
+		if (c->state == LOAD_HELO && strncasecmp(c->rx + 4, "PIPELINING", 10) == 0)
+			c->pipelining = true;
+		if (c->rx[3] != '-')
 			c->waiting--;
 		c->rxlen -= n;
 		memmove(c->rx, end + 1, c->rxlen);
 		if (c->waiting == 0) {
-			bool last = c->state == LOAD_QUIT;
-
 			advance(c);
 			if (last)
 				return;
 		}
 	}
+	if (c->rxlen == sizeof(c->rx))
+		fail(c, "the server's line has no end");
 }
 
 static void
@@ -268,31 +344,22 @@ serve(struct conn *c, uint32_t events)
 	n = recv(c->fd, c->rx + c->rxlen, sizeof(c->rx) - c->rxlen, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n <= 0)
-		errx(1, "connection lost in state %d: %s", c->state, n < 0 ? strerror(errno) : "closed");
+	if (n <= 0) {
+		fail(c, "connection lost: %s", n < 0 ? strerror(errno) : "closed");
+		return;
+	}
 	c->rxlen += (size_t)n;
 	take(c);
 }
 
-static int
-by_value(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void
-report(uint64_t took_ns)
+report(void)
 {
-	double s = (double)took_ns / 1e9;
-
-	qsort(load.took_ns, load.done, sizeof(*load.took_ns), by_value);
-	printf("messages=%u connections=%u size=%u per_connection=%u pipelining=%s seconds=%.3f "
-	       "messages_per_second=%.0f p50_ms=%.3f p99_ms=%.3f max_ms=%.3f\n",
-	    load.done, load.connections, load.size, load.per_connection, load.pipelining ? "yes" : "no", s,
-	    load.done / s, (double)load.took_ns[load.done / 2] / 1e6,
-	    (double)load.took_ns[(uint64_t)load.done * 99 / 100] / 1e6, (double)load.took_ns[load.done - 1] / 1e6);
+	printf("messages=%zu failed=%u connections=%u size=%u per_connection=%u pipelining=%s ", load.tally.n,
+	    load.failed, load.connections, load.size, load.per_connection,
+	    load.pipelining || load.refused ? "yes" : "no");
+	tally_print(&load.tally);
+	putchar('\n');
 }
 
 static unsigned
@@ -311,7 +378,7 @@ options(int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt(argc, argv, "h:p:d:c:n:m:s:r:PR")) != -1) {
+	while ((o = getopt(argc, argv, "h:p:d:c:n:m:s:r:k:t:PR")) != -1) {
 		switch (o) {
 		case 'h':
 			load.host = optarg;
@@ -337,6 +404,12 @@ options(int argc, char **argv)
 		case 'r':
 			load.recipients = number(optarg, "-r", 1);
 			break;
+		case 'k':
+			load.stride = number(optarg, "-k", 1);
+			break;
+		case 't':
+			load.seconds = number(optarg, "-t", 1);
+			break;
 		case 'P':
 			load.pipelining = true;
 			break;
@@ -346,8 +419,8 @@ options(int argc, char **argv)
 		default:
 			fputs("usage: load [-h HOST] [-p PORT] [-c CONNECTIONS] [-n MESSAGES] [-m MESSAGES A "
 			      "CONNECTION, 0: all]\n"
-			      "            [-s OCTETS] [-r RECIPIENTS: u0@DOMAIN...] [-d DOMAIN] [-P: pipelining] [-R: "
-			      "refusals]\n",
+			      "            [-s OCTETS] [-r RECIPIENTS: u0@DOMAIN, u(K)@DOMAIN...] [-k K] [-d DOMAIN]\n"
+			      "            [-t SECONDS at the most] [-P: pipelining] [-R: refusals]\n",
 			    stderr);
 			exit(64);
 		}
@@ -362,7 +435,6 @@ main(int argc, char **argv)
 	struct epoll_event ev[LOAD_EVENTS];
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct conn *conns;
-	uint64_t began;
 	int rc;
 
 	options(argc, argv);
@@ -371,26 +443,25 @@ main(int argc, char **argv)
 		errx(1, "%s port %s: %s", load.host, load.port, gai_strerror(rc));
 	make_body();
 	conns = calloc(load.connections, sizeof(*conns));
-	load.took_ns = calloc(load.messages, sizeof(*load.took_ns));
 	load.ep = epoll_create1(EPOLL_CLOEXEC);
-	if (conns == NULL || load.took_ns == NULL || load.ep < 0)
+	if (conns == NULL || load.ep < 0)
 		err(1, "start");
-	began = now_ns();
+	tally_init(&load.tally, load.messages);
 	for (unsigned i = 0; i < load.connections; i++)
 		dial(&conns[i]);
 	while (load.open > 0) {
 		int n = epoll_wait(load.ep, ev, LOAD_EVENTS, 60000);
 
 		if (n == 0)
-			errx(1, "nothing happens for 60 s; %u messages done", load.done);
+			errx(1, "nothing happens for 60 s; %zu messages done", load.tally.n);
 		for (int i = 0; i < n; i++)
 			serve(ev[i].data.ptr, ev[i].events);
 	}
-	report(now_ns() - began);
+	report();
 	freeaddrinfo(load.ai);
 	free(load.body);
-	free(load.took_ns);
+	tally_fini(&load.tally);
 	free(conns);
 	close(load.ep);
-	return 0;
+	return load.failed > 0;
 }
