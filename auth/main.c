@@ -4,8 +4,6 @@
  * it, gives up all that it could do but to answer workers, and ends when the
  * last of them has, or when it is told to.
  */
-#include <bsd/stdlib.h>
-#include <bsd/unistd.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -102,29 +100,13 @@ main(int argc, char **argv, char **envp)
 {
 	struct sandbox sb = { .fsize_max = FSIZE, .master = getppid() };
 	struct auth_answer hello = { .boot = 0 };
-	const char *e[2] = { "", "" };
+	struct child me = { .who = "auth", .channels = true };
 	unsigned n, level;
 
-	setproctitle_init(argc, argv, envp);
-	log_init("auth", -1, false, LOG_L_INFO);
-	if (argc > 1 && !ipc_layout_is_ours(argv[1])) {
-		log_msg(
-		    LOG_L_ERROR, "start", "this letterplate-auth is of another build than the letterplate that runs");
-		return EX_PROTOCOL;
-	}
-	n = argc == 5 ? (unsigned)strtonum(argv[4], 1, CONF_WORKERS_MAX, &e[0]) : 0;
-	if (argc == 5)
-		(void)strtonum(argv[3], 0, INT64_MAX, &e[1]);
-	if (e[0] != NULL || e[1] != NULL) {
-		log_msg(LOG_L_ERROR, "start", "letterplate-auth is started by letterplate alone");
-		return EX_USAGE;
-	}
-	setproctitle("generation %s", argv[3]);
+	child_begin(&me, argc, argv, envp);
+	n = me.n;
 	/* The master's death sends TERM; serve() knows better when to go. */
 	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
 	conf = child_conf("auth", argv[2]);
 	read_list();
 	sb.user = conf->user;

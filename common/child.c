@@ -3,11 +3,41 @@
  */
 #include "common/child.h"
 
+#include <bsd/stdlib.h>
+#include <bsd/unistd.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "common/log.h"
+
+void
+child_begin(struct child *c, int argc, char **argv, char **envp)
+{
+	const char *bad = "", *worse = NULL;
+
+	setproctitle_init(argc, argv, envp);
+	log_init(c->who, -1, false, LOG_L_INFO);
+	if (argc > 1 && !ipc_layout_is_ours(argv[1])) {
+		log_msg(LOG_L_ERROR, "start", "this letterplate-%s is of another build than the letterplate that runs",
+		    c->who);
+		exit(EX_PROTOCOL);
+	}
+	if (argc == 4 + c->channels) {
+		c->generation = (uint64_t)strtonum(argv[3], 0, INT64_MAX, &bad);
+		if (c->channels)
+			c->n = (unsigned)strtonum(argv[4], 1, CONF_WORKERS_MAX, &worse);
+	}
+	if (bad != NULL || worse != NULL) {
+		log_msg(LOG_L_ERROR, "start", "letterplate-%s is started by letterplate alone", c->who);
+		exit(EX_USAGE);
+	}
+	setproctitle("generation %s", argv[3]);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+}
 
 void
 child_fail(int code)

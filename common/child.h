@@ -1,7 +1,7 @@
 /*
  * child: what letterplate-keys, letterplate-auth and letterplate-reports do
- * alike with what the master started them with: read the config, say that they
- * cannot start, take the master's word.  Workers have more to say
+ * alike with what the master started them with: read arguments and config, say
+ * that they cannot start, take the master's word.  Workers have more to say
  * (worker/main.c, worker/drain.c).
  */
 #ifndef COMMON_CHILD_H_
@@ -9,6 +9,23 @@
 
 #include "common/conf.h"
 #include "common/ipc.h"
+
+/* What a helper is started with. */
+struct child {
+	const char *who;        /* "keys": in letterplate-keys and in the log */
+	bool        channels;   /* it has a pair to each worker */
+	uint64_t    generation; /* out */
+	unsigned    n;          /* out: of channels */
+};
+
+/**
+ * child_begin(c, argc, argv, envp):
+ * Read the arguments that the master gives (ipc.h).  From here on there is a
+ * title, and a log on standard error; INT, HUP and PIPE are ignored.  Anything
+ * else than those arguments ends the process: EX_PROTOCOL when the master is of
+ * another build, EX_USAGE when it is no master.
+ */
+void child_begin(struct child *c, int argc, char **argv, char **envp);
 
 /* Cannot start: the reason was logged.  Tells the master ${code} (sysexits) and exits with it. */
 _Noreturn void child_fail(int code);

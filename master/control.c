@@ -14,12 +14,11 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "master/auth.h"
+#include "common/tickets.h"
 #include "master/generation.h"
-#include "master/keys.h"
+#include "master/helper.h"
 #include "master/logs.h"
 #include "master/notify.h"
-#include "master/reports.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 #include "master/watch.h"
@@ -84,7 +83,7 @@ stop(struct master *m, enum ipc_type how)
 	log_msg(LOG_L_INFO, "stop", "draining %u workers", spawn_running(m));
 	spawn_tell(m, NULL, how);
 	if (m->serving != NULL)
-		reports_tell(m->serving->reports, IPC_STOP);
+		helper_dismiss(m->serving, IPC_STOP);
 	listen_close_all(&m->listen);
 	ctl_done(m, CTL_RELOAD, EX_TEMPFAIL, "the server is stopping");
 	upgrade_call_off(m);
@@ -126,14 +125,10 @@ timeout_ms(const struct master *m)
 
 	if (start < next)
 		next = start;
-	if (keys_next_ms(m) < next)
-		next = keys_next_ms(m);
-	if (auth_next_ms(m) < next)
-		next = auth_next_ms(m);
+	if (helper_next_ms(m) < next)
+		next = helper_next_ms(m);
 	if (ctl_next_ms(m) < next)
 		next = ctl_next_ms(m);
-	if (reports_next_ms(m) < next)
-		next = reports_next_ms(m);
 	if (upgrade_next_ms(m) < next)
 		next = upgrade_next_ms(m);
 	if (notify_next_ms() < next)
@@ -147,7 +142,7 @@ timeout_ms(const struct master *m)
 static void
 turn(struct master *m)
 {
-	struct pollfd p[MASTER_SLOTS + KEYS_POLL_MAX + AUTH_POLL_MAX + REPORTS_POLL_MAX + CTL_POLL_MAX + 1];
+	struct pollfd p[MASTER_SLOTS + HELPER_POLL_MAX + CTL_POLL_MAX + 1];
 	unsigned slot[MASTER_SLOTS];
 	nfds_t n = 0, nworkers;
 
@@ -159,10 +154,8 @@ turn(struct master *m)
 		p[n++] = (struct pollfd){ .fd = m->slot[i].control, .events = POLLIN };
 	}
 	nworkers = n;
-	n += keys_poll(m, p + n);
-	n += auth_poll(m, p + n);
+	n += helper_poll(m, p + n);
 	n += ctl_poll(m, p + n);
-	n += reports_poll(m, p + n);
 	n += upgrade_poll(m, p + n);
 	if (poll(p, n, timeout_ms(m)) < 0 && errno != EINTR) {
 		log_msg(LOG_L_ERROR, "poll", "%s", strerror(errno));
@@ -173,17 +166,15 @@ turn(struct master *m)
 	for (nfds_t k = 1; k < nworkers; k++)
 		if (p[k].revents != 0 && m->slot[slot[k]].control == p[k].fd)
 			spawn_hear(m, slot[k]);
-	keys_hear(m);
-	auth_hear(m);
-	reports_hear(m);
+	helper_hear(m);
 	upgrade_hear(m);
 	spawn_reap(m);
 	ctl_hear(m);
 	act(m);
 	spawn_due(m);
-	keys_due(m);
-	auth_due(m);
-	reports_due(m);
+	helper_due(m);
+	if (m->tickets != NULL)
+		tickets_turn(m->tickets, master_now_ms() / 1000);
 	generation_due(m);
 	upgrade_due(m);
 	watch_due(m);

@@ -16,12 +16,10 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "master/auth.h"
-#include "master/keys.h"
+#include "master/helper.h"
 #include "master/logs.h"
 #include "master/notify.h"
 #include "master/process.h"
-#include "master/reports.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 
@@ -63,16 +61,12 @@ generation_free(struct generation *gen)
 		close(gen->conf_fd);
 	if (gen->worker_exe >= 0)
 		close(gen->worker_exe);
-	if (gen->keys_exe >= 0)
-		close(gen->keys_exe);
 	if (gen->log_fd >= 0) {
 		log_leave(gen->log_fd);
 		close(gen->log_fd);
 	}
 	LIST_REMOVE(gen, entry);
-	keys_free(gen->keys);
-	auth_free(gen->auth);
-	reports_free(gen->reports);
+	helper_free(gen);
 	conf_free(gen->conf);
 	free(gen);
 }
@@ -90,7 +84,7 @@ generation_new(struct master *m, struct conf *conf, const char *text, size_t n)
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&m->generation, gen, entry);
-	gen->worker_exe = gen->keys_exe = gen->log_fd = -1;
+	gen->worker_exe = gen->log_fd = -1;
 	gen->conf = conf;
 	gen->read = time(NULL);
 	gen->number = ++m->generations;
@@ -148,11 +142,7 @@ generation_prepare(struct master *m, struct conf *conf, const char *text, size_t
 		generation_free(gen);
 		return code;
 	}
-	code = keys_prepare(m, gen, why, LISTEN_WHY_MAX);
-	if (code == 0)
-		code = auth_prepare(m, gen, why, LISTEN_WHY_MAX);
-	if (code == 0)
-		code = reports_prepare(m, gen, why, LISTEN_WHY_MAX);
+	code = helper_prepare(m, gen, why, LISTEN_WHY_MAX);
 	if (code != 0) {
 		listen_drop_fresh(&m->listen);
 		generation_free(gen);
@@ -167,8 +157,7 @@ generation_launch(struct master *m, char *why)
 {
 	struct generation *gen = m->starting;
 
-	if (keys_start(m, gen) == 0 && auth_start(m, gen) == 0 && reports_start(m, gen) == 0 &&
-	    spawn_generation(m, gen, gen->conf->workers) == 0)
+	if (helper_start(m, gen) == 0 && spawn_generation(m, gen, gen->conf->workers) == 0)
 		return 0;
 	snprintf(why, LISTEN_WHY_MAX, "cannot start workers: %s", strerror(errno));
 	m->starting = NULL;
@@ -215,7 +204,7 @@ commit(struct master *m, struct generation *gen)
 		if (!m->upgrade.running)
 			stats_add(m->stats, STATS_RELOADS, 1);
 		spawn_tell(m, old, IPC_RETIRE);
-		reports_tell(old->reports, IPC_RETIRE);
+		helper_dismiss(old, IPC_RETIRE);
 	}
 	listen_keep(&m->listen, gen->sock, gen->nsock);
 	m->log_level = (enum log_level)gen->conf->log.level;
@@ -241,8 +230,7 @@ generation_ready(struct master *m, struct generation *gen)
 		return;
 	for (unsigned i = 1; i < MASTER_SLOTS; i++)
 		ready += m->slot[i].gen == gen && m->slot[i].state == WORKER_READY;
-	if (ready == gen->conf->workers && keys_ready(gen->keys) && auth_ready(gen->auth) &&
-	    reports_ready(gen->reports))
+	if (ready == gen->conf->workers && helper_ready(gen))
 		commit(m, gen);
 }
 

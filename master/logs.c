@@ -12,9 +12,7 @@
 
 #include "common/ipc.h"
 #include "common/log.h"
-#include "master/auth.h"
-#include "master/keys.h"
-#include "master/reports.h"
+#include "master/helper.h"
 
 enum { LOST_MS = 1000 }; /* between two looks for a daemon */
 
@@ -89,9 +87,7 @@ owe_all(struct master *m)
 			continue;
 		done[n++] = gen;
 		reopen(gen);
-		keys_log_anew(gen->keys, gen->log_fd);
-		auth_log_anew(gen->auth, gen->log_fd);
-		reports_log_anew(gen->reports, gen->log_fd);
+		helper_log_anew(gen, gen->log_fd);
 	}
 	for (unsigned i = 1; i < MASTER_SLOTS; i++)
 		m->slot[i].log_owed = m->slot[i].control >= 0 && m->slot[i].gen->log_fd >= 0;

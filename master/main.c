@@ -182,9 +182,7 @@ init(struct master *m, const char *file)
 {
 	m->file = file;
 	m->tickets_fd = -1;
-	LIST_INIT(&m->keys);
-	LIST_INIT(&m->auth);
-	LIST_INIT(&m->reports);
+	LIST_INIT(&m->helper);
 	LIST_INIT(&m->generation);
 	upgrade_init(&m->upgrade);
 	for (unsigned i = 0; i < MASTER_SLOTS; i++)

@@ -33,9 +33,10 @@ enum {
 
 enum generation_state { GENERATION_STARTING, GENERATION_SERVING, GENERATION_RETIRING, GENERATION_DEAD };
 
-struct keys;    /* keys.h */
-struct auth;    /* auth.h */
-struct reports; /* reports.h */
+/* Processes that a generation may have beside its workers: helper.h. */
+enum helper_what { HELPER_KEYS, HELPER_AUTH, HELPER_REPORTS, HELPER_KINDS };
+
+struct helper;
 
 /* Workers of one config. */
 struct generation {
@@ -47,14 +48,12 @@ struct generation {
 	struct listen_sock   *sock[CONF_ADDRESSES_MAX]; /* in the order of the config */
 	unsigned              nsock;
 	enum generation_state state;
-	int                   log_fd;         /* where its processes log, -1: standard error */
-	int             worker_exe, keys_exe; /* held open, so that all its processes are of one build; -1: none */
-	unsigned        live;                 /* slots that it holds */
-	int64_t         deadline_ms;          /* STARTING: to be ready; RETIRING: to be gone */
-	int             code;                 /* sysexits, why it could not start */
-	struct keys    *keys;                 /* NULL: no listener offers TLS */
-	struct auth    *auth;                 /* NULL: no listener offers AUTH */
-	struct reports *reports;              /* NULL: DSN is not offered */
+	int                   log_fd;      /* where its processes log, -1: standard error */
+	int                   worker_exe;  /* held open, so that all its processes are of one build; -1: none */
+	unsigned              live;        /* slots that it holds */
+	int64_t               deadline_ms; /* STARTING: to be ready; RETIRING: to be gone */
+	int                   code;        /* sysexits, why it could not start */
+	struct helper        *helper[HELPER_KINDS]; /* NULL: its config needs none of that kind */
 };
 
 enum worker_state {
@@ -109,9 +108,7 @@ struct master {
 	const char     *file;       /* the config, as given by -c */
 	int             tickets_fd; /* -1: no listener has offered TLS yet */
 	struct tickets *tickets;
-	LIST_HEAD(, keys) keys;       /* of all generations */
-	LIST_HEAD(, auth) auth;       /* the same */
-	LIST_HEAD(, reports) reports; /* the same */
+	LIST_HEAD(, helper) helper; /* of all generations */
 	LIST_HEAD(, generation) generation;
 	int                 null, stats_fd, conns_fd, state_fd, signal_fd;
 	struct stats_slot  *stats; /* slot 0 */

@@ -1,7 +1,7 @@
 /*
  * process: a child of the master from open program to exec, and what is said
  * of its end.  What the child is for, and who takes its place, is told by
- * spawn.h (workers) and keys.h.
+ * spawn.h (workers) and helper.h.
  */
 #ifndef MASTER_PROCESS_H_
 #define MASTER_PROCESS_H_

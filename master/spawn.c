@@ -13,12 +13,10 @@
 
 #include "common/conns.h"
 #include "common/log.h"
-#include "master/auth.h"
 #include "master/generation.h"
-#include "master/keys.h"
+#include "master/helper.h"
 #include "master/logs.h"
 #include "master/process.h"
-#include "master/reports.h"
 #include "master/upgrade.h"
 
 unsigned
@@ -40,13 +38,13 @@ start(struct master *m, unsigned i)
 	char number[4][24], name[] = "letterplate-worker";
 	char *argv[] = { name, number[0], (char *)(uintptr_t)m->file, number[1], number[2], number[3], NULL };
 
-	if (gen->keys != NULL) {
-		fd[IPC_FD_SIGN - IPC_FD_CONF] = keys_channel(gen->keys, s->nth);
-		fd[IPC_FD_CERTS - IPC_FD_CONF] = keys_certs(gen->keys);
+	if (gen->helper[HELPER_KEYS] != NULL) {
+		fd[IPC_FD_SIGN - IPC_FD_CONF] = helper_channel(gen, HELPER_KEYS, s->nth);
+		fd[IPC_FD_CERTS - IPC_FD_CONF] = helper_file(gen, HELPER_KEYS, 0);
 		fd[IPC_FD_TICKETS - IPC_FD_CONF] = m->tickets_fd;
 	}
-	if (gen->auth != NULL)
-		fd[IPC_FD_AUTH - IPC_FD_CONF] = auth_channel(gen->auth, s->nth);
+	if (gen->helper[HELPER_AUTH] != NULL)
+		fd[IPC_FD_AUTH - IPC_FD_CONF] = helper_channel(gen, HELPER_AUTH, s->nth);
 	for (unsigned k = 0; k < gen->nsock; k++)
 		fd[IPC_FD_LISTEN - IPC_FD_CONF + k] = gen->sock[k]->fd;
 	snprintf(number[0], sizeof number[0], "%u", (unsigned)IPC_LAYOUT);
@@ -171,8 +169,7 @@ spawn_reap(struct master *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (keys_ended(m, pid, status) || auth_ended(m, pid, status) || reports_ended(m, pid, status) ||
-		    upgrade_ended(m, pid, status))
+		if (helper_ended(m, pid, status) || upgrade_ended(m, pid, status))
 			continue;
 		for (unsigned i = 1; i < MASTER_SLOTS; i++)
 			if (m->slot[i].pid == pid) {
@@ -331,8 +328,7 @@ spawn_loglevel(struct master *m, unsigned level)
 	for (unsigned i = 1; i < MASTER_SLOTS; i++)
 		if (m->slot[i].control >= 0)
 			(void)ipc_send(m->slot[i].control, IPC_LOGLEVEL, level);
-	keys_tell(m, IPC_LOGLEVEL, level);
-	auth_tell(m, IPC_LOGLEVEL, level);
+	helper_tell(m, IPC_LOGLEVEL, level);
 }
 
 void

@@ -16,11 +16,9 @@
 
 #include "common/log.h"
 #include "common/tickets.h"
-#include "master/auth.h"
-#include "master/keys.h"
+#include "master/helper.h"
 #include "master/notify.h"
 #include "master/process.h"
-#include "master/reports.h"
 #include "master/watch.h"
 
 enum { CARRIED_MAX = 4096 };
@@ -119,7 +117,6 @@ put_generation(const struct master *m, const struct generation *gen, struct fact
 	facts_i64(f, "deadline", gen->deadline_ms);
 	state_put_fd(f, "conf", gen->conf_fd);
 	state_put_fd(f, "worker", gen->worker_exe);
-	state_put_fd(f, "keys", gen->keys_exe);
 	state_put_fd(f, "log", gen->log_fd);
 	facts_u64(f, "nsock", gen->nsock);
 	for (unsigned i = 0; i < gen->nsock; i++) {
@@ -127,9 +124,7 @@ put_generation(const struct master *m, const struct generation *gen, struct fact
 		facts_i64(f, key, gen->sock[i] - m->listen.sock);
 	}
 	facts_end(f);
-	keys_put(gen->keys, f);
-	auth_put(gen->auth, f);
-	reports_put(gen->reports, f);
+	helper_put(gen, f);
 }
 
 static void
@@ -290,7 +285,6 @@ get_generation(struct master *m, const struct fact *f, char *why, size_t cap)
 	gen->deadline_ms = facts_num(f, "deadline", 0, INT64_MAX, 0);
 	gen->conf_fd = state_get_fd(f, "conf");
 	gen->worker_exe = state_get_fd(f, "worker");
-	gen->keys_exe = state_get_fd(f, "keys");
 	gen->log_fd = state_get_fd(f, "log");
 	gen->conf = get_conf(m, gen->conf_fd, why, cap);
 	if (gen->conf == NULL)
@@ -353,21 +347,11 @@ get_line(struct master *m, const struct fact *f, char *why, size_t cap)
 		return get_listen(m, f, why, cap);
 	if (strcmp(f->kind, "generation") == 0)
 		return get_generation(m, f, why, cap);
-	if (strcmp(f->kind, "keys") == 0)
-		return keys_get(m, f, why, cap);
-	if (strcmp(f->kind, "channel") == 0)
-		return keys_get_channel(m, f, why, cap);
-	if (strcmp(f->kind, "auth") == 0)
-		return auth_get(m, f, why, cap);
-	if (strcmp(f->kind, "auth-channel") == 0)
-		return auth_get_channel(m, f, why, cap);
-	if (strcmp(f->kind, "reports") == 0)
-		return reports_get(m, f, why, cap);
 	if (strcmp(f->kind, "slot") == 0)
 		return get_slot(m, f, why, cap);
 	if (strcmp(f->kind, "client") == 0)
 		ctl_get(m, f);
-	return 0;
+	return helper_get(m, f, why, cap) < 0 ? -1 : 0;
 }
 
 int

@@ -4,13 +4,12 @@
  * starts one a generation; of two, the one that has the spool's lock sends.  It
  * may be killed at any moment: a record goes when what it asks for is done.
  */
-#include <bsd/stdlib.h>
-#include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sysexits.h>
@@ -151,31 +150,14 @@ turn(int watch_fd)
 int
 main(int argc, char **argv, char **envp)
 {
-	const char *bad = "";
-	uint64_t generation = 0;
+	struct child me = { .who = "reports" };
 	int64_t began;
 	int fd;
 
-	setproctitle_init(argc, argv, envp);
-	log_init("reports", -1, false, LOG_L_INFO);
-	if (argc > 1 && !ipc_layout_is_ours(argv[1])) {
-		log_msg(LOG_L_ERROR, "start",
-		    "this letterplate-reports is of another build than the letterplate that runs");
-		return EX_PROTOCOL;
-	}
-	if (argc == 4)
-		generation = (uint64_t)strtonum(argv[3], 0, INT64_MAX, &bad);
-	if (bad != NULL) {
-		log_msg(LOG_L_ERROR, "start", "letterplate-reports is started by letterplate alone");
-		return EX_USAGE;
-	}
-	setproctitle("generation %s", argv[3]);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
+	child_begin(&me, argc, argv, envp);
 	signal(SIGXFSZ, SIG_IGN);
 	conf = child_conf("reports", argv[2]);
-	open_shared(generation);
+	open_shared(me.generation);
 	deliver.conf = conf;
 	lookup(conf->dsn_relay, conf->user, &deliver.where);
 	fd = confine();

@@ -12,11 +12,12 @@ import logschema
 FIELD = re.compile(r'\blog_(?:span|str|u64|i64|ms)\(\s*&?\w+,\s*"([^"]+)"|\baccount_address\(\s*&?\w+,\s*"([^"]+)"')
 # Where fields are added by a function with a name of its own, its third or second argument is the event.
 BEGIN = re.compile(r'\b(?:log_begin|about)\(\s*&?\w+,\s*(?:LOG_L_\w+|lv),\s*([^;]*?)(?:,|\);)')
+KIND = re.compile(r'\.event_\w+ = "([a-z-]+)"')
 BEGIN_TWO = re.compile(r'\blog_begin\(\s*&?\w+,\s*[^,;]*\?[^,;]*,\s*([^;]*?)\);')
 
 
 def sources():
-    names = subprocess.run(["find", "common", "worker", "master", "keys", "reports", "-name", "*.c"], cwd=TOP, capture_output=True,
+    names = subprocess.run(["find", "common", "worker", "master", "keys", "auth", "reports", "-name", "*.c"], cwd=TOP, capture_output=True,
                            text=True, check=True).stdout.split()
     for n in sorted(names):
         with open(os.path.join(TOP, n)) as f:
@@ -32,6 +33,8 @@ def logged():
             for m in begin.finditer(text):
                 for word in re.findall(r'"([a-z-]+)"', m.group(1)):
                     events.setdefault(word, name)
+        for word in KIND.findall(text):
+            events.setdefault(word, name)
     return keys, events
 
 
