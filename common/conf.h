@@ -18,7 +18,7 @@ enum {
 	CONF_ADDRESSES_MAX = 64,     /* addresses of all listeners together */
 	CONF_NETS_MAX      = 256,    /* networks in one list */
 	CONF_WORKERS_MAX   = 64,     /* of one generation */
-	CONF_HANDLERS_MAX  = 48,     /* sections handler, milter, policy, networks, dns and quota together */
+	CONF_HANDLERS_MAX  = 48,     /* sections of enum conf_kind together */
 	CONF_WHEN_MAX      = 16,     /* listeners a section names as its condition */
 	CONF_ALLOW_MAX     = 8,      /* things a module is allowed */
 	CONF_SERVERS_MAX   = 8,      /* DNS servers */
@@ -77,7 +77,15 @@ struct conf_tls_section {
 
 /* --- who is asked about mail (worker/handlers/handler.h) --- */
 
-enum conf_kind { CONF_K_HANDLER, CONF_K_MILTER, CONF_K_POLICY, CONF_K_NETWORKS, CONF_K_DNS, CONF_K_QUOTA };
+enum conf_kind {
+	CONF_K_HANDLER,
+	CONF_K_MILTER,
+	CONF_K_POLICY,
+	CONF_K_NETWORKS,
+	CONF_K_DNS,
+	CONF_K_QUOTA,
+	CONF_K_CHECKS
+};
 enum conf_on_failure { CONF_F_ACCEPT, CONF_F_TEMPFAIL, CONF_F_REJECT };
 enum conf_stage {
 	CONF_S_CONNECT,
@@ -112,9 +120,16 @@ struct conf_handler {
 	enum conf_stage      stage;  /* policy */
 };
 
+/* Which addresses of a DNS list are a listing: of each of the four octets, a bit for each value. */
+struct conf_answers {
+	uint8_t octet[4][32];
+};
+
 struct conf_dnslist {
-	const char *zone;
-	int         weight; /* 1..1000 */
+	const char         *zone;
+	int                 weight;  /* 1..1000 */
+	bool                chooses; /* only these answers count; else all of 127.0.0.0/8 */
+	struct conf_answers answers;
 };
 
 struct conf_dns {
@@ -131,6 +146,14 @@ struct conf_dns {
 struct conf_networks {
 	unsigned         line; /* 0: there is no such section */
 	struct conf_nets accept, reject, defer, skip_checks;
+};
+
+/* What a stranger may not say of itself; each off unless switched on. */
+struct conf_checks {
+	unsigned line; /* 0: there is no such section */
+	bool     helo_full, helo_literal, helo_own;
+	bool     sender_full, sender_own;
+	bool     sender_domain; /* asks DNS: there is a section dns */
 };
 
 enum conf_when_full { CONF_FULL_DEFER, CONF_FULL_REJECT };
@@ -153,6 +176,7 @@ struct conf {
 	size_t               nhandler;
 	struct conf_networks networks;
 	struct conf_dns      dns;
+	struct conf_checks   checks;
 	struct {
 		unsigned            line; /* 0: there is no such section */
 		enum conf_when_full when_full;
@@ -211,6 +235,9 @@ const char *conf_value_net(const char *s, struct conf_net *out);
 
 /* Whether the 16-octet address is in one of the networks. */
 bool conf_nets_have(const struct conf_nets *nets, const uint8_t addr[16]);
+
+/* Whether an IPv4 address, network order, is one of them. */
+bool conf_answers_have(const struct conf_answers *a, const uint8_t ip[4]);
 
 /* Whether any listener offers TLS: then there are certificates, a key process, ticket keys. */
 bool conf_offers_tls(const struct conf *cf);

@@ -79,6 +79,31 @@ folder(struct check *c, unsigned line, const char *what, const char *path, int m
 	return true;
 }
 
+/* Who is asked by a unix socket may be started later: only a warning. */
+static void
+check_sockets(struct check *c)
+{
+	for (size_t i = 0; i < c->cf->nhandler; i++) {
+		const struct conf_handler *h = &c->cf->handler[i];
+		const char *path = ((const struct sockaddr_un *)&h->socket.ss)->sun_path;
+		struct stat st;
+
+		if ((h->kind != CONF_K_MILTER && h->kind != CONF_K_POLICY) || h->socket.ss.ss_family != AF_UNIX)
+			continue;
+		if (stat(path, &st) != 0)
+			say(c, h->socket.line, false,
+			    "warning: \"%s\" has no socket at \"%s\": %s; start it, or correct the path", h->name, path,
+			    strerror(errno));
+		else if (!S_ISSOCK(st.st_mode))
+			say(c, h->socket.line, false, "warning: \"%s\": \"%s\" is no socket; correct the path", h->name,
+			    path);
+		else if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
+			say(c, h->socket.line, false,
+			    "warning: \"%s\": %s may not write to \"%s\": %s; change its owner or mode", h->name,
+			    c->who, path, strerror(errno));
+	}
+}
+
 /* What workers use, asked as who they will be. */
 static void
 check_worker(struct check *c)
@@ -87,6 +112,7 @@ check_worker(struct check *c)
 	unsigned dir_line = conf_line(cf, "", "directory");
 	char mdb[CONF_PATH_MAX + 32];
 
+	check_sockets(c);
 	folder(c, conf_line(cf, "store", "path"), "store path", cf->store.path, R_OK | W_OK | X_OK, "write in");
 	if (!folder(c, dir_line, "directory", cf->directory, R_OK | X_OK, "read"))
 		return;
@@ -168,6 +194,12 @@ check_credentials(struct check *c)
 		close(fd);
 }
 
+static bool
+conf_checks_any(const struct conf_checks *k)
+{
+	return k->helo_full || k->helo_literal || k->helo_own || k->sender_full || k->sender_own || k->sender_domain;
+}
+
 /* What the master itself uses. */
 static void
 check_master(struct check *c)
@@ -195,6 +227,9 @@ check_master(struct check *c)
 		    "warning: hostname \"%s\" is no full name; senders may "
 		    "refuse to talk to it",
 		    cf->hostname);
+	if (cf->checks.line != 0 && !conf_checks_any(&cf->checks))
+		say(c, cf->checks.line, false,
+		    "warning: section checks switches none of its checks on; write e.g. sender_domain = yes");
 	if (cf->dsn && !conf_offers_dsn(cf))
 		say(c, conf_line(cf, "", "dsn"), false,
 		    "warning: without dsn_relay reports to foreign senders cannot be sent: DSN is not offered");

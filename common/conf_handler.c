@@ -1,6 +1,6 @@
 /*
  * conf_handler: the sections that say who is asked about mail: handler, milter,
- * policy, networks, dns, quota.  The order in which they stand in the file is
+ * policy, networks, dns, quota, checks.  The order in which they stand in the file is
  * the order of asking; here it is made, and checked that names and conditions
  * make sense.
  */
@@ -21,10 +21,12 @@ static const struct {
 	{ "networks", CONF_K_NETWORKS },
 	{ "dns", CONF_K_DNS },
 	{ "quota", CONF_K_QUOTA },
+	{ "checks", CONF_K_CHECKS },
 };
 
 /* Names that log and stats use for what is always there, or has a section without a title. */
-static const char *const taken[] = { "limits", "recipients", "networks", "dns", "quota", "tls", "auth", "other" };
+static const char *const taken[] = { "limits", "recipients", "networks", "dns", "quota", "checks", "tls", "auth",
+	"other" };
 
 int
 conf_handler_kind(const char *section)
@@ -138,8 +140,10 @@ conf_handler_end(struct conf_parse *p, enum conf_kind kind, const char *title, u
 		p->own->conf.dns.line = line;
 		/* It keeps its own time; this is for the chain, which must not be before it. */
 		h->timeout_ms = p->own->conf.dns.timeout_ms + DNS_GRACE_MS;
-	} else {
+	} else if (kind == CONF_K_QUOTA) {
 		p->own->conf.quota.line = line;
+	} else {
+		p->own->conf.checks.line = line;
 	}
 	h->kind = kind;
 	h->line = line;
@@ -171,6 +175,20 @@ check_listeners(struct conf_parse *p, const struct conf_handler *h)
 	}
 }
 
+/* What asks DNS needs somebody to ask, and has the time that DNS has: that section may stand further down. */
+static void
+check_checks(struct conf_parse *p, struct conf_handler *h)
+{
+	const struct conf *cf = &p->own->conf;
+
+	if (h->kind != CONF_K_CHECKS)
+		return;
+	h->timeout_ms = cf->dns.timeout_ms + DNS_GRACE_MS;
+	if (cf->checks.sender_domain && cf->dns.line == 0)
+		conf_mistake(p, conf_line(cf, "checks", "sender_domain"),
+		    "checks: sender_domain asks DNS; write a section for it too, dns { } is enough");
+}
+
 bool
 conf_handler_whole(struct conf_parse *p)
 {
@@ -181,8 +199,10 @@ conf_handler_whole(struct conf_parse *p)
 	cf->handler = arena_alloc(&p->own->arena, (p->nhandler + 1) * sizeof *cf->handler);
 	if (cf->handler == NULL)
 		return false;
-	for (size_t i = 0; i < p->nhandler; i++)
+	for (size_t i = 0; i < p->nhandler; i++) {
 		check_listeners(p, &p->handler[i]);
+		check_checks(p, &p->handler[i]);
+	}
 	memcpy(cf->handler, p->handler, p->nhandler * sizeof *cf->handler);
 	cf->nhandler = p->nhandler;
 	return true;
@@ -283,12 +303,16 @@ conf_set_server(struct conf_parse *p, const struct conf_key *k, const char *valu
 const char *
 conf_set_dnslist(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
 {
-	static const char form[] = "no list; write its zone and, if you like, its weight: dnsbl.example.org=10";
+	static const char form[] =
+	    "no list; write its zone and, if you like, its weight, and which answers count: dnsbl.example.org=10 or "
+	    "dnsbl.example.org=127.0.0.[2..11]*10";
 	struct conf_dnslist *list = field;
 	struct conf_dns *d = &p->own->conf.dns;
 	size_t *n = field == d->block ? &d->nblock : &d->nallow;
 	const char *eq = strchr(value, '=');
 	size_t zone = eq != NULL ? (size_t)(eq - value) : strlen(value);
+	const char *star = eq != NULL ? strrchr(eq, '*') : NULL, *digits = star != NULL ? star + 1 : NULL;
+	struct conf_dnslist l = { .chooses = eq != NULL && strchr(eq, '.') != NULL };
 	uint64_t weight = 1;
 	char *copy;
 
@@ -297,13 +321,22 @@ conf_set_dnslist(struct conf_parse *p, const struct conf_key *k, const char *val
 		return conf_why(p, "more than %d lists", CONF_DNSLISTS_MAX);
 	if (!addr_domain_ok(span_of(value, zone), false))
 		return form;
-	if (eq != NULL && (conf_value_u64(eq + 1, &weight) != 0 || weight < 1 || weight > 1000))
+	if (l.chooses &&
+	    conf_value_answers(span_of(eq + 1, star != NULL ? (size_t)(star - eq) - 1 : strlen(eq + 1)), &l.answers) !=
+		0)
+		return "the answers that count must be four numbers of 0 to 255 with dots between, each perhaps a list "
+		       "in brackets, the first of them 127: 127.0.0.2 or 127.0.[0;3].[2..11]";
+	if (!l.chooses)
+		digits = eq != NULL ? eq + 1 : NULL;
+	if (digits != NULL && (conf_value_u64(digits, &weight) != 0 || weight < 1 || weight > 1000))
 		return "the weight must be a number, 1 to 1000";
 	copy = arena_alloc(&p->own->arena, zone + 1);
 	if (copy == NULL)
 		return no_memory;
 	strlcpy(copy, value, zone + 1);
-	list[*n] = (struct conf_dnslist){ copy, (int)weight };
+	l.zone = copy;
+	l.weight = (int)weight;
+	list[*n] = l;
 	(*n)++;
 	return NULL;
 }

@@ -206,6 +206,9 @@ bool conf_scan_blank(char *clean, unsigned line, const char *name, bool *section
 /* --- conf_value.c: 0, or -1 when ${s} isn't written like one --- */
 
 int conf_value_u64(const char *s, uint64_t *out);
+
+/* Which answers of a DNS list count, 127.0.0.[2..11] (conf_answers.c).  0, or -1. */
+int conf_value_answers(struct span s, struct conf_answers *out);
 int conf_value_size(const char *s, uint64_t *octets);
 int conf_value_duration(const char *s, uint64_t *ms);
 int conf_value_bool(const char *s, bool *out);

@@ -60,6 +60,12 @@ const struct conf_can conf_can[CONF_NFEATURES] = {
 		section, "tls", conf_set_enum, HANDLER(when.tls), "any", 0, 0, "any yes no", CONF_CAN_ALWAYS, false \
 	}
 
+/* A check of what strangers say of themselves. */
+#define CHECK(name, field) \
+	{ \
+		"checks", name, conf_set_bool, ROOT(field), "no", 0, 1, "", CONF_CAN_ALWAYS, false \
+	}
+
 /* section, name, setter, field, default, smallest, largest, words, feature, list */
 const struct conf_key conf_key[] = {
 	{ "", "hostname", conf_set_hostname, ROOT(hostname), NULL, 1, 255, "", CONF_CAN_ALWAYS, false },
@@ -131,6 +137,13 @@ const struct conf_key conf_key[] = {
 	{ "quota", "when_full", conf_set_enum, ROOT(quota.when_full), "defer", 0, 0, "defer reject", CONF_CAN_ALWAYS,
 	    false },
 
+	CHECK("helo_full", checks.helo_full),
+	CHECK("helo_literal", checks.helo_literal),
+	CHECK("helo_own", checks.helo_own),
+	CHECK("sender_full", checks.sender_full),
+	CHECK("sender_own", checks.sender_own),
+	CHECK("sender_domain", checks.sender_domain),
+
 	{ "timeouts", "command", conf_set_duration, ROOT(timeouts.command_ms), "5m", 10, DAY, "10ms to 24h",
 	    CONF_CAN_ALWAYS, false },
 	{ "timeouts", "data", conf_set_duration, ROOT(timeouts.data_ms), "10m", 10, DAY, "10ms to 24h", CONF_CAN_ALWAYS,
@@ -185,6 +198,7 @@ const struct conf_section conf_section[] = {
 	{ "networks", false, false, CONF_CAN_NETWORKS },
 	{ "dns", false, false, CONF_CAN_DNS },
 	{ "quota", false, false, CONF_CAN_QUOTA },
+	{ "checks", false, false, CONF_CAN_ALWAYS },
 	{ "timeouts", false, false, CONF_CAN_ALWAYS },
 	{ "limits", false, false, CONF_CAN_ALWAYS },
 	{ "log", false, false, CONF_CAN_ALWAYS },

@@ -63,7 +63,6 @@ static struct {
 	struct loop_src modules_src;
 	struct loop_timer second;
 	struct limits limits;
-	struct recipients *recipients;
 	struct store_env env;
 	struct sandbox sandbox;
 	unsigned level;   /* of the sandbox */
@@ -275,10 +274,10 @@ main_inside(void)
 		main_fail(EX_CANTCREAT);
 	}
 	me.limits = (struct limits){ me.conf, w->conns };
-	me.recipients = recipients_new(me.conf, w->stats);
-	if (asks_init(w->loop, session_told) != 0 || me.recipients == NULL ||
+	me.w.recipients = recipients_new(me.conf, w->stats);
+	if (asks_init(w->loop, session_told) != 0 || me.w.recipients == NULL ||
 	    chain_add(&w->chain, &limits_ops, &me.limits, NULL) != 0 ||
-	    chain_add(&w->chain, &recipients_ops, me.recipients, NULL) != 0)
+	    chain_add(&w->chain, &recipients_ops, me.w.recipients, NULL) != 0)
 		main_fail(EX_OSERR);
 	/* A quota is read where mail is written. */
 	if (me.conf->quota.line != 0)
@@ -296,7 +295,7 @@ main_second(struct loop_timer *t)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	stats_beat(me.w.stats, (uint64_t)now.tv_sec);
-	recipients_refresh(me.recipients);
+	recipients_refresh(me.w.recipients);
 	if (tls_expires() != 0) {
 		int64_t left = tls_expires() - now.tv_sec;
 

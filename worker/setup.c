@@ -25,6 +25,7 @@ setup_env(const struct worker *w, const struct conf_handler *h)
 		.loop = w->loop,
 		.dns = w->dns,
 		.stats = w->stats,
+		.directory = w->recipients,
 	};
 }
 

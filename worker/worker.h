@@ -30,12 +30,14 @@ struct session;
 struct plugin;
 struct dsn_spool; /* dsn.h */
 struct taps;      /* tap.h */
+struct recipients;
 
 struct worker {
 	struct loop            *loop;
 	const struct conf      *conf;
 	struct stats_slot      *stats;
 	struct dns             *dns; /* NULL: nobody asks */
+	struct recipients      *recipients;
 	struct conns           *conns;
 	struct chain            chain;
 	struct plugin          *plugins; /* modules, by the place of their section; NULL: none */

@@ -93,6 +93,29 @@ def lists_have_weights():
 
 
 @test
+def only_the_answers_that_are_chosen_count():
+    zone = {("A", "%d.2.0.192.a.dnsbl" % n): a for n, a in (
+        (60, ["127.0.0.2"]), (61, ["127.0.0.12"]), (62, ["127.0.3.4"]), (63, ["127.0.9.4", "127.0.0.4"]), (64, ["127.0.0.20"]))}
+    dns = Dns(zone)
+    lists = 'blocklists = {"a.dnsbl=127.0.[0;3].[2..11;20]*6", "a.dnsbl=127.0.3.4*6", "a.dnsbl=127.0.0.20"} threshold = 6'
+    s, port = serve(dns, lists)
+    with s:
+        for n, code in ((60, 554), (61, 250), (62, 554), (63, 554), (64, 554), (65, 250)):
+            c = client(s, port, "192.0.2.%d" % n)
+            c.cmd("MAIL FROM:<a@client.example>").is_(250)
+            r = c.cmd("RCPT TO:<%s>" % ALICE)
+            check(r.code == code, "192.0.2.%d: %s" % (n, r))
+            c.quit()
+    s, port = serve(dns, lists.replace("threshold = 6", "threshold = 7"))
+    with s:
+        for n, code in ((60, 250), (62, 554), (64, 554)):
+            c = client(s, port, "192.0.2.%d" % n)
+            c.cmd("MAIL FROM:<a@client.example>").is_(250)
+            check(c.cmd("RCPT TO:<%s>" % ALICE).code == code, "192.0.2.%d, weights" % n)
+            c.quit()
+
+
+@test
 def postmaster_hears_everybody():
     dns = Dns(ZONE)
     s, port = serve(dns, LISTS, mailboxes="postmaster@example.org\nalice@example.org\n")

@@ -1,6 +1,7 @@
 /*
  * confcheck: what a config names outside of itself, and files that cannot be read.
  */
+#include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -36,7 +37,8 @@ make_dir(void)
 static void
 remove_dir(void)
 {
-	static const char *const made[] = { "directory/mailboxes.mdb", "big", "state", "directory", "mail", "" };
+	static const char *const made[] = { "directory/mailboxes.mdb", "filter.sock", "big", "state", "directory",
+		"mail", "" };
 
 	for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
 		char path[256];
@@ -108,6 +110,55 @@ START_TEST(check_dsn_without_a_relay_is_a_warning)
 	    "%s", told.text);
 	ck_assert_msg(check_conf("dsn = yes dsn_relay = \"relay.example:25\"\n") == 0, "%s", told.text);
 	ck_assert_str_eq(told.text, "");
+}
+END_TEST
+
+/* A config with ${more} is good, and warned about by a line that has ${want}; NULL: not at all. */
+static void
+warns(const char *more, const char *want)
+{
+	ck_assert_msg(check_conf(more) == 0, "%s", told.text);
+	if (want == NULL)
+		ck_assert_str_eq(told.text, "");
+	else
+		ck_assert_msg(told.lines == 1 && strstr(told.text, want) != NULL, "want %s, but: %s", want, told.text);
+}
+
+START_TEST(check_sockets_of_filters)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	char more[512], want[512];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	touch(in_dir("directory/mailboxes.mdb"));
+
+	ck_assert_uint_lt(strlcpy(to.sun_path, in_dir("filter.sock"), sizeof to.sun_path), sizeof to.sun_path);
+	for (int policy = 0; policy <= 1; policy++) {
+		snprintf(more, sizeof more, "%s \"x\" {\n socket = \"unix:%s\" }\n", policy ? "policy" : "milter",
+		    to.sun_path);
+		snprintf(
+		    want, sizeof want, "x.conf:8: warning: \"x\" has no socket at \"%s\": No such file", to.sun_path);
+		warns(more, want);
+	}
+	touch(to.sun_path);
+	warns(more, "is no socket; correct the path");
+	ck_assert_int_eq(unlink(to.sun_path), 0);
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&to, sizeof to), 0);
+	ck_assert_int_eq(chmod(to.sun_path, 0700), 0);
+	warns(more, geteuid() == 0 ? " may not write to \"" : NULL);
+	ck_assert_int_eq(chmod(to.sun_path, 0777), 0);
+	warns(more, NULL);
+	close(fd);
+	warns("milter \"x\" { socket = \"inet:127.0.0.1:1\" }\n", NULL);
+}
+END_TEST
+
+START_TEST(check_checks_without_one)
+{
+	touch(in_dir("directory/mailboxes.mdb"));
+	warns("checks { }\n", "x.conf:7: warning: section checks switches none of its checks on");
+	warns("checks { helo_own = no }\n", "switches none");
+	warns("checks { helo_own = yes }\n", NULL);
 }
 END_TEST
 
@@ -231,6 +282,8 @@ main(void)
 	tcase_add_checked_fixture(t, make_dir, remove_dir);
 	tcase_add_test(t, check_good);
 	tcase_add_test(t, check_no_snapshot_is_a_warning);
+	tcase_add_test(t, check_sockets_of_filters);
+	tcase_add_test(t, check_checks_without_one);
 	tcase_add_test(t, check_dsn_without_a_relay_is_a_warning);
 	tcase_add_test(t, check_missing_folders);
 	tcase_add_test(t, check_file_as_folder);

@@ -209,13 +209,14 @@ list_why(struct dnscheck_job *j)
 }
 
 /*
- * Only 127.0.0.0/8 means listed (RFC 5782 2.1): a domain that was given up
+ * Only 127.0.0.0/8 means listed, and of that what the config chooses (RFC 5782 2.1): a domain that was given up
  * answers with somebody's web server for every address.  127.255.255.0/24 is
  * how lists tell a resolver that they don't serve it.
  */
 static bool
 list_has(struct dnscheck *d, unsigned index, const struct dns_answer *a)
 {
+	const struct conf_dnslist *c = list_conf(d, index);
 	bool has = false;
 
 	for (unsigned i = 0; a->status == DNS_FOUND && i < a->n; i++) {
@@ -224,11 +225,11 @@ list_has(struct dnscheck *d, unsigned index, const struct dns_answer *a)
 		if (ip[0] == 127 && ip[1] == 255 && ip[2] == 255) {
 			if (!d->complained[index])
 				log_msg(LOG_L_WARN, "dns", "list %s does not answer us: it says 127.255.255.%u",
-				    list_conf(d, index)->zone, ip[3]);
+				    c->zone, ip[3]);
 			d->complained[index] = true;
 			return false;
 		}
-		has = has || ip[0] == 127;
+		has = has || (c->chooses ? conf_answers_have(&c->answers, ip) : ip[0] == 127);
 	}
 	return has;
 }

@@ -118,16 +118,18 @@ struct handler_job;
 struct conf;
 struct loop;
 struct dns;
+struct recipients;
 
 /* What a handler is opened with.  All of it outlives the handler. */
 struct handler_env {
-	const char        *name;     /* the section's title; names the handler in log and stats */
-	const char        *argument; /* of a module; "" if none */
-	const struct conf *conf;     /* common/conf.h; not for modules */
-	const void        *section;  /* the struct conf_handler; not for modules */
-	struct loop       *loop;     /* worker/net/loop.h; not for modules */
-	struct dns        *dns;      /* worker/net/dns.h, NULL without a section dns; not for modules */
-	void              *stats;    /* struct stats_slot, written from the loop alone; not for modules */
+	const char        *name;      /* the section's title; names the handler in log and stats */
+	const char        *argument;  /* of a module; "" if none */
+	const struct conf *conf;      /* common/conf.h; not for modules */
+	const void        *section;   /* the struct conf_handler; not for modules */
+	struct loop       *loop;      /* worker/net/loop.h; not for modules */
+	struct dns        *dns;       /* worker/net/dns.h, NULL without a section dns; not for modules */
+	void              *stats;     /* struct stats_slot, written from the loop alone; not for modules */
+	struct recipients *directory; /* worker/handlers/recipients.h, NULL for modules; not for modules */
 };
 
 /*

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/mdb.h"
+#include "common/norm.h"
 #include "common/resolve.h"
 #include "common/xtext.h"
 
@@ -92,6 +93,22 @@ recipients_new(const struct conf *cf, struct stats_slot *stats)
 	arena_init(&rs->arena, RECIPIENTS_ARENA_FIRST, RECIPIENTS_ARENA_MAX);
 	recipients_refresh(rs);
 	return rs;
+}
+
+int
+recipients_domain(struct recipients *rs, struct span domain)
+{
+	char key[NORM_KEY_MAX] = "@";
+	struct span val;
+	ssize_t n = norm_domain(domain, key + 1, sizeof(key) - 1);
+
+	if (n < 0)
+		return errno == ENOMEM ? -1 : 0;
+	if (rs->mdb == NULL) {
+		errno = ENOENT;
+		return -1;
+	}
+	return mdb_find(rs->mdb, span_of(key, (size_t)n + 1), &val);
 }
 
 static int

@@ -19,6 +19,13 @@ struct recipients *recipients_new(const struct conf *cf, struct stats_slot *stat
 /* Take up a newer snapshot if there is one; call once a second. */
 void recipients_refresh(struct recipients *rs);
 
+/**
+ * recipients_domain(rs, domain):
+ * Whether ${domain} (a name, not canonical yet) is one that mail is received
+ * for: 1, 0, or -1 with errno when it cannot be known.
+ */
+int recipients_domain(struct recipients *rs, struct span domain);
+
 extern const struct handler_ops recipients_ops; /* ctx is the struct recipients, freed by its close */
 
 #endif

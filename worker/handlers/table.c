@@ -3,6 +3,7 @@
  */
 #include "worker/handlers/table.h"
 
+#include "worker/handlers/checks.h"
 #include "worker/handlers/dnscheck.h"
 #include "worker/handlers/networks.h"
 #include "worker/handlers/policy/client.h"
@@ -26,6 +27,8 @@ handlers_of(enum conf_kind kind)
 		return &dnscheck_ops;
 	case CONF_K_QUOTA:
 		return &quota_ops;
+	case CONF_K_CHECKS:
+		return &checks_ops;
 	}
 	return NULL;
 }
