@@ -72,6 +72,7 @@ enum {
 	X(REPORTS_QUEUED, "reports_queued", "delivery reports put into the spool") \
 	X(REPORTS_DELIVERED, "reports_delivered", "delivery reports put into mailboxes here") \
 	X(REPORTS_SENT, "reports_sent", "delivery reports that dsn_relay took") \
+	X(REPORTS_TLS, "reports_tls", "of them inside TLS") \
 	X(REPORTS_DEFERRED, "reports_deferred", "times a delivery report has to be tried again") \
 	X(REPORTS_FAILED, "reports_failed", "delivery reports given up") \
 	X(REPORTS_DIED, "reports_died", "letterplate-reports ended unasked (master)") \

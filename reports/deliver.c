@@ -27,9 +27,10 @@ clock_ms(void)
 
 /* --- what is said and counted --- */
 
+/* ${tls}: what it went through, or NULL. */
 static void
-tell(const struct spool_entry *e, const struct report *r, bool good, const char *way, const char *result,
-    const char *why)
+tell(const struct spool_entry *e, const struct report *r, bool good, const struct relay_tls *tls, const char *way,
+    const char *result, const char *why)
 {
 	struct log_line l;
 
@@ -42,6 +43,10 @@ tell(const struct spool_entry *e, const struct report *r, bool good, const char 
 	log_str(&l, "way", way);
 	log_str(&l, "result", result);
 	log_u64(&l, "tries", e->tries + 1);
+	if (tls != NULL) {
+		log_str(&l, "tls", relay_tls_version(tls));
+		log_str(&l, "cipher", relay_tls_cipher(tls));
+	}
 	if (why != NULL && why[0] != '\0')
 		log_str(&l, "why", why);
 	log_end(&l);
@@ -51,9 +56,11 @@ static void
 succeeded(struct deliver *d, struct spool_entry *e, const struct report *r, const char *way, const char *words)
 {
 	bool here = strcmp(way, "mailbox") == 0;
+	const struct relay_tls *tls = here ? NULL : d->relay.tls;
 
 	stats_add(d->stats, here ? STATS_REPORTS_DELIVERED : STATS_REPORTS_SENT, 1);
-	tell(e, r, true, way, here ? "delivered" : "sent", words);
+	stats_add(d->stats, STATS_REPORTS_TLS, tls != NULL);
+	tell(e, r, true, tls, way, here ? "delivered" : "sent", words);
 	spool_done(&d->spool, e, clock_ms());
 }
 
@@ -61,7 +68,7 @@ static void
 given_up(struct deliver *d, struct spool_entry *e, const struct report *r, const char *way, const char *why)
 {
 	stats_add(d->stats, STATS_REPORTS_FAILED, 1);
-	tell(e, r, false, way, "given-up", why);
+	tell(e, r, false, NULL, way, "given-up", why);
 	spool_done(&d->spool, e, clock_ms());
 }
 
@@ -75,7 +82,7 @@ deferred_how(
 		return;
 	}
 	stats_add(d->stats, STATS_REPORTS_DEFERRED, 1);
-	tell(e, r, false, way, "deferred", why);
+	tell(e, r, false, NULL, way, "deferred", why);
 	if (blameless)
 		spool_again(&d->spool, e);
 	else
@@ -104,6 +111,16 @@ relay_is_down(struct deliver *d, const char *words)
 	log_msg(LOG_L_WARN, "relay", "%s does not serve: %s", d->conf->dsn_relay, words);
 }
 
+/* Told once each time: somebody may have hidden the offer, or the relay was changed. */
+static void
+notice_tls(struct deliver *d)
+{
+	if (d->secured && d->relay.tls == NULL)
+		log_msg(LOG_L_WARN, "relay", "%s took reports inside TLS before, and has taken one in clear",
+		    d->conf->dsn_relay);
+	d->secured = d->relay.tls != NULL;
+}
+
 static void
 relay_told_us(void *arg, enum relay_result how, const char *words)
 {
@@ -119,6 +136,7 @@ relay_told_us(void *arg, enum relay_result how, const char *words)
 	}
 	switch (how) {
 	case RELAY_SENT:
+		notice_tls(d);
 		succeeded(d, e, &d->report, "relay", words);
 		break;
 	case RELAY_LATER:
@@ -190,7 +208,7 @@ sort(struct deliver *d, struct spool_entry *e)
 			return;
 		}
 		stats_add(d->stats, STATS_REPORTS_FAILED, 1);
-		tell(e, NULL, false, "spool", "put-aside",
+		tell(e, NULL, false, NULL, "spool", "put-aside",
 		    "it is damaged, or not ours; it is in " REPORT_SPOOL "/bad now");
 		spool_bad(&d->spool, e);
 		return;
@@ -203,10 +221,10 @@ sort(struct deliver *d, struct spool_entry *e)
 		return;
 	case LOCAL_FOREIGN:
 		e->busy = false;
-		/* What REQUIRETLS protected is not told in clear (RFC 8689 5). */
+		/* What REQUIRETLS protected is not told in clear, nor to a relay whose certificate nobody checks (RFC 8689 4.2.1, 5). */
 		if (r.requiretls)
 			given_up(
-			    d, e, &r, "relay", "the message came with REQUIRETLS, and the relay is reached in clear");
+			    d, e, &r, "relay", "the message came with REQUIRETLS, and nobody checks who the relay is");
 		else
 			e->way = SPOOL_RELAY;
 		break;

@@ -32,6 +32,7 @@ struct deliver {
 	int64_t            up_ms;         /* when the relay is to be tried again */
 	int64_t            down_since_ms; /* 0: it is not */
 	unsigned           downs;
+	bool               secured; /* the relay has taken a report inside TLS */
 	/* under way */
 	struct spool_entry *at_relay, *at_local;
 	uint8_t            *record; /* of at_relay */

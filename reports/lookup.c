@@ -19,8 +19,6 @@
 
 #include "common/log.h"
 
-enum { HOST_MAX = 256 };
-
 /* What the child writes, and what is taken from it: whole ones alone. */
 struct found {
 	struct sockaddr_storage ss;
@@ -29,11 +27,11 @@ struct found {
 
 /* "host:port" or "[address]:port", which the config's parser has checked. */
 static void
-split(const char *relay, char host[static HOST_MAX], char port[static 8])
+split(const char *relay, char host[static LOOKUP_HOST_MAX], char port[static 8])
 {
 	const char *colon = strrchr(relay, ':');
 
-	snprintf(host, HOST_MAX, "%.*s", colon != NULL ? (int)(colon - relay) : 0, relay);
+	snprintf(host, LOOKUP_HOST_MAX, "%.*s", colon != NULL ? (int)(colon - relay) : 0, relay);
 	strlcpy(port, colon != NULL ? colon + 1 : "25", 8);
 	if (host[0] == '[') {
 		memmove(host, host + 1, strlen(host));
@@ -111,19 +109,19 @@ numeric(const char *host, const char *port, struct lookup *out)
 void
 lookup(const char *relay, const char *user, struct lookup *out)
 {
-	char host[HOST_MAX], port[8];
+	char port[8];
 	const char *bad = NULL;
 	int fd[2];
 	pid_t pid;
 
 	*out = (struct lookup){ .n = 0 };
-	split(relay, host, port);
+	split(relay, out->host, port);
 	out->port = (uint16_t)strtonum(port, 1, 65535, &bad);
-	if (bad != NULL || numeric(host, port, out) || pipe(fd) != 0)
+	if (bad != NULL || numeric(out->host, port, out) || pipe(fd) != 0)
 		return;
 	pid = fork();
 	if (pid == 0)
-		child(host, port, user, fd[1]);
+		child(out->host, port, user, fd[1]);
 	close(fd[1]);
 	if (pid > 0)
 		collect(fd[0], out);

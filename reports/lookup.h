@@ -11,14 +11,16 @@
 #include <sys/socket.h>
 
 enum {
-	LOOKUP_MAX = 8,   /* addresses of a relay that are tried */
-	LOOKUP_MS  = 5000 /* how long the look-up may take */
+	LOOKUP_HOST_MAX = 256,
+	LOOKUP_MAX      = 8,   /* addresses of a relay that are tried */
+	LOOKUP_MS       = 5000 /* how long the look-up may take */
 };
 
 struct lookup {
 	struct sockaddr_storage ss[LOOKUP_MAX];
 	socklen_t               len[LOOKUP_MAX];
 	unsigned                n; /* 0: it has none now */
+	char                    host[LOOKUP_HOST_MAX];
 	uint16_t                port;
 	bool                    literal; /* an address: it will not change */
 };

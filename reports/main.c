@@ -151,6 +151,7 @@ int
 main(int argc, char **argv, char **envp)
 {
 	struct child me = { .who = "reports" };
+	const char *why;
 	int64_t began;
 	int fd;
 
@@ -160,6 +161,10 @@ main(int argc, char **argv, char **envp)
 	open_shared(me.generation);
 	deliver.conf = conf;
 	lookup(conf->dsn_relay, conf->user, &deliver.where);
+	if (relay_tls_init(&why) != 0) {
+		log_msg(LOG_L_ERROR, "start", "OpenSSL cannot be made ready: %s", why);
+		child_fail(EX_SOFTWARE);
+	}
 	fd = confine();
 	(void)ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
 	began = now_ms();

@@ -1,5 +1,7 @@
 /*
  * relay: a state a reply that is waited for.
+ * A relay that offers TLS and cannot do it is spoken to in clear the next time:
+ * who could break the handshake could have hidden the offer (RFC 7435 3).
  */
 #include "reports/relay.h"
 
@@ -29,6 +31,8 @@ relay_free(const struct relay *r)
 static void
 hang_up(struct relay *r)
 {
+	relay_tls_free(r->tls);
+	r->tls = NULL;
 	if (r->fd != -1)
 		close(r->fd);
 	r->fd = -1;
@@ -103,7 +107,7 @@ say(struct relay *r, enum relay_state then, const char *verb, struct span what, 
 static void
 say_mail(struct relay *r, int64_t now_ms)
 {
-	if (r->wants_utf8 && !(r->utf8 && r->has8))
+	if (r->wants_utf8 && !(r->offers.utf8 && r->offers.has8))
 		finish(r, RELAY_NEVER, "the sender's address needs SMTPUTF8, which the relay does not offer", now_ms);
 	else
 		say(r, RELAY_MAIL, "MAIL FROM:<>", NOTHING, r->wants_utf8 ? " BODY=8BITMIME SMTPUTF8" : "", now_ms);
@@ -130,26 +134,6 @@ say_content(struct relay *r, int64_t now_ms)
 }
 
 /* --- hearing --- */
-
-/* What EHLO offers; ${text} is the whole reply. */
-static void
-take_offers(struct relay *r, struct span text)
-{
-	r->utf8 = r->has8 = false;
-	while (text.n > 4) {
-		const uint8_t *lf = memchr(text.p, '\n', text.n);
-		size_t n = lf != NULL ? (size_t)(lf - text.p) : text.n;
-		struct span word = span_skip(span_head(text, n), n < 4 ? n : 4);
-
-		word.n =
-		    strcspn((const char *)word.p, " \r\n") < word.n ? strcspn((const char *)word.p, " \r\n") : word.n;
-		r->utf8 |= span_caseeq(word, SPAN("SMTPUTF8"));
-		r->has8 |= span_caseeq(word, SPAN("8BITMIME"));
-		if (lf == NULL)
-			break;
-		text = span_skip(text, n + 1);
-	}
-}
 
 /* The message is over.  What is to be known was said by the one who told. */
 static void
@@ -189,6 +173,64 @@ ready(struct relay *r, int64_t now_ms)
 		say_mail(r, now_ms);
 }
 
+/* --- TLS (RFC 3207) --- */
+
+static void
+handshake_failed(struct relay *r, const char *why, int64_t now_ms)
+{
+	snprintf(r->words, sizeof(r->words), "the TLS handshake failed, the next one will be in clear: %s", why);
+	finish(r, RELAY_DOWN, r->words, now_ms);
+	r->in_clear = true;
+}
+
+/* What was said before counts no more, the relay's offers either (RFC 3207 4.2). */
+static void
+shake(struct relay *r, int64_t now_ms)
+{
+	switch (relay_tls_shake(r->tls)) {
+	case RELAY_TLS_WAIT:
+		break;
+	case RELAY_TLS_DONE:
+		r->offers = (struct relay_offers){ .utf8 = false };
+		say(r, RELAY_EHLO, "EHLO ", span_str(r->hostname), "", now_ms);
+		break;
+	case RELAY_TLS_BROKEN:
+		handshake_failed(r, relay_tls_why(), now_ms);
+		break;
+	}
+}
+
+/* It agreed to TLS.  What stands behind that in clear was put there by somebody else (CVE-2011-0411, turned round). */
+static void
+begin_tls(struct relay *r, int64_t now_ms)
+{
+	if (buf_len(&r->in) > 0) {
+		finish(r, RELAY_DOWN, "somebody spoke in clear behind its STARTTLS", now_ms);
+		return;
+	}
+	r->tls = relay_tls_new(r->fd, r->where->literal ? NULL : r->where->host);
+	if (r->tls == NULL) {
+		finish(r, RELAY_DOWN, "no memory", now_ms);
+		return;
+	}
+	wait_for(r, RELAY_SHAKING, now_ms);
+	shake(r, now_ms);
+}
+
+/* EHLO has told what it offers. */
+static void
+offered(struct relay *r, struct span text, int64_t now_ms)
+{
+	bool in_clear = r->in_clear;
+
+	r->in_clear = false;
+	r->offers = relay_offers(text);
+	if (r->offers.starttls && r->tls == NULL && !in_clear)
+		say(r, RELAY_STARTTLS, "STARTTLS", NOTHING, "", now_ms);
+	else
+		ready(r, now_ms);
+}
+
 static void
 heard(struct relay *r, unsigned code, struct span text, int64_t now_ms)
 {
@@ -206,19 +248,24 @@ heard(struct relay *r, unsigned code, struct span text, int64_t now_ms)
 			refused(r, code, now_ms);
 		break;
 	case RELAY_EHLO:
-		if (hundreds == 2) {
-			take_offers(r, text);
-			ready(r, now_ms);
-		} else {
+		if (hundreds == 2)
+			offered(r, text, now_ms);
+		else
 			say(r, RELAY_HELO, "HELO ", span_str(r->hostname), "", now_ms);
-		}
 		break;
 	case RELAY_HELO:
-		r->utf8 = r->has8 = false;
+		r->offers = (struct relay_offers){ .utf8 = false };
 		if (hundreds == 2)
 			ready(r, now_ms);
 		else
 			refused(r, code, now_ms);
+		break;
+	case RELAY_STARTTLS:
+		/* RFC 3207 4.1: 454 and the like leave the choice to us. */
+		if (code == 220)
+			begin_tls(r, now_ms);
+		else
+			ready(r, now_ms);
 		break;
 	case RELAY_MAIL:
 		if (hundreds == 2)
@@ -253,45 +300,11 @@ heard(struct relay *r, unsigned code, struct span text, int64_t now_ms)
 	case RELAY_READY:
 	case RELAY_CLOSED:
 	case RELAY_CONNECTING:
+	case RELAY_SHAKING:
 		/* It speaks unasked. */
 		finish(r, RELAY_DOWN, r->words, now_ms);
 		break;
 	}
-}
-
-/* The code of a line, or 0; *last: no more follow. */
-static unsigned
-line_code(struct span line, bool *last)
-{
-	if (line.n < 3 || (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-' && line.p[3] != '\r'))
-		return 0;
-	for (size_t i = 0; i < 3; i++)
-		if (line.p[i] < '0' || line.p[i] > '9')
-			return 0;
-	*last = line.n == 3 || line.p[3] != '-';
-	return (unsigned)(line.p[0] - '0') * 100 + (unsigned)(line.p[1] - '0') * 10 + (unsigned)(line.p[2] - '0');
-}
-
-/* The octets of a whole reply at the start of ${s}, 0 if it is not complete, -1 if it is none. */
-static ssize_t
-whole_reply(struct span s, unsigned *code)
-{
-	size_t at = 0;
-	bool last = false;
-
-	if (s.p == NULL)
-		return 0;
-	while (!last) {
-		const uint8_t *lf = at < s.n ? memchr(s.p + at, '\n', s.n - at) : NULL;
-
-		if (lf == NULL)
-			return 0;
-		*code = line_code(span_of(s.p + at, (size_t)(lf - s.p) - at), &last);
-		if (*code == 0)
-			return -1;
-		at = (size_t)(lf - s.p) + 1;
-	}
-	return (ssize_t)at;
 }
 
 /* Its words, for the log: the first line. */
@@ -314,7 +327,7 @@ hear(struct relay *r, int64_t now_ms)
 		char text[RELAY_REPLY_MAX + 1];
 		struct span s = buf_view(&r->in);
 		unsigned code = 0;
-		ssize_t n = whole_reply(s, &code);
+		ssize_t n = relay_reply(s, &code);
 
 		if (n == 0 && buf_left(&r->in) > 0)
 			return;
@@ -330,12 +343,18 @@ hear(struct relay *r, int64_t now_ms)
 	}
 }
 
+static ssize_t
+take(struct relay *r, uint8_t *p, size_t room)
+{
+	return r->tls != NULL ? relay_tls_recv(r->tls, p, room) : recv(r->fd, p, room, 0);
+}
+
 static void
 receive(struct relay *r, int64_t now_ms)
 {
 	size_t room;
 	uint8_t *p = buf_room(&r->in, RELAY_REPLY_MAX, &room);
-	ssize_t n = p != NULL ? recv(r->fd, p, room, 0) : -1;
+	ssize_t n = p != NULL ? take(r, p, room) : -1;
 
 	if (p != NULL && n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -354,7 +373,7 @@ static void
 transmit(struct relay *r, int64_t now_ms)
 {
 	struct span s = buf_view(&r->out);
-	ssize_t n = send(r->fd, s.p, s.n, MSG_NOSIGNAL);
+	ssize_t n = r->tls != NULL ? relay_tls_send(r->tls, s.p, s.n) : send(r->fd, s.p, s.n, MSG_NOSIGNAL);
 
 	if (n > 0) {
 		buf_drop(&r->out, (size_t)n);
@@ -402,7 +421,12 @@ relay_poll(const struct relay *r, struct pollfd *p)
 	if (r->fd == -1)
 		return false;
 	p->fd = r->fd;
-	p->events = (short)(r->state == RELAY_CONNECTING ? POLLOUT : buf_len(&r->out) > 0 ? POLLIN | POLLOUT : POLLIN);
+	if (r->state == RELAY_SHAKING)
+		p->events = relay_tls_writes(r->tls) ? POLLOUT : POLLIN;
+	else
+		p->events = (short)(r->state == RELAY_CONNECTING ? POLLOUT
+			: buf_len(&r->out) > 0                   ? POLLIN | POLLOUT
+								 : POLLIN);
 	p->revents = 0;
 	return true;
 }
@@ -428,14 +452,23 @@ relay_turn(struct relay *r, short events, int64_t now_ms)
 		connected(r, now_ms);
 		return;
 	}
-	if (r->fd != -1 && (events & (POLLIN | POLLHUP | POLLERR)) != 0)
-		receive(r, now_ms);
+	if (r->state == RELAY_SHAKING && events != 0) {
+		shake(r, now_ms);
+		return;
+	}
+	if (r->fd != -1 && (events & (POLLIN | POLLHUP | POLLERR)) != 0) {
+		do
+			receive(r, now_ms);
+		while (r->tls != NULL && r->state != RELAY_SHAKING && relay_tls_pending(r->tls));
+	}
 	if (r->fd != -1 && (events & POLLOUT) != 0 && buf_len(&r->out) > 0)
 		transmit(r, now_ms);
 	if (now_ms < r->deadline_ms)
 		return;
 	if (r->state == RELAY_CONNECTING && r->fd != -1)
 		connect_failed(r, ETIMEDOUT, now_ms);
+	else if (r->state == RELAY_SHAKING)
+		handshake_failed(r, "it does not answer", now_ms);
 	else
 		finish(r, RELAY_DOWN, r->fd == -1 ? r->words : "it does not answer", now_ms);
 }

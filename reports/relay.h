@@ -1,6 +1,6 @@
 /*
  * relay: an SMTP client for one message at a time, over one connection that stays while there is more to send.
- * Driven by poll: it never waits.  In clear: there is no STARTTLS here.
+ * Driven by poll: it never waits.  TLS when the relay offers STARTTLS, else in clear.
  */
 #ifndef REPORTS_RELAY_H_
 #define REPORTS_RELAY_H_
@@ -9,6 +9,8 @@
 
 #include "common/buf.h"
 #include "reports/lookup.h"
+#include "reports/relay_reply.h"
+#include "reports/relay_tls.h"
 
 enum {
 	RELAY_CONNECT_MS = 30000,    /* for one address */
@@ -34,6 +36,8 @@ enum relay_state {
 	RELAY_GREETING,
 	RELAY_EHLO,
 	RELAY_HELO,
+	RELAY_STARTTLS,
+	RELAY_SHAKING,
 	RELAY_READY, /* nothing is under way */
 	RELAY_RSET,
 	RELAY_MAIL,
@@ -50,14 +54,15 @@ struct relay {
 	relay_told          *told;
 	void                *arg;
 
-	enum relay_state state;
-	int              fd;
-	unsigned         nth; /* which address */
-	int64_t          deadline_ms;
-	bool             utf8; /* what it offers: SMTPUTF8 and 8BITMIME */
-	bool             has8;
-	bool             has_message;
-	struct buf       in, out;
+	enum relay_state    state;
+	int                 fd;
+	unsigned            nth; /* which address */
+	int64_t             deadline_ms;
+	struct relay_offers offers;
+	bool                in_clear; /* a handshake failed: the next connection goes without */
+	struct relay_tls   *tls;      /* NULL: in clear */
+	bool                has_message;
+	struct buf          in, out;
 	/* the message at hand */
 	struct span to, text;
 	bool        wants_utf8;

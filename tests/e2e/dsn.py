@@ -1,6 +1,5 @@
 #!/usr/bin/env -S python3 -B
 """dsn: who asked to be told of success is told: in a mailbox here, or by the relay, and no report is lost."""
-import glob
 import os
 import re
 import signal
@@ -11,39 +10,11 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from harness import Skip, check, equal, main, sanitized, test
 from server import MAILBOXES, Server, free_port, wait_for
+from dsnserver import TEXT, DsnServer
 import tls
 from sink import HANG, Sink
 
-TEXT = b"Subject: hello\r\nFrom: sender@client.example\r\nX-Long: a\r\n b\r\n\r\nthe body stays here\r\n"
 BOB = "bob@example.org"
-
-
-class DsnServer(Server):
-    """Offers DSN; RELAY is host:port."""
-    def __init__(self, relay, no_journal=False, **more):
-        self.relay, self.no_journal = relay, no_journal
-        super().__init__(**more)
-
-    def config(self):
-        text = super().config() + 'dsn = yes\ndsn_relay = "%s"\n' % self.relay
-        return text.replace("delivered_to =", 'journal = 0 delivered_to =') if self.no_journal else text
-
-    def waiting(self):
-        return sorted(glob.glob(os.path.join(self.store_path, ".reports", "new", "*")))
-
-    def ask(self, sender="sender@client.example", rcpts=(("alice@example.org", "NOTIFY=SUCCESS"),), mail="", text=TEXT):
-        """Send a message; the final reply."""
-        c = self.client()
-        c.hello()
-        c.cmd("MAIL FROM:<%s>%s" % (sender, mail and " " + mail)).is_(250)
-        for to, params in rcpts:
-            c.cmd("RCPT TO:<%s> %s" % (to, params)).is_(250)
-        r = c.data(text)
-        c.quit()
-        return r
-
-    def lines(self, event):
-        return [dict(re.findall(r'(\w+)=("[^"]*"|\S+)', x)) for x in re.findall(r"^.* event=%s .*$" % event, self.log(), re.M)]
 
 
 def fields(part):

@@ -49,7 +49,7 @@ linux/landlock\.h	worker/landlock\.c
 lmdb\.h	common/mdb|tools/mailboxes/
 confuse\.h	common/conf
 jansson\.h	tools/
-openssl/.*	worker/net/tls|keys/|auth/|common/(pem|credential_hash)\.
+openssl/.*	worker/net/tls|keys/|auth/|reports/relay_tls\.|common/(pem|credential_hash)\.
 ares\.h	worker/net/dns
 idn2\.h	common/norm\.c
 uni(str|case|norm|types)\.h	common/'

@@ -22,6 +22,7 @@ memory='malloc|calloc|realloc|free'
 
 pure="common/span common/buf common/arena common/crc32c common/addr common/reply common/xtext $(
 	find worker/smtp worker/milter/packet.c worker/milter/state.c worker/milter/fields.c worker/handlers/policy/request.c worker/handlers/policy/answer.c \
+		reports/relay_reply.c \
 		-name '*.c' | sed 's/\.c$//' | sort
 )"
 list=''

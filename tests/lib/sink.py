@@ -5,7 +5,9 @@
         relay.wait(1)[0].rcpt, .sender, .text
 
 MODE: a function that is given (verb, n-th time) and returns a reply line, None for the usual
-one, "" to hang up, or HANG to say nothing any more.
+one, "" to hang up, or HANG to say nothing any more.  With TLS, a server's SSL context, STARTTLS
+is obeyed where it is offered; "SHAKE" is the verb of the handshake that follows, and what MODE
+gives for it goes out in its place.
 """
 import email
 import email.policy
@@ -17,8 +19,8 @@ HANG = object()
 
 
 class Mail:
-    def __init__(self, sender, rcpts, text):
-        self.sender, self.rcpts, self.text = sender, rcpts, text
+    def __init__(self, sender, rcpts, text, tls=None):
+        self.sender, self.rcpts, self.text, self.tls = sender, rcpts, text, tls
 
     @property
     def message(self):
@@ -26,8 +28,8 @@ class Mail:
 
 
 class Sink:
-    def __init__(self, port=0, offers=("8BITMIME", "SMTPUTF8"), mode=None):
-        self.offers, self.mode = offers, mode or (lambda verb, n: None)
+    def __init__(self, port=0, offers=("8BITMIME", "SMTPUTF8"), mode=None, tls=None):
+        self.offers, self.mode, self.tls = offers, mode or (lambda verb, n: None), tls
         self.mails, self.counts, self.verbs, self.open = [], {}, [], []
         self.lock = threading.Lock()
         self.listener = socket.socket()
@@ -91,13 +93,37 @@ class Sink:
             pass
         s.close()
 
+    def _shake(self, s):
+        """Secured, or None when the session is over."""
+        with self.lock:
+            self.counts["SHAKE"] = n = self.counts.get("SHAKE", 0) + 1
+        said = self.mode("SHAKE", n)
+        if said is HANG:
+            time.sleep(600)
+        if said is not None:
+            s.sendall(said.encode())
+            s.recv(4096)
+            return None
+        return self.tls.wrap_socket(s, server_side=True)
+
     def _session(self, s, f):
-        sender, rcpts = None, []
         self._say(s, "CONNECT", "220 sink ESMTP")
+        self._commands(s, f)
+
+    def _commands(self, s, f, tls=None):
+        sender, rcpts = None, []
         for line in f:
             verb = line.split()[0].upper().decode("ascii", "replace") if line.split() else "?"
             if verb == "EHLO":
-                self._say(s, verb, "\r\n".join("250-" + x for x in ("sink",) + tuple(self.offers)) + "\r\n250 HELP")
+                offers = [x for x in self.offers if not tls or x != "STARTTLS"]
+                self._say(s, verb, "\r\n".join("250-" + x for x in ["sink"] + offers) + "\r\n250 HELP")
+            elif verb == "STARTTLS" and self.tls:
+                if self._say(s, verb, "220 go ahead") == "2":
+                    secured = self._shake(s)
+                    if secured:
+                        self._commands(secured, secured.makefile("rb"), secured.version())
+                        secured.close()
+                    return
             elif verb == "MAIL":
                 if self._say(s, verb, "250 ok") == "2":
                     sender, rcpts = line.strip().decode("utf-8"), []
@@ -115,7 +141,7 @@ class Sink:
                 else:
                     return
                 if self._say(s, "END", "250 taken") == "2":
-                    self.mails.append(Mail(sender, rcpts, text))
+                    self.mails.append(Mail(sender, rcpts, text, tls))
             elif verb == "QUIT":
                 self._say(s, verb, "221 bye")
                 return

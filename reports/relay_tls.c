@@ -1,0 +1,185 @@
+/*
+ * relay_tls: the only user of libssl here.  The versions and ciphers are those
+ * that our own listeners speak (worker/net/tls_context.c).
+ */
+#include "reports/relay_tls.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/pem.h"
+
+struct relay_tls {
+	SSL *ssl;
+	bool writes; /* the handshake waits for room in the socket */
+	bool open, bad;
+};
+
+static SSL_CTX *ctx;
+static char reason[PEM_WHY_MAX];
+
+static int
+policy(SSL_CTX *c)
+{
+	SSL_CTX_set_verify(c, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+	return SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1 &&
+		SSL_CTX_set_cipher_list(c, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1
+	    ? 0
+	    : -1;
+}
+
+int
+relay_tls_init(const char **why)
+{
+	/* The words of its errors are read now: there are no files later. */
+	if (pem_init() == 0 &&
+	    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL) == 1 &&
+	    (ctx = SSL_CTX_new(TLS_client_method())) != NULL && policy(ctx) == 0)
+		return 0;
+	*why = pem_reason();
+	SSL_CTX_free(ctx);
+	ctx = NULL;
+	return -1;
+}
+
+struct relay_tls *
+relay_tls_new(int fd, const char *name)
+{
+	struct relay_tls *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->ssl = SSL_new(ctx);
+	if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1 ||
+	    (name != NULL && SSL_set_tlsext_host_name(t->ssl, name) != 1)) {
+		SSL_free(t->ssl);
+		free(t);
+		ERR_clear_error();
+		return NULL;
+	}
+	SSL_set_connect_state(t->ssl);
+	return t;
+}
+
+/* What a call returned that moved nothing, in recv's and send's words. */
+static ssize_t
+refused(struct relay_tls *t, int rc)
+{
+	int saved = errno, error = SSL_get_error(t->ssl, rc);
+	const char *words = ERR_reason_error_string(ERR_peek_last_error());
+
+	switch (error) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		t->writes = error == SSL_ERROR_WANT_WRITE;
+		errno = EAGAIN;
+		return -1;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	}
+	t->bad = true;
+	if (error != SSL_ERROR_SSL || words == NULL)
+		words = saved != 0 ? strerror(saved) : "it hung up";
+	snprintf(reason, sizeof(reason), "%s", words);
+	ERR_clear_error();
+	errno = error == SSL_ERROR_SYSCALL && saved != 0 ? saved : EPROTO;
+	return -1;
+}
+
+enum relay_tls_go
+relay_tls_shake(struct relay_tls *t)
+{
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_do_handshake(t->ssl);
+	if (rc == 1) {
+		t->open = true;
+		return RELAY_TLS_DONE;
+	}
+	if (refused(t, rc) == -1 && errno == EAGAIN)
+		return RELAY_TLS_WAIT;
+	if (!t->bad)
+		snprintf(reason, sizeof(reason), "it hung up");
+	return RELAY_TLS_BROKEN;
+}
+
+bool
+relay_tls_writes(const struct relay_tls *t)
+{
+	return t->writes;
+}
+
+const char *
+relay_tls_why(void)
+{
+	return reason;
+}
+
+ssize_t
+relay_tls_recv(struct relay_tls *t, void *p, size_t n)
+{
+	size_t got;
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_read_ex(t->ssl, p, n, &got);
+	return rc == 1 ? (ssize_t)got : refused(t, rc);
+}
+
+ssize_t
+relay_tls_send(struct relay_tls *t, const void *p, size_t n)
+{
+	size_t sent;
+	int rc;
+
+	ERR_clear_error();
+	errno = 0;
+	rc = SSL_write_ex(t->ssl, p, n, &sent);
+	if (rc == 1)
+		return (ssize_t)sent;
+	if (refused(t, rc) == 0)
+		errno = EPIPE;
+	return -1;
+}
+
+bool
+relay_tls_pending(const struct relay_tls *t)
+{
+	return SSL_pending(t->ssl) > 0;
+}
+
+const char *
+relay_tls_version(const struct relay_tls *t)
+{
+	return SSL_get_version(t->ssl);
+}
+
+const char *
+relay_tls_cipher(const struct relay_tls *t)
+{
+	return SSL_get_cipher_name(t->ssl);
+}
+
+void
+relay_tls_free(struct relay_tls *t)
+{
+	if (t == NULL)
+		return;
+	ERR_clear_error();
+	if (t->open && !t->bad)
+		SSL_shutdown(t->ssl);
+	SSL_free(t->ssl);
+	free(t);
+	ERR_clear_error();
+}
