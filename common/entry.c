@@ -30,8 +30,10 @@ struct line {
 	size_t reclen;
 	char *err;
 	size_t errcap;
-	const char *prop; /* the property that made the record, NULL: none yet */
+	const char *prop; /* the property that says what the entry is, NULL: none yet */
 	bool at_domain;   /* the key is "@domain" */
+	struct quota_limit quota;
+	bool has_octets, has_messages; /* of the quota */
 };
 
 /* --- messages --- */
@@ -239,7 +241,7 @@ static const struct unit {
 static int
 set_quota(struct line *l, struct span v)
 {
-	uint64_t n = 0, le;
+	uint64_t n = 0;
 	size_t i = 0, u;
 
 	for (; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
@@ -254,8 +256,35 @@ set_quota(struct line *l, struct span v)
 		return bad(l, "quota=%s is too large", v);
 	if (l->at_domain)
 		return bad(l, "quota=%s belongs to a mailbox, not to a domain", v);
-	le = htole64(n);
-	return put_kind(l, ENTRY_MAILBOX) != 0 || (n > 0 && put(l, &le, sizeof(le)) != 0) ? -1 : 0;
+	l->quota.octets = n;
+	return 0;
+}
+
+static int
+set_messages(struct line *l, struct span v)
+{
+	uint64_t n = 0;
+	size_t i = 0;
+
+	for (; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
+		if (__builtin_mul_overflow(n, 10U, &n) || __builtin_add_overflow(n, (uint64_t)(v.p[i] - '0'), &n))
+			return bad(l, "quota-messages=%s is too large", v);
+	if (i == 0 || i != v.n)
+		return bad(l, "quota-messages=%s is no number", v);
+	if (l->at_domain)
+		return bad(l, "quota-messages=%s belongs to a mailbox, not to a domain", v);
+	l->quota.messages = n;
+	return 0;
+}
+
+/* A mailbox's record; what it may hold is there as far as it is limited. */
+static int
+put_mailbox(struct line *l)
+{
+	uint64_t le[2] = { htole64(l->quota.octets), htole64(l->quota.messages) };
+	size_t n = l->quota.messages != 0 ? 2 : l->quota.octets != 0 ? 1 : 0;
+
+	return put_kind(l, ENTRY_MAILBOX) != 0 || put(l, le, n * sizeof(le[0])) != 0 ? -1 : 0;
 }
 
 /* Cut the text before the first comma that is not inside double quotes off *v; false when that was the last one. */
@@ -359,11 +388,20 @@ static const struct prop {
 	int (*set)(struct line *l, struct span v);
 } props[] = {
 	{ "quota", set_quota },
+	{ "quota-messages", set_messages },
 	{ "alias", set_alias },
 	{ "reject", set_reject },
 	{ "defer", set_defer },
 	{ "domain-alias", set_domain_alias },
 };
+
+/* The two quotas may stand beside each other, each once. */
+static bool
+quota_goes_on(const struct line *l, int (*set)(struct line *l, struct span v))
+{
+	return (l->has_octets && !l->has_messages && set == set_messages) ||
+	    (l->has_messages && !l->has_octets && set == set_quota);
+}
 
 static int
 set_prop(struct line *l, struct span word)
@@ -372,22 +410,27 @@ set_prop(struct line *l, struct span word)
 	struct span name, v;
 
 	if (eq == NULL)
-		return bad(l, "'%s' is no key=value; there are quota, alias, reject, defer and domain-alias", word);
+		return bad(l,
+		    "'%s' is no key=value; there are quota, quota-messages, alias, reject, defer and domain-alias",
+		    word);
 	name = span_head(word, (size_t)(eq - word.p));
 	v = span_skip(word, name.n + 1);
 	for (size_t i = 0; i < sizeof(props) / sizeof(props[0]); i++) {
 		if (!span_eq(name, span_str(props[i].name)))
 			continue;
-		if (l->prop != NULL)
+		if (l->prop != NULL && !quota_goes_on(l, props[i].set))
 			return bad(l,
 			    l->prop == props[i].name ? "%s= stands here twice"
 						     : "%s= can't stand beside another: an entry is a mailbox, an "
 						       "alias, a reject, a defer or a domain-alias",
 			    name);
 		l->prop = props[i].name;
+		l->has_octets = l->has_octets || props[i].set == set_quota;
+		l->has_messages = l->has_messages || props[i].set == set_messages;
 		return unquote(l, &v) != 0 ? -1 : props[i].set(l, v);
 	}
-	return bad(l, "there is no key '%s'; there are quota, alias, reject, defer and domain-alias", name);
+	return bad(
+	    l, "there is no key '%s'; there are quota, quota-messages, alias, reject, defer and domain-alias", name);
 }
 
 /* --- the short way --- */
@@ -468,7 +511,7 @@ parse_line(struct line *l, char *key, size_t *keylen)
 	if (l->prop == NULL && l->at_domain)
 		return bad(l,
 		    "'%s' alone says nothing: give it alias=, domain-alias=, reject= or defer=", span_of(key, *keylen));
-	if (l->prop == NULL && put_kind(l, ENTRY_MAILBOX) != 0)
+	if ((l->prop == NULL || l->has_octets || l->has_messages) && put_mailbox(l) != 0)
 		return -1;
 	if (l->rec[0] == ENTRY_MAILBOX && check_path(l, span_of(key, *keylen)) != 0)
 		return -1;

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "common/norm.h"
+#include "common/quota.h"
 #include "common/reply.h"
 
 enum {
@@ -28,8 +29,8 @@ enum entry_kind {
 
 /* A decoded record; spans point into what it was decoded from. */
 struct entry {
-	enum entry_kind kind;
-	uint64_t        quota; /* octets, 0 none */
+	enum entry_kind    kind;
+	struct quota_limit quota;
 	struct span
 	    text; /* ALIAS: targets, each NUL-terminated; REJECT, DEFER: the reply's text; DOMAIN_ALIAS: canonical domain */
 	uint32_t ntargets;

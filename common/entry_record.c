@@ -1,6 +1,6 @@
 /*
  * entry_record: the record of a snapshot, read and printed.
- * An octet for the kind, then: MAILBOX nothing or the quota (64 bits, little
+ * An octet for the kind, then: MAILBOX nothing, or the quota in octets, or that and the one in messages (64 bits each, little
  * endian); ALIAS canonical addresses, each with a NUL behind it; REJECT and
  * DEFER the reply as in the list; DOMAIN nothing; DOMAIN_ALIAS a domain.
  */
@@ -28,19 +28,17 @@ decode_targets(struct span s, struct entry *e)
 int
 entry_decode(struct span rec, struct entry *e)
 {
-	uint64_t le;
+	uint64_t le[2] = { 0 };
 
 	if (rec.n == 0 || rec.n > ENTRY_RECORD_MAX)
 		return -1;
 	*e = (struct entry){ .text = span_skip(rec, 1) };
 	switch (rec.p[0]) {
 	case ENTRY_MAILBOX:
-		if (e->text.n == sizeof(le)) {
-			memcpy(&le, e->text.p, sizeof(le));
-			e->quota = le64toh(le);
-		} else if (e->text.n != 0) {
+		if (e->text.n > sizeof(le) || e->text.n % sizeof(le[0]) != 0)
 			return -1;
-		}
+		memcpy(le, e->text.p, e->text.n);
+		e->quota = (struct quota_limit){ le64toh(le[0]), le64toh(le[1]) };
 		e->text.n = 0;
 		break;
 	case ENTRY_ALIAS:
@@ -141,16 +139,23 @@ add_value(struct out *o, const char *name, struct span v)
 }
 
 static void
+add_number(struct out *o, const char *name, uint64_t n, const char *unit)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s%llu%s", name, (unsigned long long)n, unit);
+	add_str(o, text);
+}
+
+static void
 add_quota(struct out *o, uint64_t n)
 {
 	static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	char text[48];
 	size_t u = 0;
 
 	for (; u < 4 && n % 1024 == 0; u++)
 		n /= 1024;
-	snprintf(text, sizeof(text), " quota=%llu%s", (unsigned long long)n, unit[u]);
-	add_str(o, text);
+	add_number(o, " quota=", n, unit[u]);
 }
 
 static void
@@ -179,8 +184,10 @@ entry_format(struct span key, const struct entry *e, char *out, size_t cap)
 	add_key(&o, key);
 	switch (e->kind) {
 	case ENTRY_MAILBOX:
-		if (e->quota > 0)
-			add_quota(&o, e->quota);
+		if (e->quota.octets > 0)
+			add_quota(&o, e->quota.octets);
+		if (e->quota.messages > 0)
+			add_number(&o, " quota-messages=", e->quota.messages, "");
 		break;
 	case ENTRY_ALIAS:
 		add_targets(&o, e->text);

@@ -56,16 +56,15 @@ read_number(const char **p, int64_t *out)
 
 /* "1000S,10C": octets and messages, in any order, either may be missing.  False when it is something else. */
 static bool
-read_limits(const char **p, uint64_t *octets)
+read_limits(const char **p, struct quota_limit *limit)
 {
-	*octets = 0;
+	*limit = (struct quota_limit){ 0, 0 };
 	while (**p != '\n') {
 		int64_t v;
 
 		if (!read_number(p, &v) || v < 0 || (**p != 'S' && **p != 'C'))
 			return false;
-		if (**p == 'S')
-			*octets = (uint64_t)v;
+		*(**p == 'S' ? &limit->octets : &limit->messages) = (uint64_t)v;
 		(*p)++;
 		if (**p == ',')
 			(*p)++;
@@ -223,11 +222,20 @@ count_all(int home, struct maildirsize *out)
 
 /* Fill the new file and give it its name.  0, 1 when somebody was faster, or -1 with errno. */
 static int
-write_anew(int home, int fd, const char *name, uint64_t limit, const struct maildirsize *m)
+write_anew(int home, int fd, const char *name, const struct quota_limit *limit, const struct maildirsize *m)
 {
-	char text[2 * LINE_MAX_];
-	int n = snprintf(text, sizeof(text), "%lluS\n%lld %lld\n", (unsigned long long)limit, (long long)m->octets,
-	    (long long)m->messages);
+	char text[3 * LINE_MAX_], messages[LINE_MAX_] = "";
+	int n;
+
+	/* As Dovecot writes it: what is not limited is left out, but for a line without anything. */
+	if (limit->messages != 0)
+		snprintf(messages, sizeof(messages), "%lluC", (unsigned long long)limit->messages);
+	if (limit->octets != 0 || limit->messages == 0)
+		n = snprintf(text, sizeof(text), "%lluS%s%s\n%lld %lld\n", (unsigned long long)limit->octets,
+		    limit->messages != 0 ? "," : "", messages, (long long)m->octets, (long long)m->messages);
+	else
+		n = snprintf(
+		    text, sizeof(text), "%s\n%lld %lld\n", messages, (long long)m->octets, (long long)m->messages);
 
 	if (write(fd, text, (size_t)n) != n)
 		return -1;
@@ -237,7 +245,7 @@ write_anew(int home, int fd, const char *name, uint64_t limit, const struct mail
 }
 
 int
-maildirsize_recalculate(int home, uint64_t limit, struct maildirsize *out)
+maildirsize_recalculate(int home, const struct quota_limit *limit, struct maildirsize *out)
 {
 	struct maildirsize m = { .octets = 0 };
 	char name[NAME_MAX_];
@@ -262,37 +270,37 @@ maildirsize_recalculate(int home, uint64_t limit, struct maildirsize *out)
 
 /* --- room --- */
 
+/* Whether ${more} on top of ${have} is more than ${limit}.  Nothing there, or less than nothing: only what is too large by itself. */
 static bool
-is_full(const struct maildirsize *m, uint64_t limit, uint64_t octets)
+over(int64_t have, uint64_t more, uint64_t limit)
 {
-	uint64_t sum;
+	uint64_t sum = more;
 
-	return m->octets > 0 && (__builtin_add_overflow((uint64_t)m->octets, octets, &sum) || sum > limit);
+	return limit != 0 && ((have > 0 && __builtin_add_overflow((uint64_t)have, more, &sum)) || sum > limit);
 }
 
-/* An empty mailbox that is smaller than the message has no room for it either. */
 static bool
-has_room(const struct maildirsize *m, uint64_t limit, uint64_t octets)
+has_room(const struct maildirsize *m, const struct quota_limit *limit, uint64_t octets, uint64_t messages)
 {
-	return octets <= limit && !is_full(m, limit, octets);
+	return !over(m->octets, octets, limit->octets) && !over(m->messages, messages, limit->messages);
 }
 
 /* The file's word, after it was counted anew if need be. */
 static int
-current(int home, uint64_t limit, uint64_t octets, struct maildirsize *m)
+current(int home, const struct quota_limit *limit, uint64_t octets, struct maildirsize *m)
 {
 	bool unread = maildirsize_read(home, m) != 0;
 
 	if (unread && errno != ENOENT && errno != EBADMSG)
 		return -1;
-	if (unread || m->limit != limit || m->too_long ||
-	    (!has_room(m, limit, octets) && time(NULL) - m->changed >= MAILDIRSIZE_STALE_S))
+	if (unread || m->limit.octets != limit->octets || m->limit.messages != limit->messages || m->too_long ||
+	    (!has_room(m, limit, octets, 1) && time(NULL) - m->changed >= MAILDIRSIZE_STALE_S))
 		return maildirsize_recalculate(home, limit, m) == -1 ? -1 : 0;
 	return 0;
 }
 
 int
-maildirsize_room(int home, uint64_t limit, uint64_t octets, uint64_t *id)
+maildirsize_room(int home, const struct quota_limit *limit, uint64_t octets, uint64_t *id)
 {
 	struct maildirsize m;
 
@@ -304,7 +312,7 @@ maildirsize_room(int home, uint64_t limit, uint64_t octets, uint64_t *id)
 				continue; /* somebody else counts just now */
 			return -1;
 		}
-		if (!has_room(&m, limit, octets)) {
+		if (!has_room(&m, limit, octets, 1)) {
 			errno = EDQUOT;
 			return -1;
 		}
@@ -319,7 +327,7 @@ maildirsize_room(int home, uint64_t limit, uint64_t octets, uint64_t *id)
 		if (maildirsize_read(home, &m) != 0 || m.id != at)
 			continue;
 		*id = at;
-		if (has_room(&m, limit, 0))
+		if (has_room(&m, limit, 0, 0))
 			return 0;
 		maildirsize_release(home, octets, at);
 		errno = EDQUOT;
@@ -332,6 +340,7 @@ maildirsize_room(int home, uint64_t limit, uint64_t octets, uint64_t *id)
 void
 maildirsize_settle(int home, uint64_t octets, uint64_t id)
 {
+	static const struct quota_limit none;
 	struct maildirsize m;
 	bool linked;
 
@@ -341,7 +350,7 @@ maildirsize_settle(int home, uint64_t octets, uint64_t id)
 		if (add_line(home, (int64_t)octets, 1, 0) != 0)
 			return;
 		/* Being counted: a count of our own, which begins now, sees what is delivered; another's may not. */
-		if (errno == ENOENT && maildirsize_recalculate(home, 0, &m) == 0)
+		if (errno == ENOENT && maildirsize_recalculate(home, &none, &m) == 0)
 			return;
 	}
 }

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "common/quota.h"
+
 #define MAILDIRSIZE_FILE "maildirsize"
 
 enum {
@@ -24,11 +26,11 @@ enum {
 };
 
 struct maildirsize {
-	int64_t  octets, messages;
-	uint64_t limit;    /* octets, as the file says; 0: none */
-	uint64_t id;       /* which file it is; never 0 */
-	time_t   changed;  /* unix seconds */
-	bool     too_long; /* over MAILDIRSIZE_MAX */
+	int64_t            octets, messages;
+	struct quota_limit limit;    /* as the file says */
+	uint64_t           id;       /* which file it is; never 0 */
+	time_t             changed;  /* unix seconds */
+	bool               too_long; /* over MAILDIRSIZE_MAX */
 };
 
 /* Read the file of the mailbox ${home} (its folder's descriptor).  0, or -1 with errno: ENOENT, EBADMSG when it makes no sense. */
@@ -39,14 +41,14 @@ int maildirsize_read(int home, struct maildirsize *out);
  * Count what stands in the mailbox and its sub-folders, and write the file anew.
  * 0 and *out; 1 when somebody else was faster, and *out is his; -1 with errno.
  */
-int maildirsize_recalculate(int home, uint64_t limit, struct maildirsize *out);
+int maildirsize_recalculate(int home, const struct quota_limit *limit, struct maildirsize *out);
 
 /**
  * maildirsize_room(home, limit, octets, id):
- * Whether a message of ${octets} has room below ${limit}.  With ${id} it is
+ * Whether one more message, of ${octets}, has room below ${limit}.  With ${id} it is
  * counted at once, and *id is where.  0, or -1 with errno, EDQUOT: no room.
  */
-int maildirsize_room(int home, uint64_t limit, uint64_t octets, uint64_t *id);
+int maildirsize_room(int home, const struct quota_limit *limit, uint64_t octets, uint64_t *id);
 
 /* What was counted in ${id} is delivered: if the file was counted anew meanwhile, count it there. */
 void maildirsize_settle(int home, uint64_t octets, uint64_t id);

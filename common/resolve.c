@@ -229,7 +229,7 @@ box_dir(struct span key, char *out)
 }
 
 static enum go
-take_mailbox(struct search *x, const struct item *it, struct span key, struct span ext, uint64_t quota)
+take_mailbox(struct search *x, const struct item *it, struct span key, struct span ext, struct quota_limit quota)
 {
 	char dir[PATH_CAP];
 	size_t n = box_dir(key, dir);

@@ -9,6 +9,7 @@
 
 #include "common/addr.h"
 #include "common/mdb.h"
+#include "common/quota.h"
 #include "common/reply.h"
 
 enum {
@@ -28,7 +29,7 @@ struct resolve_box {
 	struct span         key;       /* canonical local@domain */
 	struct span         dir;       /* DOMAIN/LOCAL, path_encode()d */
 	struct span         extension; /* what stood behind the delimiter, canonical, not encoded; or empty */
-	uint64_t            quota;     /* octets, 0 none */
+	struct quota_limit  quota;
 };
 
 enum resolve_res {

@@ -20,7 +20,7 @@ MODULE_EXAMPLES = $(wildcard examples/modules/*.c)
 INCLUDEDIR ?= $(PREFIX)/include/letterplate
 PKGCONFIGDIR ?= $(PREFIX)/lib/pkgconfig
 # handler.h and what it includes
-HEADERS = worker/handlers/handler.h worker/smtp/edit.h worker/smtp/txn.h common/addr.h common/arena.h common/reply.h common/span.h
+HEADERS = worker/handlers/handler.h worker/smtp/edit.h worker/smtp/txn.h common/addr.h common/arena.h common/quota.h common/reply.h common/span.h
 at = $(DESTDIR)$(1)
 
 install: all

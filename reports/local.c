@@ -144,7 +144,7 @@ make_txn(struct local *l, const struct report *r, const struct addr *to, const s
 		char folder[256];
 		ssize_t n = b->extension.n > 0 ? path_encode(b->extension, folder, sizeof(folder)) : 0;
 
-		if (txn_deliver(t, rc, b->key, b->dir, span_of(folder, n > 0 ? (size_t)n : 0), b->quota) != 0)
+		if (txn_deliver(t, rc, b->key, b->dir, span_of(folder, n > 0 ? (size_t)n : 0), &b->quota) != 0)
 			return NULL;
 	}
 	txn_rcpt_accept(t, rc);

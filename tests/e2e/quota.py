@@ -2,12 +2,13 @@
 """quota: a mailbox never holds more than its quota, however many workers deliver to it at once."""
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import check, equal, main, test
+from harness import BIN, check, equal, main, test
 from server import Server, free_port
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
@@ -122,8 +123,34 @@ def deleted_mail_makes_room_when_the_count_is_old():
 
 
 @test
-def many_workers_never_pass_it():
-    with Server(BOXES.replace("64KiB", "1MiB"), extra='quota { when_full = "defer" }') as s:
+def messages_are_counted_too():
+    for when_full, code, enhanced in (("defer", 452, "4.2.2"), ("reject", 552, "5.2.2")):
+        with Server(BOXES.replace("64KiB", "64KiB quota-messages=3"), extra='quota { when_full = "%s" }' % when_full) as s:
+            equal(fill(s, code), [(250, "2.0.0")] * 3 + [(code, enhanced)], "messages that fit, and one")
+            home = os.path.join(s.store_path, "example.org/bob")
+            with open(os.path.join(home, "maildirsize")) as f:
+                equal(f.readline(), "65536S,3C\n", "its first line")
+            stands, says = used(s, BOB)
+            equal(says, stands, "maildirsize")
+            c = s.client()
+            c.hello()
+            c.cmd("MAIL FROM:<a@client.example>").is_(250)
+            c.cmd("RCPT TO:<%s>" % BOB).is_(code, enhanced)         # at once: one more is one too many
+            c.quit()
+            tool = os.path.join(BIN, "letterplate-mailboxes")
+            equal(subprocess.run([tool, "quota", home], capture_output=True, text=True).stdout,
+                  "%d octets, 3 messages; limit 65536 octets, 3 messages\n" % stands[0], "quota")
+            with open(os.path.join(home, "maildirsize"), "a") as f:
+                f.write("5 -2\n")                                  # another program's mistake
+            equal(subprocess.run([tool, "quota", "--recalculate", home], capture_output=True, text=True).stdout,
+                  "%d octets, 3 messages; limit 65536 octets, 3 messages\n" % stands[0], "quota --recalculate")
+            equal(fill(s, code, tries=1), [(code, enhanced)], "after the repair")
+            equal(sum(x["count"] for x in s.stats()["reasons"] if x["reason"] == "over-quota"), 3, "counted")
+
+
+def many_workers(quota):
+    """(octets, messages) that stand in the mailbox after sixteen clients filled it over eight workers."""
+    with Server(BOXES.replace("quota=64KiB", quota), extra='quota { when_full = "defer" }') as s:
         s.term()
         s.settings["workers"] = 8
         s.write_config()
@@ -143,8 +170,20 @@ def many_workers_never_pass_it():
         (octets, n), says = used(s, BOB)
         equal(n, sum(1 for c in codes if c[0] == 250), "stored and acknowledged")
         equal(says, (octets, n), "maildirsize")
-        check(octets <= 1 << 20, "%d octets are over the quota" % octets)
-        check(octets > (1 << 20) - 17 * 11000, "%d octets: refused too early" % octets)
+        return octets, n
+
+
+@test
+def many_workers_never_pass_it():
+    octets, _ = many_workers("quota=1MiB")
+    check(octets <= 1 << 20, "%d octets are over the quota" % octets)
+    check(octets > (1 << 20) - 17 * 11000, "%d octets: refused too early" % octets)
+
+
+@test
+def many_workers_never_pass_the_number_of_messages():
+    _, n = many_workers("quota-messages=60")
+    check(60 - 17 < n <= 60, "%d messages" % n)
 
 
 if __name__ == "__main__":

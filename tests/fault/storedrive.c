@@ -140,7 +140,7 @@ make_txn(struct slot *s, unsigned number, size_t octets)
 		snprintf(dir, sizeof(dir), "example.org/%sbox%u", opt.new_boxes ? opt.prefix : "", box);
 		if (r == NULL ||
 		    arena_dup(&s->arena, span_head(span_str(key), strlen(key) - 12), &r->addr.local) == -1 ||
-		    txn_deliver(s->txn, r, span_str(key), span_str(dir), span_str(""), 0) == -1)
+		    txn_deliver(s->txn, r, span_str(key), span_str(dir), span_str(""), NULL) == -1)
 			err(EX_OSERR, NULL);
 		r->addr.domain = SPAN("example.org");
 		txn_rcpt_accept(s->txn, r);

@@ -139,7 +139,7 @@ def fetch(c):
 @test
 def dovecot_counts_as_we_do():
     """It reads our maildirsize, and when it has deleted mail we read what it wrote."""
-    with Server("alice@example.org\nbob@example.org quota=1MiB\n", extra='quota { when_full = "defer" }') as s:
+    with Server("alice@example.org\nbob@example.org quota=1MiB quota-messages=100\n", extra='quota { when_full = "defer" }') as s:
         fill(s, BOB)
         stands = sum(os.path.getsize(m.path) for m in s.messages(BOB))
 
@@ -147,12 +147,12 @@ def dovecot_counts_as_we_do():
             with open(os.path.join(s.store_path, "example.org/bob/maildirsize")) as f:
                 lines = f.read().split("\n")
             return lines[0], sum(int(x.split()[0]) for x in lines[1:-1]), sum(int(x.split()[1]) for x in lines[1:-1])
-        equal(says(), ("1048576S", stands, len(TEXTS)), "maildirsize")
+        equal(says(), ("1048576S,100C", stands, len(TEXTS)), "maildirsize")
         with Dovecot(s.store_path) as d:
             got = [x.split("\t") for x in d.doveadm("-f", "tab", "quota", "get", "-u", BOB).splitlines()[1:]]
             got = {x[1]: x[2:4] for x in got}
             equal(got["STORAGE"], [str(-(-stands // 1024)), "1024"], "KiB by Dovecot")
-            equal(got["MESSAGE"][0], str(len(TEXTS)), "messages by Dovecot")
+            equal(got["MESSAGE"], [str(len(TEXTS)), "100"], "messages by Dovecot")
             c = d.login(BOB)
             c.select()
             c.store("1", "+FLAGS", "\\Deleted")
@@ -161,6 +161,7 @@ def dovecot_counts_as_we_do():
         home = os.path.join(s.store_path, "example.org/bob")
         left = [os.path.join(home, x, f) for x in ("new", "cur") for f in os.listdir(os.path.join(home, x))]
         equal(len(left), len(TEXTS) - 1, "messages left")
+        equal(says()[0], "1048576S,100C", "the limits after EXPUNGE")
         equal(says()[1:], (sum(os.path.getsize(f) for f in left), len(left)), "maildirsize after EXPUNGE")
 
 

@@ -169,7 +169,7 @@ dir_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 		reply_set(r, 550, ENH(5, 1, 1), "unknown", "no such mailbox");
 		return V_REPLY;
 	}
-	ck_assert_int_eq(txn_deliver(q->txn, q->rcpt, local, local, (struct span){ NULL, 0 }, 0), 0);
+	ck_assert_int_eq(txn_deliver(q->txn, q->rcpt, local, local, (struct span){ NULL, 0 }, NULL), 0);
 	return V_NEXT;
 }
 

@@ -13,6 +13,8 @@
 
 #include "tests/unit/suite.h"
 
+#define OCTETS(n) (&(struct quota_limit){ n, 0 })
+
 static char root[] = "/tmp/maildirsize.XXXXXX";
 static int home;
 
@@ -49,22 +51,24 @@ static const struct {
 	int64_t octets, messages;
 	uint64_t limit;
 	int error;
+	uint64_t max_messages;
 } row[] = {
-	{ "1000S\n", 0, 0, 1000, 0 },
-	{ "1000S,10C\n100 1\n", 100, 1, 1000, 0 },
-	{ "10C,1000S\n100 1\n-100 -1\n50 1\n", 50, 1, 1000, 0 },
-	{ "\n5 1\n", 5, 1, 0, 0 },
-	{ "1000S\n         100          1\n", 0, 0, 0, EBADMSG }, /* numbers begin the line */
-	{ "1000S\n100     1  \n", 100, 1, 1000, 0 },
-	{ "", 0, 0, 0, EBADMSG },
-	{ "1000S", 0, 0, 0, EBADMSG },
-	{ "1000\n", 0, 0, 0, EBADMSG },
-	{ "-1S\n", 0, 0, 0, EBADMSG },
-	{ "1000S\n100\n", 0, 0, 0, EBADMSG },
-	{ "1000S\n100 1", 0, 0, 0, EBADMSG },
-	{ "1000S\nx 1\n", 0, 0, 0, EBADMSG },
-	{ "1000S\n99999999999999999999 1\n", 0, 0, 0, EBADMSG },
-	{ "1000S\n9223372036854775807 1\n1 1\n", 0, 0, 0, EBADMSG },
+	{ "1000S\n", 0, 0, 1000, 0, 0 },
+	{ "1000S,10C\n100 1\n", 100, 1, 1000, 0, 10 },
+	{ "7C\n100 1\n", 100, 1, 0, 0, 7 },
+	{ "10C,1000S\n100 1\n-100 -1\n50 1\n", 50, 1, 1000, 0, 10 },
+	{ "\n5 1\n", 5, 1, 0, 0, 0 },
+	{ "1000S\n         100          1\n", 0, 0, 0, EBADMSG, 0 }, /* numbers begin the line */
+	{ "1000S\n100     1  \n", 100, 1, 1000, 0, 0 },
+	{ "", 0, 0, 0, EBADMSG, 0 },
+	{ "1000S", 0, 0, 0, EBADMSG, 0 },
+	{ "1000\n", 0, 0, 0, EBADMSG, 0 },
+	{ "-1S\n", 0, 0, 0, EBADMSG, 0 },
+	{ "1000S\n100\n", 0, 0, 0, EBADMSG, 0 },
+	{ "1000S\n100 1", 0, 0, 0, EBADMSG, 0 },
+	{ "1000S\nx 1\n", 0, 0, 0, EBADMSG, 0 },
+	{ "1000S\n99999999999999999999 1\n", 0, 0, 0, EBADMSG, 0 },
+	{ "1000S\n9223372036854775807 1\n1 1\n", 0, 0, 0, EBADMSG, 0 },
 };
 
 START_TEST(reads)
@@ -80,7 +84,8 @@ START_TEST(reads)
 	ck_assert_int_eq(maildirsize_read(home, &m), 0);
 	ck_assert_int_eq(m.octets, row[_i].octets);
 	ck_assert_int_eq(m.messages, row[_i].messages);
-	ck_assert_uint_eq(m.limit, row[_i].limit);
+	ck_assert_uint_eq(m.limit.octets, row[_i].limit);
+	ck_assert_uint_eq(m.limit.messages, row[_i].max_messages);
 }
 END_TEST
 
@@ -97,10 +102,56 @@ START_TEST(counts_what_is_there)
 	ck_assert_int_eq(mkdirat(home, ".Junk/new", 0700), 0);
 	put(".Junk/new/6.host,S=1000", "x");
 	put("new/.hidden", "x");
-	ck_assert_int_eq(maildirsize_recalculate(home, 5000, &m), 0);
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(5000), &m), 0);
 	ck_assert_int_eq(m.octets, 100 + 50 + 4 + 5 + 1000);
 	ck_assert_int_eq(m.messages, 5);
-	ck_assert_uint_eq(m.limit, 5000);
+	ck_assert_uint_eq(m.limit.octets, 5000);
+}
+END_TEST
+
+/* The file's first line. */
+static const char *
+first_line(void)
+{
+	static char line[64];
+	int fd = openat(home, "maildirsize", O_RDONLY);
+	ssize_t n = read(fd, line, sizeof(line) - 1);
+
+	ck_assert_int_gt(n, 0);
+	line[n] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	close(fd);
+	return line;
+}
+
+START_TEST(messages_have_a_limit_too)
+{
+	const struct quota_limit three = { 0, 3 }, both = { 1000, 3 };
+	struct maildirsize m;
+	uint64_t id = 0;
+
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(maildirsize_room(home, &three, 5000, &id), 0);
+	ck_assert_str_eq(first_line(), "3C");
+	ck_assert_int_eq(maildirsize_room(home, &three, 0, NULL), -1);
+	ck_assert_int_eq(errno, EDQUOT);
+	ck_assert_int_eq(maildirsize_room(home, &three, 0, &id), -1);
+	ck_assert_int_eq(maildirsize_read(home, &m), 0);
+	ck_assert_int_eq(m.messages, 3);
+	maildirsize_release(home, 5000, id);
+	ck_assert_int_eq(maildirsize_room(home, &three, 1, NULL), 0);
+
+	/* Another limit: counted anew, and there is nothing. */
+	ck_assert_int_eq(maildirsize_room(home, &both, 1001, NULL), -1);
+	ck_assert_str_eq(first_line(), "1000S,3C");
+	ck_assert_int_eq(maildirsize_room(home, &both, 400, &id), 0);
+	ck_assert_int_eq(maildirsize_room(home, &both, 400, &id), 0);
+	ck_assert_int_eq(maildirsize_room(home, &both, 400, &id), -1);
+	ck_assert_int_eq(maildirsize_room(home, &both, 10, &id), 0);
+	ck_assert_int_eq(maildirsize_room(home, &both, 10, &id), -1);
+	ck_assert_int_eq(errno, EDQUOT);
+	ck_assert_int_eq(maildirsize_recalculate(home, &(struct quota_limit){ 0, 0 }, &m), 0);
+	ck_assert_str_eq(first_line(), "0S");
 }
 END_TEST
 
@@ -109,19 +160,19 @@ START_TEST(has_room_or_not)
 	struct maildirsize m;
 	uint64_t ino = 0;
 
-	ck_assert_int_eq(maildirsize_room(home, 1000, 1001, NULL), -1);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 1001, NULL), -1);
 	ck_assert_int_eq(errno, EDQUOT);
-	ck_assert_int_eq(maildirsize_room(home, 1000, 1000, NULL), 0);
-	ck_assert_int_eq(maildirsize_room(home, 1000, 600, &ino), 0);
-	ck_assert_int_eq(maildirsize_room(home, 1000, 401, &ino), -1);
-	ck_assert_int_eq(maildirsize_room(home, 1000, 400, &ino), 0);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 1000, NULL), 0);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 600, &ino), 0);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 401, &ino), -1);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 400, &ino), 0);
 	maildirsize_release(home, 400, ino);
-	ck_assert_int_eq(maildirsize_room(home, 1000, 300, &ino), 0);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 300, &ino), 0);
 	ck_assert_int_eq(maildirsize_read(home, &m), 0);
 	ck_assert_int_eq(m.octets, 900);
 	ck_assert_int_eq(m.messages, 2);
 	/* Another limit: counted anew, and nothing is there. */
-	ck_assert_int_eq(maildirsize_room(home, 2000, 2000, NULL), 0);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(2000), 2000, NULL), 0);
 }
 END_TEST
 
@@ -130,9 +181,9 @@ START_TEST(a_full_one_is_counted_anew_when_it_is_old)
 	struct timespec old[2] = { { .tv_sec = time(NULL) - 2000 }, { .tv_sec = time(NULL) - 2000 } };
 
 	put("maildirsize", "1000S\n999 1\n");
-	ck_assert_int_eq(maildirsize_room(home, 1000, 500, NULL), -1);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 500, NULL), -1);
 	ck_assert_int_eq(utimensat(home, "maildirsize", old, 0), 0);
-	ck_assert_int_eq(maildirsize_room(home, 1000, 500, NULL), 0);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 500, NULL), 0);
 }
 END_TEST
 
@@ -141,8 +192,8 @@ START_TEST(settles_where_it_was_counted_anew)
 	struct maildirsize m;
 	uint64_t ino = 0;
 
-	ck_assert_int_eq(maildirsize_room(home, 1000, 100, &ino), 0);
-	ck_assert_int_eq(maildirsize_recalculate(home, 1000, &m), 0);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 100, &ino), 0);
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), 0);
 	ck_assert_int_eq(m.octets, 0);
 	maildirsize_settle(home, 100, ino);
 	ck_assert_int_eq(maildirsize_read(home, &m), 0);
@@ -162,7 +213,7 @@ fill(int me)
 		uint64_t ino = 0;
 		char name[64];
 
-		if (maildirsize_room(home, 6000, 10, &ino) != 0) {
+		if (maildirsize_room(home, OCTETS(6000), 10, &ino) != 0) {
 			if (errno == EDQUOT)
 				_exit(0);
 			continue;
@@ -190,7 +241,7 @@ START_TEST(many_at_once_never_pass_it)
 		ck_assert_int_gt(wait(&status), 0);
 		ck_assert_int_eq(status, 0);
 	}
-	ck_assert_int_eq(maildirsize_recalculate(home, 6000, &m), 0);
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(6000), &m), 0);
 	/* Beyond it only by what was on its way in the moment of a recount; short of it by the same. */
 	ck_assert_int_le(m.octets, 6000 + 8 * 10);
 	ck_assert_int_ge(m.octets, 6000 - 40 * 10);
@@ -206,7 +257,7 @@ START_TEST(the_last_room_goes_to_one)
 
 	for (int round = 0; round < 60; round++) {
 		ck_assert_int_eq(pipe(go), 0);
-		ck_assert_int_eq(maildirsize_recalculate(home, 40, &m), 0);
+		ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(40), &m), 0);
 		for (int i = 0; i < 8; i++)
 			if (fork() == 0) {
 				uint64_t ino;
@@ -214,7 +265,7 @@ START_TEST(the_last_room_goes_to_one)
 				close(go[1]);
 				(void)!read(go[0], &c, 1);
 				for (int k = 0; k < 3; k++)
-					(void)maildirsize_room(home, 40, 10, &ino);
+					(void)maildirsize_room(home, OCTETS(40), 10, &ino);
 				_exit(0);
 			}
 		close(go[0]);
@@ -237,6 +288,7 @@ main(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_loop_test(t, reads, 0, (int)(sizeof(row) / sizeof(*row)));
 	tcase_add_test(t, counts_what_is_there);
+	tcase_add_test(t, messages_have_a_limit_too);
 	tcase_add_test(t, has_room_or_not);
 	tcase_add_test(t, a_full_one_is_counted_anew_when_it_is_old);
 	tcase_add_test(t, settles_where_it_was_counted_anew);

@@ -69,7 +69,7 @@ find_user(struct mdb *in, int i)
 
 	if (rc == 1) {
 		ck_assert_int_eq(entry_decode(val, &e), 0);
-		ck_assert_uint_eq(e.quota, (uint64_t)i + 1);
+		ck_assert_uint_eq(e.quota.octets, (uint64_t)i + 1);
 	}
 	return rc;
 }

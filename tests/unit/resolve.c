@@ -224,10 +224,10 @@ START_TEST(boxes_say_where)
 {
 	ask(m, "bob+x@example.org");
 	ck_assert(span_eq(boxes->dir, SPAN("example.org/bob")));
-	ck_assert_uint_eq(boxes->quota, 2ULL << 30);
+	ck_assert_uint_eq(boxes->quota.octets, 2ULL << 30);
 	ask(m, "\"a@b c\"@example.org");
 	ck_assert(span_eq(boxes->dir, SPAN("example.org/a%40b%20c")));
-	ck_assert_uint_eq(boxes->quota, 0);
+	ck_assert_uint_eq(boxes->quota.octets, 0);
 }
 END_TEST
 

@@ -78,7 +78,7 @@ on_rcpt(void *c, const struct question *q, struct reply *r)
 	struct span local = q->rcpt->addr.local;
 
 	(void)c;
-	ck_assert_int_eq(txn_deliver(q->txn, q->rcpt, local, local, (struct span){ NULL, 0 }, 0), 0);
+	ck_assert_int_eq(txn_deliver(q->txn, q->rcpt, local, local, (struct span){ NULL, 0 }, NULL), 0);
 	return thinker_at(CHAIN_RCPT, q->ask, r);
 }
 

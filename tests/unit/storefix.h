@@ -86,7 +86,7 @@ fix_target(struct fix *f, const char *user, const char *folder)
 	snprintf(dir, sizeof(dir), "example.org/%s", user);
 	ck_assert_int_eq(arena_dup(&f->arena, span_str(user), &r->addr.local), 0);
 	r->addr.domain = SPAN("example.org");
-	ck_assert_int_eq(txn_deliver(f->txn, r, span_str(key), span_str(dir), span_str(folder), 0), 0);
+	ck_assert_int_eq(txn_deliver(f->txn, r, span_str(key), span_str(dir), span_str(folder), NULL), 0);
 	txn_rcpt_accept(f->txn, r);
 }
 

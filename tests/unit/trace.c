@@ -43,7 +43,7 @@ rcpt(const char *addr, const char *key)
 
 	r->addr = address(addr);
 	if (key != NULL)
-		ck_assert_int_eq(txn_deliver(t, r, guarded_str(key), SPAN("d/x"), SPAN(""), 0), 0);
+		ck_assert_int_eq(txn_deliver(t, r, guarded_str(key), SPAN("d/x"), SPAN(""), NULL), 0);
 	txn_rcpt_accept(t, r);
 }
 

@@ -28,7 +28,7 @@ teardown(void)
 static int
 deliver(struct rcpt *r, const char *key)
 {
-	return txn_deliver(t, r, guarded_str(key), guarded_str("dir"), span_of(NULL, 0), 7);
+	return txn_deliver(t, r, guarded_str(key), guarded_str("dir"), span_of(NULL, 0), &(struct quota_limit){ 7, 8 });
 }
 
 /* The keys of all targets, in order, with a space behind each. */
@@ -91,7 +91,8 @@ START_TEST(mailboxes_are_shared)
 	ck_assert_uint_eq(b->ntargets, 2);
 	ck_assert_ptr_eq(t->targets->next->rcpt, a);
 	ck_assert_ptr_eq(t->targets->next->next->rcpt, b);
-	ck_assert_uint_eq(t->targets->quota, 7);
+	ck_assert_uint_eq(t->targets->quota.octets, 7);
+	ck_assert_uint_eq(t->targets->quota.messages, 8);
 	ck_assert(span_eq(t->targets->dir, SPAN("dir")));
 	ck_assert_uint_eq(t->targets->folder.n, 0);
 }
@@ -204,7 +205,7 @@ START_TEST(not_more_than_its_targets)
 
 	for (int i = 0; i < TXN_TARGETS_MAX; i++) {
 		snprintf(key, sizeof(key), "%d@d", i);
-		if (txn_deliver(t, r, span_str(key), SPAN("d/x"), span_of(NULL, 0), 0) != 0)
+		if (txn_deliver(t, r, span_str(key), SPAN("d/x"), span_of(NULL, 0), NULL) != 0)
 			ck_abort_msg("%d", i);
 	}
 	errno = 0;
@@ -227,7 +228,7 @@ START_TEST(out_of_memory_changes_nothing)
 		u = txn_new(&small);
 		r = u != NULL ? txn_rcpt_new(u) : NULL;
 		if (r != NULL) {
-			int rc = txn_deliver(u, r, SPAN("key@d"), SPAN("d/key"), SPAN("folder"), 0);
+			int rc = txn_deliver(u, r, SPAN("key@d"), SPAN("d/key"), SPAN("folder"), NULL);
 
 			ck_assert_int_eq(u->ntargets, rc == 0 ? 1 : 0);
 			ck_assert_int_eq(r->ntargets, rc == 0 ? 1 : 0);

@@ -27,7 +27,7 @@ quota_give(int home)
 int
 tool_quota(const char *path, bool anew)
 {
-	struct maildirsize m = { .limit = 0 };
+	struct maildirsize m = { .octets = 0 };
 	int home = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
 	if (home == -1) {
@@ -36,7 +36,7 @@ tool_quota(const char *path, bool anew)
 	}
 	rc = maildirsize_read(home, &m);
 	if (anew && (rc == 0 || errno == ENOENT || errno == EBADMSG)) {
-		rc = maildirsize_recalculate(home, m.limit, &m);
+		rc = maildirsize_recalculate(home, &(struct quota_limit){ m.limit.octets, m.limit.messages }, &m);
 		if (rc != -1)
 			rc = quota_give(home);
 	}
@@ -49,9 +49,12 @@ tool_quota(const char *path, bool anew)
 	}
 	close(home);
 	printf("%lld octets, %lld messages; ", (long long)m.octets, (long long)m.messages);
-	if (m.limit > 0)
-		printf("limit %llu octets\n", (unsigned long long)m.limit);
-	else
-		printf("no limit noted\n");
+	if (!quota_limited(&m.limit))
+		printf("no limit noted");
+	if (m.limit.octets > 0)
+		printf("limit %llu octets", (unsigned long long)m.limit.octets);
+	if (m.limit.messages > 0)
+		printf("%s %llu messages", m.limit.octets > 0 ? "," : "limit", (unsigned long long)m.limit.messages);
+	printf("\n");
 	return EX_OK;
 }

@@ -88,8 +88,10 @@ print_answer(enum resolve_res res, const struct resolve_box *boxes, const struct
 		    (const char *)b->dir.p);
 		if (b->extension.n > 0)
 			printf(", extension %.*s", (int)b->extension.n, (const char *)b->extension.p);
-		if (b->quota > 0)
-			printf(", quota %llu octets", (unsigned long long)b->quota);
+		if (b->quota.octets > 0)
+			printf(", quota %llu octets", (unsigned long long)b->quota.octets);
+		if (b->quota.messages > 0)
+			printf(", quota %llu messages", (unsigned long long)b->quota.messages);
 		printf("\n");
 	}
 }

@@ -45,7 +45,7 @@
 #include "worker/smtp/txn.h"
 
 enum {
-	HANDLER_ABI     = 2,
+	HANDLER_ABI     = 3,
 	HANDLER_TAG_MAX = 31, /* octets of a tag */
 	HANDLER_TAGS    = 16  /* tags that one message, or one session before its first message, may have */
 };

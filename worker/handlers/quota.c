@@ -26,7 +26,7 @@ struct quota_job {
 	uint64_t octets;
 	size_t n;
 	struct quota_box {
-		uint64_t limit;
+		struct quota_limit limit;
 		char dir[512]; /* DOMAIN/LOCAL */
 	} box[];
 };
@@ -56,8 +56,8 @@ quota_full(const struct quota_job *j, const struct quota_box *b)
 
 	/* A mailbox that is not there yet is empty; what else is wrong with it is the store's to say. */
 	if (home == -1)
-		return errno == ENOENT && j->octets > b->limit;
-	full = maildirsize_room(home, b->limit, j->octets, NULL) != 0 && errno == EDQUOT;
+		return errno == ENOENT && b->limit.octets != 0 && j->octets > b->limit.octets;
+	full = maildirsize_room(home, &b->limit, j->octets, NULL) != 0 && errno == EDQUOT;
 	close(home);
 	return full;
 }
@@ -90,7 +90,7 @@ quota_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 
 	(void)r;
 	for (const struct rcpt_target *t = q->rcpt->targets; t != NULL; t = t->next)
-		n += t->target->quota != 0;
+		n += quota_limited(&t->target->quota);
 	if (n == 0)
 		return V_NEXT;
 	j = calloc(1, sizeof(*j) + n * sizeof(j->box[0]));
@@ -102,7 +102,7 @@ quota_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 	j->reject = qt->reject;
 	j->octets = q->txn->size_decl;
 	for (const struct rcpt_target *t = q->rcpt->targets; t != NULL; t = t->next)
-		if (t->target->quota != 0 && t->target->dir.n < sizeof(j->box[0].dir)) {
+		if (quota_limited(&t->target->quota) && t->target->dir.n < sizeof(j->box[0].dir)) {
 			j->box[j->n].limit = t->target->quota;
 			memcpy(j->box[j->n++].dir, t->target->dir.p, t->target->dir.n);
 		}

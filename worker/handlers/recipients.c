@@ -120,7 +120,7 @@ recipients_deliver(struct txn *t, struct rcpt *rc, const struct resolve_box *b)
 	/* An extension that is no file name is none: the mailbox itself takes the mail. */
 	if (b->extension.n > 0 && (n = path_encode(b->extension, folder, sizeof(folder))) < 0)
 		n = 0;
-	return txn_deliver(t, rc, b->key, b->dir, span_of(folder, (size_t)n), b->quota);
+	return txn_deliver(t, rc, b->key, b->dir, span_of(folder, (size_t)n), &b->quota);
 }
 
 static enum verdict

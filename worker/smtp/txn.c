@@ -112,7 +112,8 @@ target_add(struct txn *t, struct target *tg)
 }
 
 int
-txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, struct span folder, uint64_t quota)
+txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, struct span folder,
+    const struct quota_limit *quota)
 {
 	uint32_t hash = key_hash(key);
 	struct target *tg = target_find(t, key, hash);
@@ -131,7 +132,8 @@ txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, str
 		tg = target_new(t, key, hash, dir, folder);
 		if (tg == NULL)
 			return -1;
-		tg->quota = quota;
+		if (quota != NULL)
+			tg->quota = *quota;
 		tg->rcpt = r;
 		target_add(t, tg);
 	}

@@ -10,6 +10,7 @@
 
 #include "common/addr.h"
 #include "common/arena.h"
+#include "common/quota.h"
 
 enum {
 	TXN_ID_MAX      = 24,    /* octets of an id with its NUL */
@@ -35,10 +36,10 @@ struct txn_tag {
 /* A mailbox that the message will stand in; unique by key in a transaction. */
 struct target {
 	struct target     *next;
-	struct span        key;         /* canonical local@domain, for Delivered-To and the log */
-	struct span        dir;         /* DOMAIN/LOCAL, each path_encode()d: safe below the store's path */
-	struct span        folder;      /* path_encode()d sub-folder to use if it exists, or empty */
-	uint64_t           quota;       /* octets, 0: none */
+	struct span        key;    /* canonical local@domain, for Delivered-To and the log */
+	struct span        dir;    /* DOMAIN/LOCAL, each path_encode()d: safe below the store's path */
+	struct span        folder; /* path_encode()d sub-folder to use if it exists, or empty */
+	struct quota_limit quota;
 	uint32_t           hash;        /* of key, private to txn.c */
 	uint32_t           nrcpt;       /* recipients that reach it, private to txn.c */
 	struct target     *chain;       /* next of the same bucket, private to txn.c */
@@ -104,11 +105,11 @@ void txn_rcpt_accept(struct txn *t, struct rcpt *r);
 /**
  * txn_deliver(t, r, key, dir, folder, quota):
  * The message for ${r}, the newest recipient, not yet accepted, shall stand in
- * mailbox ${key} at ${dir}.  Spans are copied.  A mailbox that another recipient reaches too is shared.  0, or -1
+ * mailbox ${key} at ${dir}, which holds ${quota} at the most (copied; NULL: no limit).  Spans are copied.  A mailbox that another recipient reaches too is shared.  0, or -1
  * with errno ENOMEM, or E2BIG past TXN_TARGETS_MAX.
  */
-__attribute__((visibility("default"))) int txn_deliver(
-    struct txn *t, struct rcpt *r, struct span key, struct span dir, struct span folder, uint64_t quota);
+__attribute__((visibility("default"))) int txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir,
+    struct span folder, const struct quota_limit *quota);
 
 /* Undo txn_deliver() for ${r}, which was refused or shall not get it: targets that it alone reached are taken out. */
 void txn_undeliver(struct txn *t, struct rcpt *r);

@@ -33,12 +33,12 @@ quota_take(const struct maildir *md, struct spot *s)
 {
 	int home, rc;
 
-	if (!md->env->quota || s->target->quota == 0)
+	if (!md->env->quota || !quota_limited(&s->target->quota))
 		return 0;
 	home = quota_home(md, s->target->dir);
 	if (home == -1)
 		return -1;
-	rc = maildirsize_room(home, s->target->quota, s->size, &s->counted);
+	rc = maildirsize_room(home, &s->target->quota, s->size, &s->counted);
 	close(home);
 	return rc;
 }
