@@ -11,22 +11,15 @@ import errno
 import os
 import random
 import shutil
-import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-import harness
-from harness import Skip, check, main, need_root, scratch, test
+from disk import Disk
+from harness import check, main, test
 import store
 
 ROUNDS = int(os.environ.get("ROUNDS", "6"))
 SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
-# Sparse.  A journal takes in 300 MiB of large messages before the latest cut, and nothing here is about full disks.
-KINDS = {
-    "ext4": (1 << 30, ("mkfs.ext4", "-q", "-F")),
-    "xfs": (1 << 30, ("mkfs.xfs", "-q", "-f")),
-}
 LOADS = (
     ("-c", 16),
     ("-c", 1),
@@ -36,49 +29,6 @@ LOADS = (
     ("-c", 4, "-b", 30, "-r", 20),
     ("-c", 8, "-r", 3, "-1", "-s", 3000, "-S", 90000),
 )
-mounted = []
-harness.own_mounts()
-
-
-def run(*args):
-    r = subprocess.run(args, capture_output=True, text=True)
-    if r.returncode != 0:
-        raise Skip("%s: %s" % (" ".join(args), r.stderr.strip()))
-
-
-@harness.on_end.append
-def unmount():
-    while mounted:
-        subprocess.run(["umount", mounted.pop()], capture_output=True)
-
-
-class Disk:
-    def __init__(self, kind):
-        need_root()
-        size, mkfs = KINDS[kind]
-        if not shutil.which(mkfs[0]):
-            raise Skip("%s is not installed" % mkfs[0])
-        self.kind, self.path = kind, scratch("cut.")
-        self.image, self.ledgers = self.path + ".img", scratch("ledgers.")
-        with open(self.image, "wb") as f:
-            f.truncate(size)
-        run(*mkfs, self.image)
-
-    def mount(self):
-        run("mount", "-o", "loop", self.image, self.path)
-        mounted.append(self.path)
-
-    def umount(self):
-        """The file system ends with it: whatever is read at the next mount comes from the image."""
-        subprocess.run(["umount", self.path], check=True)
-        mounted.remove(self.path)
-        for _ in range(100):
-            if not subprocess.run(["losetup", "-j", self.image], capture_output=True, text=True).stdout:
-                return
-            time.sleep(0.1)
-        raise AssertionError("%s is still mounted somewhere: mount would find the file system that was shut down" % self.image)
-
-
 def replay(path, ledger, rng, *journal):
     """Let readers take what they find, then start the store and end it."""
     for folder, _, files in os.walk(path):
