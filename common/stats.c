@@ -4,7 +4,8 @@
  * a relaxed 64-bit one by the slot's only writer: no lock, no locked
  * instruction.  Reading it is stats_read.c's part.
  */
-#include "common/stats.h"
+#include "common/stats_form.h"
+#include "common/stats_priv.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -23,57 +24,84 @@
 static off_t
 slot_offset(unsigned i)
 {
-	return STATS_PAGE + (off_t)i * (off_t)sizeof(struct stats_slot);
+	return STATS_HEAD + (off_t)i * (off_t)sizeof(struct stats_slot);
 }
 
 /* posix_fallocate: on a full tmpfs a hole would be SIGBUS at some later count instead of ENOSPC now. */
 static int
-fill(int fd, const char *version)
+fill(int fd, const char *version, uint64_t started)
 {
 	struct stats_head h = {
 		.magic = STATS_MAGIC,
 		.layout = STATS_LAYOUT_ALL,
 		.nslots = STATS_SLOTS,
 		.slot_size = sizeof(struct stats_slot),
-		.started = (uint64_t)time(NULL),
+		.started = started,
+		.head = STATS_HEAD,
+		.form = stats_form_sum(),
 	};
+	char form[STATS_FORM_MAX];
+	size_t n = stats_form_write(form);
 
 	if ((errno = posix_fallocate(fd, 0, slot_offset(STATS_SLOTS))) != 0)
 		return -1;
 	strlcpy(h.version, version, sizeof(h.version));
-	if (pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+	if (pwrite(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || pwrite(fd, form, n, STATS_FORM) != (ssize_t)n)
 		return -1;
 	return fchmod(fd, 0644);
 }
 
 int
+stats_create_next(int dir, const char *version, uint64_t started)
+{
+	int fd, err;
+
+	if (unlinkat(dir, STATS_NEXT, 0) != 0 && errno != ENOENT)
+		return -1;
+	if ((fd = openat(dir, STATS_NEXT, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) == -1)
+		return -1;
+	if (fill(fd, version, started) == 0)
+		return fd;
+	err = errno;
+	unlinkat(dir, STATS_NEXT, 0);
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+int
+stats_publish(int dir)
+{
+	return renameat(dir, STATS_NEXT, dir, STATS_FILE);
+}
+
+int
+stats_settle(int fd)
+{
+	static const uint32_t yes = 1;
+
+	return pwrite(fd, &yes, sizeof yes, offsetof(struct stats_head, settled)) == (ssize_t)sizeof yes ? 0 : -1;
+}
+
+int
 stats_create(const char *dir, const char *version)
 {
-	static const char name[] = STATS_FILE, fresh[] = STATS_FILE ".new";
 	int d, fd, err;
 
 	if ((d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
-		goto err0;
-	if (unlinkat(d, fresh, 0) != 0 && errno != ENOENT)
-		goto err1;
-	if ((fd = openat(d, fresh, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) == -1)
-		goto err1;
-	if (fill(fd, version) != 0 || renameat(d, fresh, d, name) != 0)
-		goto err2;
+		return -1;
+	fd = stats_create_next(d, version, (uint64_t)time(NULL));
+	if (fd >= 0 && (stats_settle(fd) != 0 || stats_publish(d) != 0)) {
+		err = errno;
+		unlinkat(d, STATS_NEXT, 0);
+		close(fd);
+		fd = -1;
+		errno = err;
+	}
+	err = errno;
 	close(d);
+	errno = err;
 	return fd;
-
-err2:
-	err = errno;
-	unlinkat(d, fresh, 0);
-	close(fd);
-	errno = err;
-err1:
-	err = errno;
-	close(d);
-	errno = err;
-err0:
-	return -1;
 }
 
 /* A segment of another build is refused: its numbers stand elsewhere. */
@@ -86,8 +114,8 @@ stats_layout_check(int fd)
 	if (fstat(fd, &st) != 0)
 		return -1;
 	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || h.magic != STATS_MAGIC ||
-	    h.layout != STATS_LAYOUT_ALL || h.slot_size != sizeof(struct stats_slot) || h.nslots != STATS_SLOTS ||
-	    st.st_size < slot_offset(STATS_SLOTS)) {
+	    h.layout != STATS_LAYOUT_ALL || h.form != stats_form_sum() || h.slot_size != sizeof(struct stats_slot) ||
+	    h.nslots != STATS_SLOTS || st.st_size < slot_offset(STATS_SLOTS)) {
 		errno = EPROTONOSUPPORT;
 		return -1;
 	}
@@ -108,6 +136,12 @@ map(int fd, unsigned i)
 		return NULL;
 	p = mmap(NULL, sizeof(struct stats_slot), PROT_READ | PROT_WRITE, MAP_SHARED, fd, slot_offset(i));
 	return p != MAP_FAILED ? p : NULL;
+}
+
+struct stats_slot *
+stats_slot_borrow(int fd, unsigned i)
+{
+	return map(fd, i);
 }
 
 /* Gauges first: whoever sees the pid gone must not see its sessions. */
@@ -203,17 +237,17 @@ row_is(const struct stats_reason *r, const struct key *k)
 
 /* A free row becomes this one; the count, stored last, is what makes readers look. */
 static void
-row_take(struct stats_reason *r, const struct key *k)
+row_take(struct stats_reason *r, const struct key *k, uint64_t by)
 {
 	atomic_store_explicit(&r->code, k->code, RELAXED);
 	atomic_store_explicit(&r->enh, k->enh, RELAXED);
 	memcpy(r->reason, k->reason, sizeof(k->reason));
-	atomic_store_explicit(&r->count, 1, memory_order_release);
+	atomic_store_explicit(&r->count, by, memory_order_release);
 }
 
 /* Open addressing over all rows but the last, which takes the overflow.  A row is never given back, so a free one ends the search. */
 static void
-count_reason(struct stats_reason *table, size_t n, const struct key *k)
+count_reason(struct stats_reason *table, size_t n, const struct key *k, uint64_t by)
 {
 	static const struct key overflow = { .reason = "other" };
 	struct stats_reason *r;
@@ -222,19 +256,19 @@ count_reason(struct stats_reason *table, size_t n, const struct key *k)
 	for (size_t i = 0; i < rows; i++, at = at + 1 < rows ? at + 1 : 0) {
 		r = &table[at];
 		if (atomic_load_explicit(&r->count, RELAXED) == 0) {
-			row_take(r, k);
+			row_take(r, k, by);
 			return;
 		}
 		if (row_is(r, k)) {
-			bump(&r->count, 1);
+			bump(&r->count, by);
 			return;
 		}
 	}
 	r = &table[rows];
 	if (atomic_load_explicit(&r->count, RELAXED) == 0)
-		row_take(r, &overflow);
+		row_take(r, &overflow, by);
 	else
-		bump(&r->count, 1);
+		bump(&r->count, by);
 }
 
 void
@@ -245,7 +279,7 @@ stats_reply(struct stats_slot *s, uint16_t code, uint32_t enh, const char *reaso
 		struct key k;
 
 		key_make(&k, code, enh, reason);
-		count_reason(s->reason, STATS_REASONS, &k);
+		count_reason(s->reason, STATS_REASONS, &k, 1);
 	}
 }
 
@@ -256,7 +290,16 @@ stats_tls_failed(struct stats_slot *s, const char *why)
 
 	stats_add(s, STATS_TLS_FAILED, 1);
 	key_make(&k, 0, 0, why[0] != '\0' ? why : "unknown");
-	count_reason(s->tls_why, STATS_TLS_WHYS, &k);
+	count_reason(s->tls_why, STATS_TLS_WHYS, &k, 1);
+}
+
+void
+stats_reason_add(struct stats_reason *table, size_t n, uint16_t code, uint32_t enh, const char *reason, uint64_t by)
+{
+	struct key k;
+
+	key_make(&k, code, enh, reason);
+	count_reason(table, n, &k, by);
 }
 
 void

@@ -17,16 +17,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define STATS_FILE "stats" /* in state_dir */
+#define STATS_FILE "stats"     /* in state_dir */
+#define STATS_NEXT "stats.new" /* there too: one that is not to be looked at yet */
 
 enum {
 	STATS_MAGIC = 0x4c505354, /* "LPST" */
 	/* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
-	STATS_LAYOUT       = 3,
-	STATS_PAGE         = 4096, /* octets of the head; slot i stands at STATS_PAGE + i * sizeof(struct stats_slot) */
-	STATS_SLOTS        = 130,  /* the master's, two generations of 64 workers, and the reports' */
-	STATS_SLOT_REPORTS = STATS_SLOTS - 1, /* letterplate-reports counts here; it is no worker */
-	STATS_CODES        = 600,             /* reply codes; 0..199 stay unused */
+	STATS_LAYOUT = 4,
+	STATS_HEAD   = 16384, /* octets of the head; slot i stands at STATS_HEAD + i * sizeof(struct stats_slot) */
+	STATS_FORM   = 512,   /* where in the head its form stands: stats_form.h */
+	STATS_PAGE   = 4096,
+	STATS_SLOT_REPORTS = 129, /* letterplate-reports counts here; it is no worker */
+	STATS_SLOT_CARRIED = 130, /* the master counts here what was counted in earlier segments: stats_carry.h */
+	STATS_SLOTS        = 131, /* the master's, two generations of 64 workers, and these two */
+	STATS_CODES        = 600, /* reply codes; 0..199 stay unused */
 	STATS_REASONS      = 256, /* different (code, enhanced, reason) a slot; the last one holds the overflow */
 	STATS_HANDLERS     = 56,  /* different handlers a slot; the last one holds the overflow */
 	STATS_HANDLER_MAX  = 72,  /* octets of a handler's name with its NUL */
@@ -37,7 +41,11 @@ enum {
 };
 
 /* Counters and gauges: name, help.  Gauges go to 0 when their worker ends. */
+#ifndef STATS_MORE_COUNTERS /* a build for the tests has one more */
+#define STATS_MORE_COUNTERS(X)
+#endif
 #define STATS_COUNTERS(X) \
+	STATS_MORE_COUNTERS(X) \
 	X(MESSAGES, "messages", "messages accepted and stored") \
 	X(OCTETS, "octets", "octets of accepted messages, as received") \
 	X(RECIPIENTS, "recipients", "mailboxes that accepted messages were stored in") \
@@ -173,10 +181,15 @@ struct stats_slot {
 _Static_assert(sizeof(struct stats_slot) % STATS_PAGE == 0, "a slot is whole pages, so that it can be mapped alone");
 
 struct stats_head {
-	uint32_t magic, layout, nslots, slot_size; /* slot_size in octets; layout: STATS_LAYOUT_ALL */
-	uint64_t started;                          /* unix seconds */
-	char     version[32];
+	uint32_t         magic, layout, nslots, slot_size; /* slot_size in octets; layout: STATS_LAYOUT_ALL */
+	uint64_t         started;                          /* unix seconds */
+	char             version[32];
+	uint32_t         head;    /* octets of the head */
+	uint32_t         form;    /* stats_form_sum(): two builds may count as many things, and others */
+	_Atomic uint32_t settled; /* 0: what earlier segments hold is not in it yet; a reader waits a moment */
 };
+
+_Static_assert(sizeof(struct stats_head) <= STATS_FORM, "the form begins behind the head");
 
 /* What stands in head.layout. */
 #define STATS_LAYOUT_ALL \
@@ -185,8 +198,21 @@ struct stats_head {
 
 /* --- who counts --- */
 
-/* Create DIR/stats anew (temporary file, rename), 0644, all its blocks allocated.  The descriptor, or -1 with errno. */
+/* Create DIR/stats anew (temporary file, rename), 0644, all its blocks allocated, settled.  The descriptor, or -1 with errno. */
 int stats_create(const char *dir, const char *version);
+
+/**
+ * stats_create_next(dir, version, started):
+ * The same under STATS_NEXT in the folder ${dir}, a descriptor, and not
+ * settled; ${started} in unix seconds.  stats_publish() gives it its name.
+ */
+int stats_create_next(int dir, const char *version, uint64_t started);
+
+/* STATS_NEXT becomes STATS_FILE.  0, or -1 with errno. */
+int stats_publish(int dir);
+
+/* All that earlier segments held by now is in it: readers need not wait.  0, or -1 with errno. */
+int stats_settle(int fd);
 
 /* Whether ${fd} is a segment of our layout.  0, or -1 with errno: EPROTONOSUPPORT when it is another build's. */
 int stats_layout_check(int fd);
@@ -198,6 +224,9 @@ int stats_layout_check(int fd);
  * EPROTONOSUPPORT for a segment of another layout.
  */
 struct stats_slot *stats_slot_map(int fd, unsigned i, uint64_t generation);
+
+/* Map it without taking it: for the master to show whom he knows there.  NULL with errno as above. */
+struct stats_slot *stats_slot_borrow(int fd, unsigned i);
 
 /* Its owner is dead: pid and gauges to 0 (master). */
 void stats_slot_release(struct stats_slot *s);
@@ -306,14 +335,27 @@ struct stats_sum {
 
 struct stats_map;
 
-/* Map a segment to look at.  0, or -1 with errno: EBADMSG when it is not ours, EPROTONOSUPPORT for another layout, ENOENT, EACCES. */
+/**
+ * stats_open(path, m):
+ * Open a segment to look at.  What another build counted is found by its form
+ * (stats_form.h).  0, or -1 with errno: EBADMSG when it is no segment,
+ * EPROTONOSUPPORT for one of a build that wrote no form, ENOENT, EACCES.
+ */
 int stats_open(const char *path, struct stats_map **m);
 
 /* The same by a descriptor, of which it keeps a duplicate. */
 int stats_open_fd(int fd, struct stats_map **m);
 
+/**
+ * stats_look(path, out):
+ * Open, read, close; and once more when ${path} has become another segment
+ * meanwhile, so that numbers of two looks never go back.  One that is not
+ * settled is waited for, a second at the most.  0, or -1 with errno as below.
+ */
+int stats_look(const char *path, struct stats_sum *out);
+
 /* Add all slots up.  0, or -1 with errno ENOMEM, or EBADMSG when the file shrank.  stats_sum_free() gives it back. */
-int  stats_read(const struct stats_map *m, struct stats_sum *out);
+int  stats_read(struct stats_map *m, struct stats_sum *out);
 void stats_sum_free(struct stats_sum *s);
 
 /* Values that histogram ${h} holds. */

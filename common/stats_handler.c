@@ -5,7 +5,7 @@
 #include <bsd/string.h>
 #include <string.h>
 
-#include "common/stats.h"
+#include "common/stats_priv.h"
 
 #define RELAXED memory_order_relaxed
 
@@ -46,6 +46,12 @@ stats_answer_time(struct stats_slot *s, unsigned row, uint64_t us)
 void
 stats_tag(struct stats_slot *s, const char *word)
 {
+	stats_tag_add(s, word, 1);
+}
+
+void
+stats_tag_add(struct stats_slot *s, const char *word, uint64_t by)
+{
 	struct stats_tag *t;
 	unsigned i;
 
@@ -55,12 +61,12 @@ stats_tag(struct stats_slot *s, const char *word)
 			strlcpy(t->word, word, sizeof(t->word));
 		else if (strncmp(t->word, word, sizeof(t->word) - 1) != 0)
 			continue;
-		bump(&t->count, 1);
+		bump(&t->count, by);
 		return;
 	}
 	t = &s->tag[i];
 	strlcpy(t->word, "other", sizeof(t->word));
-	bump(&t->count, 1);
+	bump(&t->count, by);
 }
 
 #define NAME(id, name, help) name,

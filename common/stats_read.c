@@ -3,6 +3,7 @@
  * Adds the slots of a segment up and trusts nothing in it.  The file is read,
  * not mapped: one that shrinks meanwhile is then a short read and no SIGBUS.
  */
+#include "common/stats_carry.h"
 #include "common/stats_priv.h"
 
 #include <sys/stat.h>
@@ -11,14 +12,19 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct stats_map {
 	int fd;
 	struct stats_head head;
+	bool foreign; /* another build's: read by its form */
+	struct stats_carry form;
 };
 
-enum { SIZE = STATS_PAGE + STATS_SLOTS * sizeof(struct stats_slot) };
+enum { SIZE = STATS_HEAD + STATS_SLOTS * sizeof(struct stats_slot) };
+
+enum { LOOK_TRIES = 100 }; /* 10 ms apart, for a segment that is not settled */
 
 /* What a bucket can hold at the most: so many that the sum of all buckets of all slots stays below 2^63. */
 #define BUCKET_MAX ((uint64_t)1 << 50)
@@ -38,7 +44,7 @@ check(int fd, struct stats_head *h)
 		return errno;
 	if (n != (ssize_t)sizeof(*h) || h->magic != STATS_MAGIC)
 		return EBADMSG;
-	if (h->layout != STATS_LAYOUT_ALL)
+	if (h->layout != STATS_LAYOUT_ALL || h->form != stats_form_sum())
 		return EPROTONOSUPPORT;
 	if (h->nslots != STATS_SLOTS || h->slot_size != sizeof(struct stats_slot) || st.st_size < SIZE)
 		return EBADMSG;
@@ -59,7 +65,10 @@ open_fd(int fd, struct stats_map **m)
 		goto err0;
 	}
 	map->fd = fd;
-	if ((err = check(fd, &map->head)) != 0)
+	map->form = (struct stats_carry){ .fd = -1, .seen = -1 };
+	err = check(fd, &map->head);
+	map->foreign = err == EPROTONOSUPPORT && stats_carry_open(&map->form, fcntl(fd, F_DUPFD_CLOEXEC, 0), -1) == 0;
+	if (err != 0 && !map->foreign)
 		goto err1;
 	*m = map;
 	return 0;
@@ -90,6 +99,7 @@ stats_close(struct stats_map *m)
 {
 	if (m == NULL)
 		return;
+	stats_carry_close(&m->form);
 	close(m->fd);
 	free(m);
 }
@@ -258,9 +268,13 @@ copy_version(const struct stats_head *h, char out[33])
 
 /* 0, or -1 with errno. */
 static int
-read_slot(int fd, unsigned i, struct stats_slot *s)
+read_slot(struct stats_map *m, unsigned i, struct stats_slot *s)
 {
-	ssize_t n = pread(fd, s, sizeof(*s), STATS_PAGE + (off_t)i * (off_t)sizeof(*s));
+	ssize_t n;
+
+	if (m->foreign)
+		return stats_carry_slot(&m->form, i, s);
+	n = pread(m->fd, s, sizeof(*s), STATS_HEAD + (off_t)i * (off_t)sizeof(*s));
 
 	if (n == (ssize_t)sizeof(*s))
 		return 0;
@@ -270,7 +284,7 @@ read_slot(int fd, unsigned i, struct stats_slot *s)
 }
 
 int
-stats_read(const struct stats_map *m, struct stats_sum *out)
+stats_read(struct stats_map *m, struct stats_sum *out)
 {
 	struct stats_slot *s;
 	struct rows replies = { NULL, 0, 0 }, tls = { NULL, 0, 0 };
@@ -284,11 +298,11 @@ stats_read(const struct stats_map *m, struct stats_sum *out)
 	out->started = m->head.started;
 	copy_version(&m->head, out->version);
 	for (unsigned i = 0; i < STATS_SLOTS; i++) {
-		if (read_slot(m->fd, i, s) != 0 || add_rows(&replies, s->reason, STATS_REASONS) != 0 ||
+		if (read_slot(m, i, s) != 0 || add_rows(&replies, s->reason, STATS_REASONS) != 0 ||
 		    add_rows(&tls, s->tls_why, STATS_TLS_WHYS) != 0 || stats_read_handlers(out, s) != 0)
 			goto err;
 		add_numbers(out, s);
-		if (i == STATS_SLOT_REPORTS) {
+		if (i == STATS_SLOT_REPORTS || i == STATS_SLOT_CARRIED) {
 			add_gauges(out, s);
 		} else if (stats_get(&s->pid) != 0) {
 			add_owner(out, i, s, first);
@@ -312,6 +326,45 @@ err:
 	stats_sum_free(out);
 	errno = err;
 	return -1;
+}
+
+/* Whether ${path} is still the file that was read; one that is gone has no successor yet. */
+static bool
+still_there(const char *path, int fd)
+{
+	struct stat here, read;
+
+	return stat(path, &here) != 0 ||
+	    (fstat(fd, &read) == 0 && here.st_dev == read.st_dev && here.st_ino == read.st_ino);
+}
+
+int
+stats_look(const char *path, struct stats_sum *out)
+{
+	static const struct timespec pause = { 0, 10 * 1000 * 1000 };
+
+	for (unsigned tries = 0;; tries++) {
+		bool last = tries == LOOK_TRIES, good = true;
+		struct stats_map *m;
+		int err = 0;
+
+		if (stats_open(path, &m) != 0)
+			return -1;
+		if (last || atomic_load_explicit(&m->head.settled, memory_order_relaxed) != 0) {
+			err = stats_read(m, out) != 0 ? errno : 0;
+			good = still_there(path, m->fd);
+			if (err == 0 && !good && !last)
+				stats_sum_free(out);
+		} else {
+			nanosleep(&pause, NULL);
+			good = false;
+		}
+		stats_close(m);
+		if (good || last) {
+			errno = err;
+			return err == 0 ? 0 : -1;
+		}
+	}
 }
 
 void

@@ -19,6 +19,7 @@
 #include "master/helper.h"
 #include "master/logs.h"
 #include "master/notify.h"
+#include "master/segment.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 #include "master/watch.h"
@@ -178,6 +179,7 @@ turn(struct master *m)
 	generation_due(m);
 	upgrade_due(m);
 	watch_due(m);
+	segment_due(m, false);
 	notify_due();
 	stats_beat(m->stats, (uint64_t)time(NULL));
 }

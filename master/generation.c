@@ -20,6 +20,7 @@
 #include "master/logs.h"
 #include "master/notify.h"
 #include "master/process.h"
+#include "master/segment.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 
@@ -88,6 +89,7 @@ generation_new(struct master *m, struct conf *conf, const char *text, size_t n)
 	gen->conf = conf;
 	gen->read = time(NULL);
 	gen->number = ++m->generations;
+	gen->segment = m->segment;
 	gen->state = GENERATION_STARTING;
 	gen->deadline_ms = master_now_ms() + MASTER_START_MS;
 	for (size_t l = 0; l < conf->nlistener; l++)
@@ -335,6 +337,7 @@ generation_reload(struct master *m)
 	log_msg(LOG_L_INFO, "reload", "reading %s%s", m->file, m->hold ? " once more" : "");
 	notify_reloading();
 	ctl_begin(m, CTL_RELOAD);
+	segment_due(m, true);
 	if (conf_read(m->file, &text, &n) != 0) {
 		snprintf(why, sizeof why, "%s: cannot be read: %s", m->file, strerror(errno));
 		refused(m, why);

@@ -22,6 +22,7 @@
 #include "master/generation.h"
 #include "master/helper_kind.h"
 #include "master/process.h"
+#include "master/segment.h"
 #include "master/state.h"
 
 struct helper {
@@ -163,7 +164,7 @@ start(struct master *m, struct helper *h)
 	for (unsigned i = 0; i < h->kind->nfiles; i++)
 		fd[n++] = h->file[i];
 	if (h->kind->counts)
-		fd[n++] = m->stats_fd;
+		fd[n++] = segment_of(m, h->gen);
 	for (unsigned i = 0; i < h->n; i++)
 		fd[n++] = h->own_end[i];
 	snprintf(name, sizeof name, "%s", h->kind->program);

@@ -31,6 +31,7 @@
 #include "master/notify.h"
 #include "master/passed.h"
 #include "master/process.h"
+#include "master/segment.h"
 #include "master/upgrade.h"
 #include "master/watch.h"
 
@@ -166,14 +167,12 @@ lock_state_dir(struct master *m, const char *dir)
 static void
 make_shared(struct master *m, const char *dir)
 {
-	m->stats_fd = stats_create(dir, LETTERPLATE_VERSION);
-	if (m->stats_fd < 0)
+	if (segment_create(m) != 0)
 		fail(EX_CANTCREAT, "cannot create \"%s/" STATS_FILE "\": %s", dir, strerror(errno));
-	m->stats = stats_slot_map(m->stats_fd, 0, 0);
 	m->conns_fd = conns_create();
 	if (ctl_open(m) != 0)
 		fail(EX_CANTCREAT, "cannot create \"%s/" CTL_SOCKET "\": %s", dir, strerror(errno));
-	if (m->stats == NULL || m->conns_fd < 0)
+	if (m->conns_fd < 0)
 		fail(EX_OSERR, "cannot make shared memory: %s", strerror(errno));
 }
 
@@ -184,6 +183,7 @@ init(struct master *m, const char *file)
 	m->tickets_fd = -1;
 	LIST_INIT(&m->helper);
 	LIST_INIT(&m->generation);
+	LIST_INIT(&m->segments);
 	upgrade_init(&m->upgrade);
 	for (unsigned i = 0; i < MASTER_SLOTS; i++)
 		m->slot[i].control = -1;
@@ -206,6 +206,7 @@ serve(struct master *m)
 
 	if (m->serving != NULL)
 		generation_end(m);
+	segment_due(m, true);
 	/* Whoever looks at the counters now sees that it was stopped, and did not die. */
 	stats_slot_release(m->stats);
 	return code;

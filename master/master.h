@@ -16,6 +16,7 @@
 #include "common/ipc.h"
 #include "common/log.h"
 #include "common/stats.h"
+#include "common/stats_carry.h"
 #include "master/ctl.h"
 #include "master/listen.h"
 
@@ -38,10 +39,18 @@ enum helper_what { HELPER_KEYS, HELPER_AUTH, HELPER_REPORTS, HELPER_KINDS };
 
 struct helper;
 
+/* A segment that workers still count in, and that is not ours any more: segment.h. */
+struct segment {
+	LIST_ENTRY(segment) entry;
+	uint64_t           number;
+	struct stats_carry carry;
+};
+
 /* Workers of one config. */
 struct generation {
 	LIST_ENTRY(generation) entry;
 	uint64_t              number;
+	uint64_t              segment; /* the number of that which its processes count in */
 	struct conf          *conf;
 	int64_t               read;                     /* unix seconds: when the config was */
 	int                   conf_fd;                  /* memfd with the config's text, sealed */
@@ -110,8 +119,14 @@ struct master {
 	struct tickets *tickets;
 	LIST_HEAD(, helper) helper; /* of all generations */
 	LIST_HEAD(, generation) generation;
-	int                 null, stats_fd, conns_fd, state_fd, signal_fd;
-	struct stats_slot  *stats; /* slot 0 */
+	int                null, stats_fd, conns_fd, state_fd, signal_fd;
+	struct stats_slot *stats;            /* slot 0 */
+	struct stats_slot *carried;          /* STATS_SLOT_CARRIED */
+	uint64_t           segment;          /* the number of stats_fd's */
+	LIST_HEAD(, segment) segments;       /* earlier ones */
+	bool                segment_settled; /* all that earlier ones held when it got its name is in it */
+	int64_t             segment_ms;      /* when they were last looked at */
+	int64_t             segment_said_ms; /* when a failure was last logged, 0: never */
 	struct listen_table listen;
 	struct ctl          ctl;
 	struct slot         slot[MASTER_SLOTS];

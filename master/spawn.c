@@ -17,6 +17,7 @@
 #include "master/helper.h"
 #include "master/logs.h"
 #include "master/process.h"
+#include "master/segment.h"
 #include "master/upgrade.h"
 
 unsigned
@@ -34,7 +35,8 @@ start(struct master *m, unsigned i)
 {
 	struct slot *s = &m->slot[i];
 	const struct generation *gen = s->gen;
-	int fd[PROCESS_FDS_MAX] = { gen->conf_fd, -1, m->stats_fd, m->conns_fd, m->null, m->null, m->null, m->null };
+	int fd[PROCESS_FDS_MAX] = { gen->conf_fd, -1, segment_of(m, gen), m->conns_fd, m->null, m->null, m->null,
+		m->null };
 	char number[4][24], name[] = "letterplate-worker";
 	char *argv[] = { name, number[0], (char *)(uintptr_t)m->file, number[1], number[2], number[3], NULL };
 

@@ -19,6 +19,7 @@
 #include "master/helper.h"
 #include "master/notify.h"
 #include "master/process.h"
+#include "master/segment.h"
 #include "master/watch.h"
 
 enum { CARRIED_MAX = 4096 };
@@ -75,6 +76,7 @@ put_master(const struct master *m, struct facts *f, const char *reverted)
 	facts_bool(f, "want_reload", m->want_reload);
 	facts_str(f, "reverted", reverted);
 	state_put_fd(f, "stats", m->stats_fd);
+	facts_u64(f, "segment", m->segment);
 	state_put_fd(f, "conns", m->conns_fd);
 	state_put_fd(f, "tickets", m->tickets_fd);
 	state_put_fd(f, "state_dir", m->state_fd);
@@ -112,6 +114,7 @@ put_generation(const struct master *m, const struct generation *gen, struct fact
 
 	facts_begin(f, "generation");
 	facts_u64(f, "number", gen->number);
+	facts_u64(f, "segment", gen->segment);
 	facts_bool(f, "serving", gen == m->serving);
 	facts_i64(f, "read", gen->read);
 	facts_i64(f, "deadline", gen->deadline_ms);
@@ -160,6 +163,7 @@ state_write(const struct master *m, const char *reverted)
 
 	carried.n = 0;
 	put_master(m, &f, reverted);
+	segment_put(m, &f);
 	put_listen(m, &f);
 	/* A generation has a slot at least; they are met in no order, and each but once. */
 	for (uint64_t number = 1; number <= m->generations; number++) {
@@ -204,6 +208,7 @@ get_master(struct master *m, const struct fact *f, char *why, size_t cap)
 	m->want_drain = facts_num(f, "want_drain", 0, 1, 0) == 1;
 	m->want_reload = facts_num(f, "want_reload", 0, 1, 0) == 1;
 	m->stats_fd = state_get_fd(f, "stats");
+	m->segment = (uint64_t)facts_num(f, "segment", 0, INT64_MAX, 0);
 	m->conns_fd = state_get_fd(f, "conns");
 	m->tickets_fd = state_get_fd(f, "tickets");
 	m->state_fd = state_get_fd(f, "state_dir");
@@ -281,6 +286,7 @@ get_generation(struct master *m, const struct fact *f, char *why, size_t cap)
 		return -1;
 	LIST_INSERT_HEAD(&m->generation, gen, entry);
 	gen->number = (uint64_t)facts_num(f, "number", 1, INT64_MAX, 1);
+	gen->segment = (uint64_t)facts_num(f, "segment", 0, INT64_MAX, 0);
 	gen->read = facts_num(f, "read", 0, INT64_MAX, 0);
 	gen->deadline_ms = facts_num(f, "deadline", 0, INT64_MAX, 0);
 	gen->conf_fd = state_get_fd(f, "conf");
@@ -343,6 +349,8 @@ get_line(struct master *m, const struct fact *f, char *why, size_t cap)
 {
 	if (strcmp(f->kind, "master") == 0)
 		return get_master(m, f, why, cap);
+	if (strcmp(f->kind, "segment") == 0)
+		return segment_get(m, f, why, cap);
 	if (strcmp(f->kind, "listen") == 0)
 		return get_listen(m, f, why, cap);
 	if (strcmp(f->kind, "generation") == 0)

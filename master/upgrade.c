@@ -22,6 +22,7 @@
 #include "master/logs.h"
 #include "master/notify.h"
 #include "master/process.h"
+#include "master/segment.h"
 #include "master/state.h"
 
 void
@@ -51,6 +52,7 @@ refused(struct master *m, const char *why)
 	log_msg(LOG_L_ERROR, "upgrade-refused", "%s; %s serves on", why,
 	    m->upgrade.back ? "the new program, with the old workers," : "the old program");
 	stats_add(m->stats, STATS_UPGRADES_FAILED, 1);
+	segment_due(m, true);
 	generation_say_serving(m, "; the last upgrade was refused, see the log");
 	ctl_done(m, CTL_UPGRADE, EX_TEMPFAIL, why);
 	close_fd(&m->upgrade.pipe);
@@ -252,6 +254,7 @@ upgrade_serves(struct master *m)
 	m->upgrade.running = false;
 	close_fd(&m->upgrade.predecessor);
 	stats_add(m->stats, STATS_UPGRADES, 1);
+	segment_due(m, true);
 	ctl_done(m, CTL_UPGRADE, EX_OK, NULL);
 }
 
@@ -306,25 +309,15 @@ try_config(const struct master *m, struct facts *f)
 	return why;
 }
 
-/* Whether we can go on counting where the workers that run count; NULL: yes.  Mapping comes after the exec, when it is too late. */
-static const char *
-shared_fits(const struct master *m, char *text, size_t cap)
-{
-	if (stats_layout_check(m->stats_fd) == 0)
-		return NULL;
-	if (errno == EPROTONOSUPPORT)
-		return "its counters are laid out differently; it needs a restart";
-	snprintf(text, cap, "the counters cannot be read: %s", strerror(errno));
-	return text;
-}
-
 void
 upgrade_rehearse(struct master *m, int fd, int out)
 {
 	struct facts f = { .text = NULL };
 	char text[LISTEN_WHY_MAX], path[LISTEN_WHY_MAX / 2];
-	const char *why = state_read(m, fd, text, sizeof text) != 0 ? text : shared_fits(m, text, sizeof text);
+	const char *why = NULL;
 
+	if (state_read(m, fd, text, sizeof text) != 0 || segment_fits(m, text, sizeof text) != 0)
+		why = text;
 	if (why == NULL && m->upgrade.reverted == NULL)
 		why = try_config(m, &f);
 	if (why == NULL && process_open_exe("letterplate-worker", path, sizeof path) < 0) {
@@ -348,8 +341,7 @@ upgrade_resume(struct master *m, int fd, char *why, size_t cap)
 	close(fd);
 	log_init("master", -1, m->serving->conf->log.format == CONF_LOG_JSON, m->log_level);
 	logs_use(m->serving);
-	m->stats = stats_slot_map(m->stats_fd, 0, 0);
-	if (m->stats == NULL) {
+	if (segment_resume(m) != 0) {
 		snprintf(why, cap, "the counters cannot be mapped: %s", strerror(errno));
 		return -1;
 	}

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "master/notify.h"
+#include "master/segment.h"
 
 void
 watch_set(struct watch *w, uint64_t watchdog_us)
@@ -74,7 +75,7 @@ look(struct master *m, int64_t turn_ms, int64_t now)
 		struct slot *s = &m->slot[i];
 		uint64_t beat;
 
-		if (s->state != WORKER_READY || s->pid == 0 || stats_beat_of(m->stats_fd, i, &beat) != 0)
+		if (s->state != WORKER_READY || s->pid == 0 || segment_beat(m, i, &beat) != 0)
 			continue;
 		if (beat != s->beat) {
 			s->beat = beat;

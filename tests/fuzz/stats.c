@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/stats_form.h"
 #include "tools/stats/show.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,11 +32,14 @@ put_head(int fd)
 		.slot_size = sizeof(struct stats_slot),
 		.started = 1,
 		.version = "fuzz",
+		.head = STATS_HEAD,
+		.form = stats_form_sum(),
+		.settled = 1,
 	};
 
 	/* Emptied and grown again: all zero. */
 	must(ftruncate(fd, 0) == 0);
-	must(ftruncate(fd, STATS_PAGE + STATS_SLOTS * (off_t)sizeof(struct stats_slot)) == 0);
+	must(ftruncate(fd, STATS_HEAD + STATS_SLOTS * (off_t)sizeof(struct stats_slot)) == 0);
 	must(pwrite(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h));
 }
 
@@ -73,7 +77,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t word = data[0] | (size_t)data[1] << 8;
 		size_t words = sizeof(struct stats_slot) * SLOTS_USED / 8;
 		/* One place in 16 is in the head; else a slot's. */
-		off_t at = word % 16 == 0 ? (off_t)(word / 16 % 8) * 8 : STATS_PAGE + (off_t)(word % words) * 8;
+		off_t at = word % 16 == 0 ? (off_t)(word / 16 % 8) * 8 : STATS_HEAD + (off_t)(word % words) * 8;
 
 		must(pwrite(fd, data + 2, 8, at) == 8);
 	}

@@ -12,6 +12,7 @@
  *   hangup         ready, then close the control socket and live on
  *   stuck          ready, but its loop does not turn
  *   linger=MS      after IPC_RETIRE or IPC_STOP, stay as long
+ *   busy           count a session each 10 ms of that
  * "WORD@N" counts for generation N alone.
  * Called as the master is, with -c, it is a new program that is no good:
  *   master-exit=CODE  it ends
@@ -124,7 +125,7 @@ write_down(void)
 }
 
 static void
-greet(int listener)
+greet(int listener, struct stats_slot *slot)
 {
 	char text[64];
 	int c = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -132,6 +133,16 @@ greet(int listener)
 
 	if (c < 0)
 		return;
+	/* Counted before it can be seen, as the tests compare. */
+	if (slot != NULL) {
+		stats_add(slot, STATS_SESSIONS_TOTAL, 1);
+		stats_reply(slot, 220, 2u << 20, "stub");
+		stats_observe(slot, STATS_H_SESSION, 1000);
+		stats_answer(slot, stats_handler(slot, "stub"), STATS_A_ASKED);
+		stats_answer_time(slot, stats_handler(slot, "stub"), 1000);
+		stats_tag(slot, "stub");
+		stats_tls_failed(slot, "stub");
+	}
 	n = write(c, text, (size_t)snprintf(text, sizeof text, "stub %s %s\r\n", arg.slot, arg.generation));
 	(void)n;
 	close(c);
@@ -145,14 +156,18 @@ trace(const struct ipc_more *more)
 	close(more->fd);
 }
 
-/* After STOP or RETIRE. */
+/* After STOP or RETIRE; who lingers goes on counting, a session each 10 ms. */
 static void
-leave(void)
+leave(struct stats_slot *slot)
 {
 	long ms = told("linger");
+	bool busy = told("busy") >= 0;
 
-	if (ms > 0)
-		nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+	for (; ms > 0; ms -= 10) {
+		nanosleep(&(struct timespec){ 0, 10 * 1000000 }, NULL);
+		if (slot != NULL && busy)
+			stats_add(slot, STATS_SESSIONS_TOTAL, 1);
+	}
 	ipc_send(IPC_FD_CONTROL, IPC_DRAINED, 0);
 	exit(0);
 }
@@ -178,7 +193,7 @@ serve(void)
 			continue;
 		for (int i = 1; i < n; i++)
 			if (p[i].revents != 0)
-				greet(p[i].fd);
+				greet(p[i].fd, slot);
 		if (p[0].revents == 0)
 			continue;
 		got = ipc_recv_with(IPC_FD_CONTROL, &m, &more);
@@ -189,7 +204,7 @@ serve(void)
 		else if (got > 0 && m.type == IPC_LOGLEVEL)
 			fprintf(stderr, "stub %s level %u\n", arg.slot, m.arg);
 		else if (got > 0 && !stubborn)
-			leave();
+			leave(slot);
 	}
 }
 

@@ -3,11 +3,13 @@
 """upgrade: USR2 and `letterplate ctl upgrade`, with a stub for the workers: the same pid, sockets and counters
 go on; a new program that is no good, or whose workers are none, leaves the old one serving."""
 import array
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
@@ -15,6 +17,7 @@ from harness import BIN, TOP, check, equal, main, test
 from stubmaster import Master, alive, variant, wait_for
 
 STUB = os.path.join(TOP, "build/obj", variant(), "tests/master/stubworker")
+OTHER = os.path.join(TOP, "build/obj", variant(), "other")      # a build with one counter more
 LETTERPLATE = os.path.join(BIN, "letterplate")
 
 
@@ -166,19 +169,177 @@ def a_config_that_is_refused():
 
 
 @test
-def counters_of_another_layout_are_refused_before_it_is_too_late():
+def counters_that_do_not_say_what_they_are_are_refused_before_it_is_too_late():
     m = Master()
     with open(m.path("state/stats"), "r+b") as f:
         f.seek(4)
         ours = f.read(4)
-        for other in (ours[0] ^ 1, ours[0] ^ 0x80):     # what a build with another number of counters would see
-            f.seek(4)
-            f.write(bytes([other]) + ours[1:])
-            f.flush()
-            refused(m, "the new program declines: its counters are laid out differently; it needs a restart")
+        f.seek(4)
+        f.write(ours[:3] + bytes([3]))     # as builds were that wrote no form behind the head
+        f.flush()
+        refused(m, "the new program declines: its counters are laid out differently, and the old ones do not say how; it needs a restart")
         f.seek(4)
         f.write(ours)
     equal(m.ctl("upgrade").returncode, 0, "with the same layout")
+    m.replace("letterplate", os.path.join(OTHER, "letterplate"))
+    m.replace("letterplate-worker", os.path.join(OTHER, "letterplate-worker"))
+    os.mkdir(m.path("state/stats.new"))
+    refused(m, "a new file for them cannot be made in state_dir")
+    os.rmdir(m.path("state/stats.new"))
+    equal(m.ctl("upgrade").returncode, 0, "with room for a new file")
+
+
+class Looker(threading.Thread):
+    """Looks at the counters as fast as it can: none may ever go back, whatever file it is."""
+
+    def __init__(self, m):
+        super().__init__()
+        self.m, self.ended, self.looks, self.wrong = m, threading.Event(), 0, []
+        self.start()
+
+    def run(self):
+        before = {}
+        while not self.ended.is_set():
+            try:
+                now = counted(self.m)
+            except AssertionError as e:
+                self.wrong.append(str(e))
+                return
+            for k, v in before.items():
+                if now[k] < v:
+                    self.wrong.append("%s: %d after %d" % (k, now[k], v))
+            before, self.looks = now, self.looks + 1
+
+    def end(self):
+        self.ended.set()
+        self.join()
+        equal(self.wrong[:5], [], "counters that went back")
+        check(self.looks > 5, "it hardly looked")
+
+
+def counted(m):
+    """What stubs count for each connection, wherever that stands."""
+    p = subprocess.run([os.path.join(BIN, "letterplate-stats"), "--json", "-s", m.path("state/stats")], capture_output=True, text=True)
+    equal(p.returncode, 0, p.stderr)
+    s = json.loads(p.stdout)
+    return {"sessions": s["sessions"]["total"], "replies": s["replies"].get("220", 0),
+            "reasons": sum(r["count"] for r in s["reasons"] if r["reason"] == "stub"),
+            "session_seconds": s["session_seconds"]["count"],
+            "handlers": s["handlers"].get("stub", {}).get("asked", 0),
+            "tags": s["tags"].get("stub", 0),
+            "tls": s["tls_failures"].get("stub", 0)}
+
+
+def greeted(m, n):
+    for _ in range(n):
+        m.greeting()
+    return n
+
+
+@test
+def counters_of_another_layout_are_carried_over():
+    # Old workers of three builds finish at the same time, and go on counting until they end.
+    m = Master(stub="linger=3000\nbusy\n")
+    ours = [os.path.join(BIN, "letterplate"), os.path.join(TOP, "build/obj", variant(), "tests/master/stubworker")]
+    other = [os.path.join(OTHER, "letterplate"), os.path.join(OTHER, "letterplate-worker")]
+    looker, n = Looker(m), greeted(m, 20)
+    for turn, (master, worker) in enumerate((other, ours, other)):
+        before = m.stats()
+        m.replace("letterplate", master)
+        m.replace("letterplate-worker", worker)
+        r = m.ctl("upgrade")
+        equal(r.returncode, 0, r.stderr)
+        n += greeted(m, 20)
+        after = m.stats()
+        equal(int(after["upgrades"]), turn + 1, "upgrades")
+        check(int(after["workers_started"]) == int(before["workers_started"]) + 2, "workers_started: %s, was %s" % (after, before))
+        equal("more" in after, False, "a counter that this tool does not know")
+        s = json.loads(subprocess.run([os.path.join(BIN, "letterplate-stats"), "--json", "-s", m.path("state/stats")],
+                                      capture_output=True, text=True, check=True).stdout)
+        # Those who finish are still seen, with their beats.
+        wait_for(lambda: len(m.pids()) > 2)
+        check(len(s["workers"]) >= 3, "workers: %s" % s["workers"])
+    m.stub("")
+    m.wait_log(r"event=retired", 3)
+    # Each of six old workers counted 300 on its own, and each connection once in each kind.
+    want = {k: n for k in counted(m)}
+    want["sessions"] += 6 * 300
+    wait_for(lambda: counted(m) == want, why=lambda: "counted %s, not %s" % (counted(m), want))
+    time.sleep(2.5)
+    equal(counted(m), want, "two seconds later")
+    wait_for(lambda: fds_of_stats(m) == 1, why=lambda: "%d segments are held" % fds_of_stats(m))
+    m.signal(signal.SIGHUP)
+    m.wait_log(r"event=reloaded")
+    n += greeted(m, 5)
+    looker.end()
+    equal(counted(m)["replies"], n, "replies")
+    equal(m.term(), 0, "status after TERM")
+    equal(counted(m)["replies"], n, "replies, of a server that was stopped")
+
+
+def fds_of_stats(m):
+    """Segments that the master holds."""
+    held = set()
+    for fd in os.listdir("/proc/%d/fd" % m.child.pid):
+        try:
+            to = os.readlink("/proc/%d/fd/%s" % (m.child.pid, fd))
+        except OSError:
+            continue
+        if "/state/stats" in to:
+            held.add(to)
+    return len(held)
+
+
+@test
+def the_other_build_comes_to_nothing_and_nothing_is_lost():
+    m = Master()
+    looker, n = Looker(m), greeted(m, 10)
+    m.replace("letterplate", os.path.join(OTHER, "letterplate"))
+    m.replace("letterplate-worker", os.path.join(OTHER, "letterplate-worker"))
+    m.stub("fail=78@2")
+    r = m.ctl("upgrade")
+    equal(r.returncode, 75, r.stderr)
+    n += greeted(m, 10)
+    wait_for(lambda: counted(m)["replies"] == n, why=lambda: "replies: %s, not %d" % (counted(m), n))
+    equal((m.stats()["upgrades"], m.stats()["upgrades_failed"]), ("0", "1"), "counters")
+    # The workers of before count in the segment of before; one that dies is followed there, and a hung one is seen.
+    os.kill(m.a_worker(), signal.SIGKILL)
+    m.wait_log(r"event=worker-died")
+    wait_for(lambda: len(m.pids()) == 2)
+    n += greeted(m, 10)
+    wait_for(lambda: counted(m)["replies"] == n, why=lambda: "replies: %s, not %d" % (counted(m), n))
+    m.stub("")
+    equal(m.ctl("upgrade").returncode, 0, "one that is good")
+    n += greeted(m, 10)
+    wait_for(lambda: counted(m)["replies"] == n, why=lambda: "replies: %s, not %d" % (counted(m), n))
+    looker.end()
+
+
+@test
+def a_deleted_stats_file_is_made_anew():
+    m = Master(stub="linger=1500@1\nbusy\n")
+    n = greeted(m, 10)
+    os.unlink(m.path("state/stats"))
+    p = subprocess.run([os.path.join(BIN, "letterplate-stats"), "-s", m.path("state/stats")], capture_output=True, text=True)
+    if p.returncode != 0:       # unless the master was quick
+        check("makes a lost one anew" in p.stderr, p.stderr)
+    wait_for(lambda: os.path.exists(m.path("state/stats")), why="it is not made anew")
+    m.wait_log(r"event=stats ")
+    equal(counted(m), {k: n for k in counted(m)}, "counted")
+    equal(m.stats()["workers_started"], "2", "what the master counted")
+    n += greeted(m, 10)
+    wait_for(lambda: counted(m)["replies"] == n, why=lambda: "replies: %s, not %d" % (counted(m), n))
+    # At once by HUP, and in the place of a file that somebody put there; then the new workers count in the new one.
+    with open(m.path("state/other"), "w") as f:
+        f.write("not ours\n")
+    os.rename(m.path("state/other"), m.path("state/stats"))
+    equal(m.ctl("reload").returncode, 0, "reload")
+    n += greeted(m, 10)
+    wait_for(lambda: counted(m)["replies"] == n, why=lambda: "replies: %s, not %d" % (counted(m), n))
+    m.wait_log(r"event=retired")
+    wait_for(lambda: counted(m)["sessions"] == n + 2 * 150, why=lambda: "sessions: %s, not %d" % (counted(m), n + 300))
+    equal(m.term(), 0, "status after TERM")
+    equal(counted(m)["replies"], n, "replies")
 
 
 @test

@@ -50,7 +50,7 @@ ok "usage: a bad interval" ends 64 "seconds" -s x --watch never
 ok "usage: an interval of 0" ends 64 "seconds" -s x --watch=0
 ok "help" sh -c "'$tool' -h | grep -q '^usage: letterplate-stats -s FILE'"
 ok "version" sh -c "'$tool' -V | grep -Eq '^letterplate-stats [0-9]+\.[0-9]+\.[0-9]+$'"
-ok "no file" ends 66 "stats: no such file: is state_dir right, has the server ever run?" -s "$dir/none/stats"
+ok "no file" ends 66 "stats: no such file: is state_dir right, has the server ever run? One that runs makes a lost one anew within seconds" -s "$dir/none/stats"
 ok "no file in the folder" ends 66 "$dir/stats: no such file" -s "$dir"
 ok "no file, watched" ends 66 "no such file" -s "$dir/none" --watch
 echo "not a segment, but long enough to be read as one head, all of it, and then some" >"$dir/foreign"
@@ -76,8 +76,11 @@ else
 fi
 
 cp "$dir/s/stats" "$dir/other"
-printf '\377' | dd of="$dir/other" bs=1 seek=7 conv=notrunc 2>/dev/null
+printf '\003' | dd of="$dir/other" bs=1 seek=7 conv=notrunc 2>/dev/null
 ok "another version" ends 65 "was written by another version" -s "$dir/other"
+printf '\005' | dd of="$dir/other" bs=1 seek=7 conv=notrunc 2>/dev/null
+"$tool" -s "$dir/other" >"$dir/table"
+ok "another version that says what stands where" has "^  550  *5 " "$dir/table"
 head -c 100000 "$dir/s/stats" >"$dir/short"
 ok "a cut file" ends 65 "is damaged" -s "$dir/short"
 
@@ -244,7 +247,7 @@ import os, struct, sys, time
 f = open(sys.argv[1], "r+b")
 size = struct.unpack("4I", f.read(16))[3]
 for slot in 0, 1:
-    f.seek(4096 + slot * size)
+    f.seek(16384 + slot * size)
     f.write(struct.pack("QQQ", os.getppid(), 1, int(time.time()) - 60))
 PY
 "$tool" -s "$dir/s" >"$dir/table" 2>&1

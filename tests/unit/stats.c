@@ -125,7 +125,7 @@ START_TEST(maps_its_own_slot_alone)
 		to = strtoul(end + 1, &end, 16);
 		at = strtoul(end + 6, NULL, 16);
 		ck_assert_uint_eq(to - from, sizeof(*s));
-		ck_assert_uint_eq(at, STATS_PAGE + 7 * sizeof(*s));
+		ck_assert_uint_eq(at, STATS_HEAD + 7 * sizeof(*s));
 	}
 	fclose(f);
 	ck_assert_int_eq(maps, 1);
@@ -152,7 +152,7 @@ START_TEST(refuses_what_is_no_slot)
 	ck_assert_int_eq(errno, EPROTONOSUPPORT);
 	h.layout--;
 	ck_assert_int_eq(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
-	ck_assert_int_eq(ftruncate(fd, STATS_PAGE + 2 * sizeof(struct stats_slot)), 0);
+	ck_assert_int_eq(ftruncate(fd, STATS_HEAD + 2 * sizeof(struct stats_slot)), 0);
 	ck_assert_ptr_null(stats_slot_map(fd, 1, 1));
 }
 END_TEST
@@ -453,10 +453,10 @@ static const struct {
 } damages[] = {
 	{ "empty", -1, 0, 0, EBADMSG },
 	{ "an octet", -1, 1, 0, EBADMSG },
-	{ "a head alone", -1, STATS_PAGE, 0, EBADMSG },
-	{ "an octet short", -1, STATS_PAGE + STATS_SLOTS *(off_t)sizeof(struct stats_slot) - 1, 0, EBADMSG },
+	{ "a head alone", -1, STATS_HEAD, 0, EBADMSG },
+	{ "an octet short", -1, STATS_HEAD + STATS_SLOTS *(off_t)sizeof(struct stats_slot) - 1, 0, EBADMSG },
 	{ "another magic", 0, -1, 1, EBADMSG },
-	{ "another layout", 4, -1, STATS_LAYOUT_ALL + 1, EPROTONOSUPPORT },
+	{ "a layout that says nothing of itself", 4, -1, 3u << 24, EPROTONOSUPPORT },
 	{ "more slots", 8, -1, STATS_SLOTS + 1, EBADMSG },
 	{ "no slots", 8, -1, 0, EBADMSG },
 	{ "greater slots", 12, -1, 1u << 31, EBADMSG },
@@ -593,7 +593,7 @@ damage(uint64_t *x)
 	static const uint64_t nasty[] = { 0, 1, UINT64_MAX, INT64_MAX, UINT64_C(1) << 63, 1u << 22, 0x2d2d2d2d2d2d2d2d,
 		0x0061616161616161, 0x1b5b324a1b5b324a };
 	uint64_t slot[sizeof(struct stats_slot) / 8];
-	off_t at = STATS_PAGE + (off_t)(xorshift(x) % STATS_SLOTS) * (off_t)sizeof(slot);
+	off_t at = STATS_HEAD + (off_t)(xorshift(x) % STATS_SLOTS) * (off_t)sizeof(slot);
 	bool whole = xorshift(x) % 4 == 0;
 
 	if (pread(fd, slot, sizeof(slot), at) != (ssize_t)sizeof(slot))
@@ -637,7 +637,7 @@ START_TEST(damage_is_no_danger)
 {
 	const char *env = getenv("STATS_ROUNDS");
 	long rounds = env != NULL ? strtol(env, NULL, 10) : 1500;
-	off_t size = STATS_PAGE + STATS_SLOTS * (off_t)sizeof(struct stats_slot);
+	off_t size = STATS_HEAD + STATS_SLOTS * (off_t)sizeof(struct stats_slot);
 	char error[SHOW_ERROR_MAX];
 	struct sample s;
 	uint64_t x = 88172645463325252u;

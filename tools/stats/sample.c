@@ -68,7 +68,8 @@ explain(const char *path, int e, char *err)
 	int code = EX_IOERR;
 
 	if (e == ENOENT || e == ENOTDIR) {
-		why = "no such file: is state_dir right, has the server ever run?";
+		why = "no such file: is state_dir right, has the server ever run? One that runs makes a lost one anew "
+		      "within seconds";
 		code = EX_NOINPUT;
 	} else if (e == EACCES || e == EPERM) {
 		why = "permission denied: may this user read it, and enter its folder?";
@@ -109,7 +110,6 @@ look_around(struct sample *s)
 int
 sample_take(const char *path, struct sample *s, char *err)
 {
-	struct stats_map *m;
 	char *inside = NULL;
 	struct stat st;
 	int e = 0;
@@ -120,13 +120,8 @@ sample_take(const char *path, struct sample *s, char *err)
 			return explain(path, ENOMEM, err);
 		path = inside;
 	}
-	if (stats_open(path, &m) != 0) {
+	if (stats_look(path, &s->sum) != 0)
 		e = errno;
-	} else {
-		if (stats_read(m, &s->sum) != 0)
-			e = errno;
-		stats_close(m);
-	}
 	if (e != 0)
 		e = explain(path, e, err);
 	else

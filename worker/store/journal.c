@@ -82,7 +82,7 @@ folder_open(struct journal *j)
 static int
 owner_lock(struct journal *j, unsigned slot)
 {
-	for (j->id = slot; j->id < JOURNAL_IDS; j->id += STATS_SLOTS)
+	for (j->id = slot; j->id < JOURNAL_IDS; j->id += STATS_SLOT_REPORTS + 1)
 		if ((j->lock = journal_lock(j, j->id, true)) != -1)
 			return 0;
 	return -1;
