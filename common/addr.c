@@ -310,6 +310,14 @@ addr_parse_bare(struct span in, unsigned flags, struct arena *a, struct addr *ou
 	return finish(&x, flags, a, out);
 }
 
+bool
+addr_mailbox_ok(struct span s, bool utf8)
+{
+	struct parse x = { .p = s.p, .end = s.n > 0 ? s.p + s.n : s.p };
+
+	return s.n > 0 && mailbox(&x, 0) && x.p == x.end && !x.too_long && (utf8 || !x.utf8);
+}
+
 /* Whether ${s} needs no quotes. */
 static bool
 is_dot_string(struct span s)

@@ -72,6 +72,9 @@ int addr_parse_bare(struct span in, unsigned flags, struct arena *a, struct addr
  */
 ssize_t addr_format(const struct addr *a, char *out, size_t cap);
 
+/* Whether ${s}, without brackets, is a Mailbox by RFC 5321 4.1.2, or by RFC 6531 3.3 if ${utf8}.  Each half at most ADDR_MAX octets. */
+bool addr_mailbox_ok(struct span s, bool utf8);
+
 /*
  * Whether ${s} is a domain name by RFC 5321 (letters, digits, hyphens,
  * underscores, dots; UTF-8 if ${utf8}), at most 255 octets, labels at most 63.

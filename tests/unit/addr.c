@@ -209,6 +209,34 @@ static const struct {
 	{ "\xc3\xbc@d", U, 0 },
 };
 
+static const struct {
+	const char *in;
+	bool ascii, utf8; /* a Mailbox without UTF-8, with it */
+} mailbox_row[] = {
+	{ "a@b.example", true, true },
+	{ "\"a b\"@b.example", true, true },
+	{ "a@[192.0.2.1]", true, true },
+	{ "\xc3\xa4@b.example", false, true },
+	{ "a@\xc3\xa4.example", false, true },
+	{ "", false, false },
+	{ "a", false, false },
+	{ "postmaster", false, false },
+	{ "@b.example", false, false },
+	{ "a@", false, false },
+	{ "a@b.example ", false, false },
+	{ "<a@b.example>", false, false },
+	{ "a b@b.example", false, false },
+	{ "a@b@c.example", false, false },
+	{ "\xc2\x85@b.example", false, false },
+};
+
+START_TEST(mailboxes)
+{
+	ck_assert(addr_mailbox_ok(guarded_str(mailbox_row[_i].in), false) == mailbox_row[_i].ascii);
+	ck_assert(addr_mailbox_ok(guarded_str(mailbox_row[_i].in), true) == mailbox_row[_i].utf8);
+}
+END_TEST
+
 START_TEST(bare)
 {
 	struct addr a;
@@ -420,6 +448,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, paths, 0, sizeof(path_row) / sizeof(path_row[0]));
+	tcase_add_loop_test(t, mailboxes, 0, sizeof(mailbox_row) / sizeof(mailbox_row[0]));
 	tcase_add_loop_test(t, bare, 0, sizeof(bare_row) / sizeof(bare_row[0]));
 	tcase_add_test(t, every_octet);
 	tcase_add_test(t, utf8_code_points);

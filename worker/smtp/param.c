@@ -182,13 +182,14 @@ take_notify(const struct target_of *o, struct span value)
 }
 
 /*
- * \x{HEXPOINT} at the start of ${s}: its octets, 0 if it is none (RFC 6533 3):
- * of ASCII only what xtext cannot hold, no surrogate, no zero in front; digits
- * in either case, as ABNF has them, unlike those of xtext.  Its controls are
- * refused, for what comes out must be a Mailbox, and that has none.
+ * \x{HEXPOINT} at the start of ${s}: its octets, and what it stands for; 0 if
+ * it is none (RFC 6533 3): of ASCII only what xtext cannot hold, no surrogate,
+ * no zero in front; digits in either case, as ABNF has them, unlike those of
+ * xtext.  Its controls are refused, for what comes out must be a Mailbox, and
+ * that has none.
  */
 static size_t
-embedded_point(struct span s)
+embedded_point(struct span s, uint32_t *out)
 {
 	uint32_t point = 0;
 	size_t i = 3;
@@ -210,26 +211,52 @@ embedded_point(struct span s)
 	if (i >= s.n || s.p[i] != '}' || s.p[3] == '0' ||
 	    (point < 0x80 && point != '\\' && point != '+' && point != '=' && point != ' '))
 		return 0;
+	*out = point;
 	return point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff) ? 0 : i + 1;
 }
 
-/* RFC 6533 3: utf-8-addr-xtext, and utf-8-addr-unitext inside an SMTPUTF8 transaction (UTF-8 itself was checked with the line). */
+/* ${point} as UTF-8 (RFC 3629 3), 1 to 4 octets. */
+static size_t
+put_point(uint32_t point, uint8_t *out)
+{
+	size_t more = point < 0x80 ? 0 : point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+	static const uint8_t head[] = { 0, 0xc0, 0xe0, 0xf0 };
+
+	out[0] = (uint8_t)(head[more] | point >> 6 * more);
+	for (size_t i = 1; i <= more; i++)
+		out[i] = (uint8_t)(0x80 | (point >> 6 * (more - i) & 0x3f));
+	return more + 1;
+}
+
+/*
+ * RFC 6533 3: utf-8-addr-xtext, and utf-8-addr-unitext inside an SMTPUTF8
+ * transaction (UTF-8 itself was checked with the line); dequoted, which makes
+ * nothing longer, it is a Mailbox of RFC 6531.
+ */
 static bool
 utf8_addr_ok(struct span s, bool smtputf8)
 {
+	uint8_t plain[PARAM_ORCPT_MAX];
+	size_t at = 0;
+
 	for (size_t i = 0; i < s.n;) {
-		uint8_t c = s.p[i];
+		uint32_t point;
 		size_t n = 1;
 
-		if (c == '\\')
-			n = embedded_point(span_skip(s, i));
-		else if (c == '+' || (c >= 0x80 && !smtputf8))
+		if (s.p[i] == '\\') {
+			n = embedded_point(span_skip(s, i), &point);
+			if (n > 0)
+				at += put_point(point, plain + at);
+		} else if (s.p[i] == '+' || (s.p[i] >= 0x80 && !smtputf8)) {
 			n = 0;
+		} else {
+			plain[at++] = s.p[i];
+		}
 		if (n == 0)
 			return false;
 		i += n;
 	}
-	return s.n > 0;
+	return addr_mailbox_ok(span_of(plain, at), true);
 }
 
 static const struct say *
@@ -245,6 +272,7 @@ take_orcpt(const struct target_of *o, struct span value)
 		return &say_value;
 	type = span_head(value, (size_t)(semicolon - value.p));
 	address = span_skip(value, type.n + 1);
+	/* RFC 3461 says of an rfc822 one that it is xtext; what stands in it is its sender's affair. */
 	if (span_caseeq(type, SPAN("rfc822")))
 		ok = printable_xtext(address, out, sizeof(out), &n);
 	else if (span_caseeq(type, SPAN("utf-8")))
