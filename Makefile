@@ -31,7 +31,7 @@ LIBS_letterplate-worker := -lcares -lconfuse -lssl -lcrypto -llmdb -lseccomp -li
 LDFLAGS_letterplate-worker := -Wl,--dynamic-list=mk/handler.list
 LIBS_letterplate-keys := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-auth := -lconfuse -lcrypto -lseccomp -lidn2 -lunistring -lbsd -pthread
-LIBS_letterplate-credentials := -lcrypto -lbsd
+LIBS_letterplate-credentials := -lcrypto -lunistring -lbsd
 LIBS_letterplate-reports := -lconfuse -lssl -lcrypto -llmdb -lseccomp -lidn2 -lunistring -lbsd -pthread
 LIBS_letterplate-mailboxes := -llmdb -lidn2 -lunistring -ljansson -lbsd
 LIBS_letterplate-stats := -ljansson -lmicrohttpd -lbsd

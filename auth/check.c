@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "auth/budget.h"
 #include "auth/scram.h"
+#include "common/saslprep.h"
 
 enum { STACK = 256 << 10 };
 
@@ -24,12 +24,13 @@ struct job {
 };
 
 static struct {
-	pthread_mutex_t lock; /* of the queue and the budgets */
+	pthread_mutex_t lock; /* of the queue */
 	pthread_cond_t some;
 	struct job *head, **tail;
 	unsigned n;
 	const struct conf *conf;
 	const struct credentials *list;
+	struct budget *budget;
 } check = { .lock = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER };
 
 static struct span
@@ -68,6 +69,15 @@ answer(int fd, const struct auth_ask *a, enum auth_result result, const uint8_t 
 	while (sent < 0 && errno == EINTR);
 }
 
+/* The name as the file has it.  One that cannot be prepared stands in no file, and is dealt with as it is. */
+static struct span
+name_of(const struct auth_ask *a, char out[CREDENTIAL_USER_MAX + 1])
+{
+	size_t n = credential_name(part(a, 0), false, out);
+
+	return n > 0 ? span_of(out, n) : part(a, 0);
+}
+
 static int64_t
 seconds(void)
 {
@@ -81,30 +91,45 @@ seconds(void)
 static enum auth_result
 begin(const struct auth_ask *a)
 {
-	uint64_t ip = budget_address(a->addr);
-	enum auth_result r = AUTH_YES;
+	uint64_t ip = budget_address(check.budget, a->addr), user;
+	char name[CREDENTIAL_USER_MAX + 1];
 	int64_t now = seconds();
 
-	pthread_mutex_lock(&check.lock);
-	if (!budget_take(ip, check.conf->limits.auth_failures_per_ip, now)) {
-		r = AUTH_NO_IP;
-	} else if (!budget_take(budget_name(part(a, 0)), check.conf->limits.auth_failures_per_user, now)) {
-		budget_back(ip);
-		r = AUTH_NO_USER;
-	}
-	pthread_mutex_unlock(&check.lock);
-	return r;
+	user = budget_name(check.budget, name_of(a, name));
+	if (!budget_take(check.budget, ip, check.conf->limits.auth_failures_per_ip, now))
+		return AUTH_NO_IP;
+	if (budget_take(check.budget, user, check.conf->limits.auth_failures_per_user, now))
+		return AUTH_YES;
+	budget_back(check.budget, ip);
+	return AUTH_NO_USER;
 }
 
 static void
 settle(const struct auth_ask *a, bool wrong)
 {
+	char name[CREDENTIAL_USER_MAX + 1];
+
 	if (wrong)
 		return;
-	pthread_mutex_lock(&check.lock);
-	budget_back(budget_address(a->addr));
-	budget_back(budget_name(part(a, 0)));
-	pthread_mutex_unlock(&check.lock);
+	budget_back(check.budget, budget_address(check.budget, a->addr));
+	budget_back(check.budget, budget_name(check.budget, name_of(a, name)));
+}
+
+/* A password that cannot be prepared is nobody's (RFC 4616 2), and costs as much. */
+static bool
+password_right(const struct auth_ask *a)
+{
+	char name[CREDENTIAL_USER_MAX + 1], password[CREDENTIAL_PW_MAX];
+	struct span user = name_of(a, name), said = part(a, 1);
+	ssize_t n = saslprep(said, password, sizeof password, false);
+	struct credential nobody;
+	bool ok;
+
+	credential_nobody(check.list, user, &nobody);
+	ok = credential_check(credential_list_find(check.list, user),
+	    n > 0 ? span_of(password, (size_t)n) : said, &nobody);
+	explicit_bzero(password, sizeof password);
+	return ok && n > 0;
 }
 
 static void *
@@ -124,7 +149,7 @@ hash(void *arg)
 			check.tail = &check.head;
 		check.n--;
 		pthread_mutex_unlock(&check.lock);
-		ok = credential_check(credential_list_find(check.list, part(&j->ask, 0)), part(&j->ask, 1));
+		ok = password_right(&j->ask);
 		settle(&j->ask, !ok);
 		answer(j->fd, &j->ask, ok ? AUTH_YES : AUTH_NO, NULL, 0);
 		explicit_bzero(j, sizeof *j);
@@ -134,7 +159,7 @@ hash(void *arg)
 }
 
 int
-check_start(const struct conf *cf, const struct credentials *l)
+check_start(const struct conf *cf, const struct credentials *l, struct budget *b)
 {
 	pthread_attr_t attr;
 	pthread_t t;
@@ -142,8 +167,7 @@ check_start(const struct conf *cf, const struct credentials *l)
 	check.conf = cf;
 	check.list = l;
 	check.tail = &check.head;
-	if (budget_init() != 0)
-		return -1;
+	check.budget = b;
 	errno = pthread_attr_init(&attr);
 	if (errno == 0)
 		errno = pthread_attr_setstacksize(&attr, STACK);
@@ -213,12 +237,13 @@ static void
 ask_final(int fd, const struct auth_ask *a)
 {
 	uint8_t text[AUTH_OCTETS_MAX + 2], out[AUTH_TEXT_MAX];
+	char name[CREDENTIAL_USER_MAX + 1];
 	enum auth_result r = begin(a);
 	size_t n = 0;
 
 	if (r == AUTH_YES) {
 		bool ok = scram_final(
-		    check.list, part(a, 0), span_of(text, message(a, text)), part(a, 4), out, sizeof out, &n);
+		    check.list, name_of(a, name), span_of(text, message(a, text)), part(a, 4), out, sizeof out, &n);
 
 		settle(a, !ok);
 		r = ok ? AUTH_YES : AUTH_NO;
@@ -229,6 +254,7 @@ ask_final(int fd, const struct auth_ask *a)
 void
 check_ask(int fd, struct auth_ask *a)
 {
+	char name[CREDENTIAL_USER_MAX + 1];
 	uint8_t out[AUTH_TEXT_MAX];
 	size_t n;
 
@@ -237,7 +263,7 @@ check_ask(int fd, struct auth_ask *a)
 		ask_password(fd, a);
 		break;
 	case AUTH_FIRST:
-		n = scram_first(check.list, part(a, 0), part(a, 1), out, sizeof out);
+		n = scram_first(check.list, name_of(a, name), part(a, 1), out, sizeof out);
 		answer(fd, a, n > 0 ? AUTH_YES : AUTH_NO, out, n);
 		break;
 	case AUTH_FINAL:

@@ -5,6 +5,7 @@
 #define AUTH_CHECK_H_
 
 #include "common/authask.h"
+#include "common/budget.h"
 #include "common/conf.h"
 #include "common/credential.h"
 
@@ -13,8 +14,8 @@ enum {
 	CHECK_QUEUE   = 1024 /* passwords that wait; more: AUTH_BUSY */
 };
 
-/* Start the threads.  0, or -1 with errno. */
-int check_start(const struct conf *cf, const struct credentials *l);
+/* Start the threads; all three are kept.  0, or -1 with errno. */
+int check_start(const struct conf *cf, const struct credentials *l, struct budget *b);
 
 /* A well-formed question of the channel ${fd}; it is answered there.  *a is wiped. */
 void check_ask(int fd, struct auth_ask *a);

@@ -25,9 +25,10 @@ enum {
 
 static struct conf *conf;
 static struct credentials list;
+static struct budget *budget;
 
 static void
-read_list(void)
+take_files(void)
 {
 	char why[128];
 
@@ -36,6 +37,12 @@ read_list(void)
 		child_fail(EX_CONFIG);
 	}
 	close(IPC_AUTH_FD_FILE);
+	budget = budget_map(IPC_AUTH_FD_BUDGET);
+	if (budget == NULL) {
+		log_msg(LOG_L_ERROR, "start", "cannot map the budgets: %s", strerror(errno));
+		child_fail(errno == EPROTONOSUPPORT ? EX_PROTOCOL : EX_OSERR);
+	}
+	close(IPC_AUTH_FD_BUDGET);
 }
 
 /* What came on a channel.  False: it is not served any more. */
@@ -50,6 +57,7 @@ hear_worker(unsigned i)
 	if (n <= 0)
 		return false;
 	if (!check_form(&a, (size_t)n)) {
+		explicit_bzero(&a, sizeof a);
 		log_msg(LOG_L_ERROR, "channel", "worker %u sent something malformed: it is not served any more", i);
 		shutdown(IPC_AUTH_FD_CHANNEL + (int)i, SHUT_RDWR);
 		return false;
@@ -100,6 +108,7 @@ main(int argc, char **argv, char **envp)
 {
 	struct sandbox sb = { .fsize_max = FSIZE, .master = getppid() };
 	struct auth_answer hello = { .boot = 0 };
+	struct credential nobody;
 	struct child me = { .who = "auth", .channels = true };
 	unsigned n, level;
 
@@ -108,14 +117,15 @@ main(int argc, char **argv, char **envp)
 	/* The master's death sends TERM; serve() knows better when to go. */
 	signal(SIGTERM, SIG_IGN);
 	conf = child_conf("auth", argv[2]);
-	read_list();
+	take_files();
 	sb.user = conf->user;
 	sb.nofile = n + FDS_FIXED;
 	/* libcrypto's first steps open files. */
-	(void)credential_check(NULL, SPAN("x"));
+	credential_nobody(&list, SPAN("x"), &nobody);
+	(void)credential_check(NULL, SPAN("x"), &nobody);
 	if (sandbox_drop(&sb, &level) != 0)
 		child_fail(EX_NOPERM);
-	if (check_start(conf, &list) != 0 || log_thread_start() != 0) {
+	if (check_start(conf, &list, budget) != 0 || log_thread_start() != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
 		child_fail(EX_OSERR);
 	}

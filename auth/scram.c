@@ -11,17 +11,14 @@
 
 enum { NONCE = 18 };
 
-/* Of nobody: its keys are not those of any password. */
+/* Who has no row, or none for SCRAM, has salt and settings all the same; its keys are those of no password. */
 static const struct credential *
 known(const struct credentials *l, struct span user, struct credential *fake)
 {
 	const struct credential *c = credential_list_find(l, user);
-	uint8_t mac[CREDENTIAL_HASH];
 
 	/* In both cases, for the time it takes. */
-	credential_hmac(l->secret, user, mac);
-	*fake = (struct credential){ .iterations = CREDENTIAL_ITERATIONS };
-	memcpy(fake->scram_salt, mac, sizeof fake->scram_salt);
+	credential_nobody(l, user, fake);
 	return c != NULL && c->iterations > 0 ? c : fake;
 }
 

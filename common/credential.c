@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/saslprep.h"
+
 enum { WORDS_MAX = 12 };
 
 bool
@@ -25,6 +27,19 @@ credential_user_ok(struct span u)
 		if (u.p[i] <= ' ' || u.p[i] == 0x7f || ascii_lower(u.p[i]) != u.p[i])
 			return false;
 	return true;
+}
+
+size_t
+credential_name(struct span in, bool stored, char out[CREDENTIAL_USER_MAX + 1])
+{
+	ssize_t n = saslprep(in, out, CREDENTIAL_USER_MAX, stored);
+
+	for (ssize_t i = 0; i < n; i++)
+		out[i] = (char)ascii_lower((uint8_t)out[i]);
+	if (n <= 0 || !credential_user_ok(span_of(out, (size_t)n)))
+		return 0;
+	out[n] = '\0';
+	return (size_t)n;
 }
 
 void
@@ -235,7 +250,8 @@ credential_list_read(int fd, struct credentials *l, char *why, size_t cap)
 		return -1;
 	}
 	text[n] = '\0';
-	rc = read_text(l, text, why, cap);
+	snprintf(why, cap, "there is a NUL in it");
+	rc = strlen(text) == (size_t)n ? read_text(l, text, why, cap) : -1;
 	explicit_bzero(text, (size_t)n);
 	free(text);
 	if (rc != 0)

@@ -40,6 +40,13 @@ struct credentials {
 	size_t             n;
 };
 
+/**
+ * credential_name(in, stored, out):
+ * The one form of name ${in}: prepared (saslprep.h, ${stored} as there), and in
+ * ASCII's lower case.  Octets, with a NUL behind them; 0: it can be nobody's.
+ */
+size_t credential_name(struct span in, bool stored, char out[CREDENTIAL_USER_MAX + 1]);
+
 /* Whether it is a name: 1 to CREDENTIAL_USER_MAX octets, no blank, no control, no capital letter of ASCII. */
 bool credential_user_ok(struct span user);
 
@@ -65,8 +72,17 @@ void credential_list_free(struct credentials *l);
 /* Make salts and hashes of ${password}; without ${scram} none for SCRAM.  0, or -1 when libcrypto fails. */
 int credential_set(struct credential *c, struct span password, bool scram);
 
-/* Whether ${password} is right.  NULL as ${c}: no, at the same cost. */
-bool credential_check(const struct credential *c, struct span password);
+/* Whether ${password}, prepared, is right.  NULL as ${c}: no, at the cost of ${nobody}, which has settings alone. */
+bool credential_check(const struct credential *c, struct span password, const struct credential *nobody);
+
+/**
+ * credential_nobody(l, user, out):
+ * What a name that does not exist is dealt with by: the settings of scrypt and
+ * of SCRAM that some row of ${l} has, and always the same one's for ${user}, so
+ * that neither time nor a salt tells who exists after letterplate-credentials
+ * has changed what it writes; and a salt that is made of l->secret.
+ */
+void credential_nobody(const struct credentials *l, struct span user, struct credential *out);
 
 /* HMAC-SHA-256. */
 void credential_hmac(const uint8_t key[CREDENTIAL_HASH], struct span text, uint8_t out[CREDENTIAL_HASH]);

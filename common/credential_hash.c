@@ -4,6 +4,7 @@
  * ServerKey (RFC 5802 3) for SCRAM, which needs PBKDF2.
  */
 #include <bsd/stdlib.h>
+#include <bsd/string.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -55,11 +56,33 @@ credential_set(struct credential *c, struct span password, bool scram)
 	return scram ? scram_set(c, password) : 0;
 }
 
-bool
-credential_check(const struct credential *c, struct span password)
+/* Chosen by a hash that nobody outside can know, so that names without a row look like those with one. */
+void
+credential_nobody(const struct credentials *l, struct span user, struct credential *out)
 {
-	static const struct credential nobody = { .log_n = CREDENTIAL_LOG_N, .r = CREDENTIAL_R, .p = CREDENTIAL_P };
-	const struct credential *with = c != NULL ? c : &nobody;
+	const struct credential *like;
+	uint8_t mac[CREDENTIAL_HASH];
+	uint64_t pick;
+
+	credential_hmac(l->secret, user, mac);
+	*out = (struct credential){
+		.log_n = CREDENTIAL_LOG_N, .r = CREDENTIAL_R, .p = CREDENTIAL_P, .iterations = CREDENTIAL_ITERATIONS
+	};
+	memcpy(&pick, mac + CREDENTIAL_SALT, sizeof pick);
+	if (l->n > 0) {
+		like = &l->c[pick % l->n];
+		out->log_n = like->log_n;
+		out->r = like->r;
+		out->p = like->p;
+		out->iterations = like->iterations > 0 ? like->iterations : CREDENTIAL_ITERATIONS;
+	}
+	memcpy(out->scram_salt, mac, sizeof out->scram_salt);
+}
+
+bool
+credential_check(const struct credential *c, struct span password, const struct credential *nobody)
+{
+	const struct credential *with = c != NULL ? c : nobody;
 	uint8_t out[CREDENTIAL_HASH];
 	bool same;
 

@@ -43,7 +43,8 @@ enum {
  */
 enum {
 	IPC_AUTH_FD_FILE    = 5, /* the credentials, open for reading */
-	IPC_AUTH_FD_CHANNEL = 6  /* the first of NCHANNELS pairs to workers */
+	IPC_AUTH_FD_BUDGET  = 6, /* who has guessed how often (common/budget.h); closed once mapped */
+	IPC_AUTH_FD_CHANNEL = 7  /* the first of NCHANNELS pairs to workers */
 };
 
 /*
@@ -72,7 +73,7 @@ enum ipc_type {
  * raising the first number.  It is the first argument of worker and key
  * process: one that is of another layout ends with EX_PROTOCOL.
  */
-#define IPC_LAYOUT ((uint32_t)1 << 24 | (uint32_t)IPC_FD_LISTEN << 16 | (uint32_t)IPC_KEYS_FD_CHANNEL << 8 | IPC_TYPES)
+#define IPC_LAYOUT ((uint32_t)2 << 24 | (uint32_t)IPC_FD_LISTEN << 16 | (uint32_t)IPC_KEYS_FD_CHANNEL << 8 | IPC_TYPES)
 
 /* Whether ${text} is IPC_LAYOUT in decimal. */
 bool ipc_layout_is_ours(const char *text);

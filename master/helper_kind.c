@@ -11,7 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
+#include "common/budget.h"
 #include "common/bundle.h"
 #include "common/ipc.h"
 #include "common/tickets.h"
@@ -42,6 +44,22 @@ take_keys(struct master *m, const struct conf *cf, int *file, char *why, size_t 
 	return EX_CONFIG;
 }
 
+/*
+ * One table for as long as we run, over reloads: it must not take one to guess
+ * anew.  A predecessor's of another build begins anew.
+ */
+static int
+take_budgets(struct master *m)
+{
+	if (m->budget_fd >= 0 && !budget_ours(m->budget_fd)) {
+		close(m->budget_fd);
+		m->budget_fd = -1;
+	}
+	if (m->budget_fd < 0)
+		m->budget_fd = budget_create();
+	return m->budget_fd >= 0 ? fcntl(m->budget_fd, F_DUPFD_CLOEXEC, 3) : -1;
+}
+
 /* They are published by rename and never written again, so a descriptor is enough: whoever is started later reads the same. */
 static int
 take_credentials(struct master *m, const struct conf *cf, int *file, char *why, size_t cap)
@@ -49,8 +67,12 @@ take_credentials(struct master *m, const struct conf *cf, int *file, char *why, 
 	struct stat st;
 	int fd = open(cf->credentials, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-	(void)m;
 	file[0] = fd;
+	file[1] = take_budgets(m);
+	if (file[1] < 0) {
+		snprintf(why, cap, "cannot start: %s", strerror(errno));
+		return EX_OSERR;
+	}
 	if (fd < 0 || fstat(fd, &st) != 0)
 		snprintf(why, cap, "credentials \"%s\" cannot be used: %s", cf->credentials, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
@@ -62,7 +84,8 @@ take_credentials(struct master *m, const struct conf *cf, int *file, char *why, 
 
 _Static_assert(IPC_KEYS_FD_CERTS == IPC_FD_CONTROL + 1 && IPC_KEYS_FD_KEYS == IPC_FD_CONTROL + 2 &&
 	IPC_KEYS_FD_CHANNEL == IPC_FD_CONTROL + 3 && IPC_AUTH_FD_FILE == IPC_FD_CONTROL + 1 &&
-	IPC_AUTH_FD_CHANNEL == IPC_FD_CONTROL + 2 && IPC_REPORTS_FD_STATS == IPC_FD_CONTROL + 1,
+	IPC_AUTH_FD_BUDGET == IPC_FD_CONTROL + 2 && IPC_AUTH_FD_CHANNEL == IPC_FD_CONTROL + 3 &&
+	IPC_REPORTS_FD_STATS == IPC_FD_CONTROL + 1,
     "helpers inherit their files and then their channels");
 
 const struct helper_kind helper_kind[HELPER_KINDS] = {
@@ -80,8 +103,8 @@ const struct helper_kind helper_kind[HELPER_KINDS] = {
 	    .word = "auth",
 	    .event_ready = "auth-ready",
 	    .event_died = "auth-died",
-	    .file = { "file" },
-	    .nfiles = 1,
+	    .file = { "file", "budget" },
+	    .nfiles = 2,
 	    .channels = true,
 	    .died = STATS_AUTH_DIED,
 	    .offered = conf_offers_auth,

@@ -180,7 +180,7 @@ static void
 init(struct master *m, const char *file)
 {
 	m->file = file;
-	m->tickets_fd = -1;
+	m->tickets_fd = m->budget_fd = -1;
 	LIST_INIT(&m->helper);
 	LIST_INIT(&m->generation);
 	LIST_INIT(&m->segments);

@@ -117,6 +117,7 @@ struct master {
 	const char     *file;       /* the config, as given by -c */
 	int             tickets_fd; /* -1: no listener has offered TLS yet */
 	struct tickets *tickets;
+	int             budget_fd;  /* -1: no listener has offered AUTH yet; budget.h */
 	LIST_HEAD(, helper) helper; /* of all generations */
 	LIST_HEAD(, generation) generation;
 	int                null, stats_fd, conns_fd, state_fd, signal_fd;

@@ -79,6 +79,7 @@ put_master(const struct master *m, struct facts *f, const char *reverted)
 	facts_u64(f, "segment", m->segment);
 	state_put_fd(f, "conns", m->conns_fd);
 	state_put_fd(f, "tickets", m->tickets_fd);
+	state_put_fd(f, "budgets", m->budget_fd);
 	state_put_fd(f, "state_dir", m->state_fd);
 	state_put_fd(f, "predecessor", m->upgrade.predecessor);
 	facts_end(f);
@@ -211,6 +212,7 @@ get_master(struct master *m, const struct fact *f, char *why, size_t cap)
 	m->segment = (uint64_t)facts_num(f, "segment", 0, INT64_MAX, 0);
 	m->conns_fd = state_get_fd(f, "conns");
 	m->tickets_fd = state_get_fd(f, "tickets");
+	m->budget_fd = state_get_fd(f, "budgets");
 	m->state_fd = state_get_fd(f, "state_dir");
 	m->upgrade.predecessor = state_get_fd(f, "predecessor");
 	if (facts_get(f, "reverted") != NULL)

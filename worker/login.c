@@ -3,6 +3,7 @@
  */
 #include "worker/login.h"
 
+#include "common/credential.h"
 #include "worker/account.h"
 
 void
@@ -28,9 +29,12 @@ static void
 let_in(struct session *s, struct reply *r)
 {
 	const struct sasl *x = smtp_sasl(s->smtp);
+	char name[CREDENTIAL_USER_MAX + 1];
+	size_t n = credential_name(span_of(x->user, x->nuser), false, name);
 	struct span copy;
 
-	if (arena_dup(&s->arena, span_of(x->user, x->nuser + 1), &copy) != 0) {
+	/* A handler may let one in whom no file could have. */
+	if (arena_dup(&s->arena, n > 0 ? span_of(name, n + 1) : span_of(x->user, x->nuser + 1), &copy) != 0) {
 		unavailable(r);
 		return;
 	}

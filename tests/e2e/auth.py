@@ -41,7 +41,7 @@ def ec():
 def server(mode="optional", limits="", **more):
     folder = tempfile.mkdtemp(prefix="auth.")
     path = os.path.join(folder, "credentials")
-    r = credentials(path, "import", text="anna sesame\nBert open it\n")
+    r = credentials(path, "import", text="anna sesame\nBert open it\nRen\u00e9 caf\u00e9\n")
     equal(r.returncode, 0, r.stderr)
     port = free_port()
     s = Server(listener='listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" auth = "%s" }' % (port, mode),
@@ -157,12 +157,158 @@ def budgets_hold_over_sessions_and_workers():
         wait_for(lambda: "reason=auth-budget-ip" in s.log() and "reason=auth-budget-user" in s.log(), why="no reason")
 
 
+def pids_of_auth(s):
+    return [int(p) for p in subprocess.run(["pgrep", "-P", str(s.pid), "-f", "letterplate-auth"], text=True,
+                                           capture_output=True).stdout.split()]
+
+
+@test
+def budgets_hold_over_a_reload_a_crash_and_an_upgrade():
+    with server(limits="auth_failures_per_user = 4 auth_failures_per_ip = 0") as s:
+        def guess():
+            c = smtp(s)
+            code = plain(c, "anna", "wrong")[0]
+            c.close()
+            return code
+        kept = smtp(s)
+        equal(guess(), 535, "first")
+        s.reload()
+        equal(guess(), 535, "after a reload")
+        # The old generation's process counts in the same table.
+        equal(plain(kept, "anna", "wrong")[0], 535, "in an old session")
+        kept.close()
+        wait_for(lambda: len(pids_of_auth(s)) == 1, why="the old process stays")
+        old = pids_of_auth(s)
+        os.kill(old[0], signal.SIGKILL)
+        wait_for(lambda: pids_of_auth(s) not in ([], old), why="not started again")
+        wait_for(lambda: s.log().count("who=master event=auth-ready") == 3, why="not ready again")
+        n = s.log().count("event=upgraded")
+        s.signal(signal.SIGUSR2)
+        wait_for(lambda: s.log().count("event=upgraded") == n + 1, why="not upgraded")
+        equal([guess(), guess()], [535, 454], "after a crash and an upgrade")
+        c = smtp(s)
+        equal(plain(c, "anna", "sesame")[0], 454, "right, but nobody looks")
+        equal(plain(c, "bert", "open it")[0], 235, "another name")
+        c.quit()
+
+
+@test
+def the_same_letters_are_the_same_password():
+    with server() as s:
+        # As typed on another machine: decomposed, and with wide letters and another blank.
+        for user, password in ("Ren\u00e9", "caf\u00e9"), ("rene\u0301", "cafe\u0301"), ("\uff32en\u00e9", "\uff43af\u00e9"), \
+                ("bert", "open\u00a0it"), ("\uff22ert", "open\u3000it"):
+            c = smtp(s)
+            equal(plain(c, user, password)[0], 235, user)
+            equal(c.mail("a@client.example")[0], 250, "MAIL")
+            c.close()
+        for user, password in ("ren\u00e9", "caf\u00c9"), ("rene", "cafe"), ("ren\u00e9", "caf\u00e9\ue000"):
+            c = smtp(s)
+            equal(plain(c, user, password)[0], 535, user)
+            c.close()
+        c = smtp(s)
+        for raw in b"\0anna\0\xff\xfe", b"\0\xff\0sesame", b"\0anna\0sesame\t":
+            equal(c.docmd("AUTH", "PLAIN " + b64(raw))[0], 535, raw)
+        c.close()
+        c = smtp(s)
+        equal(scram(c, "ren\u00e9", "caf\u00e9")[0], 235, "SCRAM")
+        c.close()
+        wait_for(lambda: s.log().count("event=auth ") == 6, why="not logged")
+        check("user=ren\u00e9" in s.log() and "rene\u0301" not in s.log(), "the name is not the one of the file")
+    folder = tempfile.mkdtemp(prefix="auth.")
+    path = os.path.join(folder, "credentials")
+    r = subprocess.run([os.path.join(BIN, "letterplate-credentials"), "-f", path, "add", "anna"], input=b"caf\xe9\n", capture_output=True)
+    equal(r.returncode, 65, "Latin-1")
+    check(b"UTF-8" in r.stderr, r.stderr)
+    equal(credentials(path, "add", "a\ue000", text="x\n").returncode, 65, "a private character")
+    shutil.rmtree(folder)
+
+
+def memory_of(pid, needle):
+    """Where ${needle} stands in what ${pid} may write."""
+    found = []
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as mem:
+        for line in maps:
+            where, mode = line.split()[:2]
+            if not mode.startswith("rw"):
+                continue
+            a, b = (int(x, 16) for x in where.split("-"))
+            try:
+                mem.seek(a)
+                text = mem.read(b - a)
+            except (OSError, ValueError, OverflowError):
+                continue
+            if needle in text:
+                found.append(line.strip())
+    return found
+
+
+@test
+def nothing_of_a_password_stays_in_memory():
+    if os.geteuid() != 0:
+        raise Skip("only root reads the memory of a worker")
+    secret = "correct-horse-battery-staple-%d" % os.getpid()
+    with server(workers=1) as s:
+        r = credentials(s.credentials, "passwd", "anna", text=secret + "\n")
+        equal(r.returncode, 0, r.stderr)
+        s.reload()
+        wait_for(lambda: len(pids_of_auth(s)) == 1, why="the old process stays")
+        marker = "a-marker-that-stays-%d" % os.getpid()
+        c = smtp(s)
+        # The test sees what is there.
+        c.putcmd("HELO", marker)
+        equal(c.getreply()[0], 250, "HELO")
+        worker = s.workers()[0]
+        check(memory_of(worker, marker.encode()), "the marker is not found: this test sees nothing")
+        sessions = [c]
+        def again():
+            d = smtp(s)
+            sessions.append(d)
+            return d
+        full = b64("\0anna\0" + secret)
+        shorter = b64("\0anna\0" + secret + "x")
+        d = again()
+        equal(plain(d, "anna", secret)[0], 235, "right")
+        equal(d.docmd("AUTH", "PLAIN " + full)[0], 503, "twice")
+        d = again()
+        equal(plain(d, "anna", secret + "x")[0], 535, "wrong")
+        d = again()
+        equal(d.docmd("AUTH", "PLAIN")[0], 334, "PLAIN")
+        equal(d.docmd(full)[0], 235, "right")
+        d = again()
+        equal(d.docmd("AUTH", "LOGIN")[0], 334, "LOGIN")
+        equal(d.docmd(b64("anna"))[0], 334, "LOGIN")
+        equal(d.docmd(b64(secret))[0], 235, "right")
+        d = again()
+        equal(d.docmd("AUTH", "NOSUCH " + full)[0], 504, "no such mechanism")
+        d = again()
+        equal(d.docmd("AUTH", "PLAIN " + full + "!")[0], 501, "not base64")
+        d = again()
+        d.sock.sendall(("AUTH PLAIN %s\r\nNOOP\r\n" % full).encode())    # with something behind it
+        equal([d.getreply()[0], d.getreply()[0]], [235, 250], "pipelined")
+        d = again()
+        d.sock.sendall(("AUTH PLAIN " + shorter)[:-4].encode())              # and the rest never comes
+        time.sleep(0.2)
+        d.close()
+        for pid, who in [(worker, "worker")] + [(p, "letterplate-auth") for p in pids_of_auth(s)]:
+            for needle in secret[:20].encode(), full[12:40].encode(), b64(secret)[:20].encode():
+                equal(memory_of(pid, needle), [], "%s has %s" % (who, needle))
+        # The hashes are in one process alone.
+        stored = [bytes.fromhex(w) for line in open(s.credentials) if line.startswith("anna ") for w in line.split() if len(w) == 64]
+        equal(len(stored), 3, "hashes")
+        check(memory_of(pids_of_auth(s)[0], stored[0]), "letterplate-auth does not have the hash: this test sees nothing")
+        for h in stored:
+            for pid in s.workers() + [s.pid]:
+                equal(memory_of(pid, h), [], "a hash outside letterplate-auth")
+        for x in sessions:
+            x.close()
+
+
 @test
 def the_process_dies_and_comes_back():
     with server() as s:
         def pids():
-            return [int(p) for p in subprocess.run(["pgrep", "-P", str(s.pid), "-f", "letterplate-auth"], text=True,
-                                                   capture_output=True).stdout.split()]
+            return pids_of_auth(s)
         old = pids()
         equal(len(old), 1, "processes")
         os.kill(old[0], signal.SIGSTOP)

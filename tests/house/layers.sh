@@ -52,7 +52,7 @@ jansson\.h	tools/
 openssl/.*	worker/net/tls|keys/|auth/|reports/relay_tls\.|common/(pem|credential_hash)\.
 ares\.h	worker/net/dns
 idn2\.h	common/norm\.c
-uni(str|case|norm|types)\.h	common/'
+uni(str|case|norm|types|ctype)\.h	common/'
 
 for file in $(find common worker master auth keys reports tools -name '*.[ch]' | sort); do
 	bad=$(sed -n 's/^#[[:space:]]*include "\([^"]*\)".*/\1/p' "$file" | grep -vxE "$(may_include "$file")")

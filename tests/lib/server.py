@@ -204,7 +204,7 @@ class Server:
         return self.child.pid
 
     def workers(self):
-        return [p for p in pids_where(lambda f: f[1] == self.pid) if not is_keys(p) and not is_a(b"reports", p)]
+        return [p for p in pids_where(lambda f: f[1] == self.pid) if not is_keys(p) and not is_a(b"reports", p) and not is_a(b"auth", p)]
 
     def key_processes(self):
         return [p for p in pids_where(lambda f: f[1] == self.pid) if is_keys(p)]

@@ -65,6 +65,8 @@ START_TEST(asks_as_postfix)
 	ask(&f);
 	ck_assert_int_eq(
 	    strncmp(out, "\nrequest=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n", 69), 0);
+	must_have("sasl_method=");
+	must_have("sasl_username=");
 	must_have("client_address=2001:db8::1");
 	must_have("client_name=client.example");
 	must_have("client_port=40000");
@@ -82,6 +84,11 @@ START_TEST(asks_as_postfix)
 	must_have("encryption_keysize=256");
 	must_have("sasl_username=");
 	must_have("policy_context=");
+	s.user = "anna";
+	s.auth_method = "PLAIN";
+	ask(&f);
+	must_have("sasl_method=PLAIN");
+	must_have("sasl_username=anna");
 }
 END_TEST
 

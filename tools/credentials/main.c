@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/credential.h"
+#include "common/saslprep.h"
 
 #define DEFAULT_FILE "/var/lib/letterplate/credentials"
 
@@ -36,16 +37,17 @@ usage(void)
 	exit(EX_USAGE);
 }
 
-/* In lower case, as it is compared. */
+/* As it is compared, in place of what was given. */
 static struct span
-name_of(char *name)
+name_of(const char *given)
 {
-	for (char *p = name; *p != '\0'; p++)
-		*p = (char)ascii_lower((uint8_t)*p);
-	if (!credential_user_ok(span_str(name)))
-		errx(EX_DATAERR, "\"%s\" can be nobody's name: 1 to %d octets without blanks and controls", name,
-		    CREDENTIAL_USER_MAX);
-	return span_str(name);
+	static char name[CREDENTIAL_USER_MAX + 1];
+	size_t n = credential_name(span_str(given), true, name);
+
+	if (n == 0)
+		errx(EX_DATAERR, "\"%s\" can be nobody's name: 1 to %d octets of UTF-8 without blanks and controls",
+		    given, CREDENTIAL_USER_MAX);
+	return span_of(name, n);
 }
 
 static void
@@ -118,15 +120,19 @@ publish(int fd)
 static void
 set(struct span user, struct span password)
 {
+	char prepared[CREDENTIAL_PW_MAX];
+	ssize_t n = password.n <= CREDENTIAL_PW_MAX ? saslprep(password, prepared, sizeof prepared, true) : -1;
 	struct credential *c;
 
-	if (password.n == 0 || password.n > CREDENTIAL_PW_MAX || memchr(password.p, 0, password.n) != NULL)
-		errx(EX_DATAERR, "a password has 1 to %d octets", CREDENTIAL_PW_MAX);
+	if (n < 0)
+		errx(EX_DATAERR, "a password has 1 to %d octets, of UTF-8 without controls (SASLprep, RFC 4013)",
+		    CREDENTIAL_PW_MAX);
 	c = credential_list_add(&me.list, user);
 	if (c == NULL)
 		err(EX_OSERR, "%s", me.file);
-	if (credential_set(c, password, !me.no_scram) != 0)
+	if (credential_set(c, span_of(prepared, (size_t)n), !me.no_scram) != 0)
 		errx(EX_SOFTWARE, "OpenSSL cannot hash");
+	explicit_bzero(prepared, sizeof prepared);
 }
 
 static void
@@ -175,7 +181,7 @@ list(void)
 }
 
 static void
-change(const char *verb, char *name)
+change(const char *verb, const char *name)
 {
 	struct span user = name_of(name);
 	struct credential *c = credential_list_find(&me.list, user);

@@ -22,22 +22,17 @@
 struct pending {
 	TAILQ_ENTRY(pending) entry;
 	struct ask ask;
+	uint64_t id; /* of the question, never used again */
 };
 
 static struct {
 	struct loop_src src;
 	struct loop *loop;
-	uint64_t boot;
+	uint64_t boot, ids;
 	TAILQ_HEAD(, pending) list;
 	unsigned n;
 	bool gone;
 } chan = { .src.fd = -1, .list = TAILQ_HEAD_INITIALIZER(chan.list) };
-
-static uint64_t
-id_of(struct ask a)
-{
-	return (uint64_t)a.slot << 32 | a.gen;
-}
 
 static void
 unavailable(struct reply *r)
@@ -45,14 +40,30 @@ unavailable(struct reply *r)
 	reply_set(r, 454, ENH(4, 7, 0), "auth-unavailable", "it cannot be told now who you are, try again later");
 }
 
-/* The right is used up, or nobody waits for it any more: either way it is forgotten. */
+static struct pending *
+find(uint64_t id)
+{
+	struct pending *p;
+
+	TAILQ_FOREACH(p, &chan.list, entry)
+		if (p->id == id)
+			break;
+	return p;
+}
+
+static void
+forget(struct pending *p)
+{
+	TAILQ_REMOVE(&chan.list, p, entry);
+	chan.n--;
+	free(p);
+}
+
 static void
 told(struct pending *p, const struct reply *r)
 {
 	(void)ask_answer(p->ask, V_REPLY, r);
-	TAILQ_REMOVE(&chan.list, p, entry);
-	chan.n--;
-	free(p);
+	forget(p);
 }
 
 static void
@@ -117,12 +128,11 @@ heard(const struct auth_answer *m)
 	/* To a predecessor in this slot. */
 	if (m->boot != chan.boot)
 		return;
+	p = find(m->id);
+	if (p == NULL)
+		return; /* nobody waits for it any more */
 	make_reply(m, &r);
-	TAILQ_FOREACH(p, &chan.list, entry)
-		if (id_of(p->ask) == m->id) {
-			told(p, &r);
-			return;
-		}
+	told(p, &r);
 }
 
 static void
@@ -199,9 +209,9 @@ make_ask(const struct sasl *s, struct auth_ask *a)
 }
 
 static ssize_t
-send_ask(const struct sasl *s, const struct question *q)
+send_ask(const struct sasl *s, const struct question *q, uint64_t id)
 {
-	struct auth_ask a = { .boot = chan.boot, .id = id_of(q->ask) };
+	struct auth_ask a = { .boot = chan.boot, .id = id };
 	size_t size = make_ask(s, &a);
 	ssize_t n = -1;
 
@@ -233,15 +243,28 @@ on_auth(void *ctx, const struct question *q, struct reply *r)
 		return V_REPLY;
 	}
 	p = chan.gone || chan.n >= CREDENTIALS_PENDING_MAX ? NULL : calloc(1, sizeof(*p));
-	if (p == NULL || send_ask(s, q) <= 0) {
+	/* What is kept is a number: the question may be answered, and memory another's, when it is given up. */
+	if (p == NULL || handler_keep(q, (void *)(uintptr_t)++chan.ids) != 0 || send_ask(s, q, chan.ids) <= 0) {
 		free(p);
 		unavailable(r);
 		return V_REPLY;
 	}
 	p->ask = q->ask;
+	p->id = chan.ids;
 	TAILQ_INSERT_TAIL(&chan.list, p, entry);
 	chan.n++;
 	return V_LATER;
+}
+
+/* Its answer may be lost, and would be waited for until all places are taken. */
+static void
+on_cancel(void *ctx, const struct question *q)
+{
+	struct pending *p = find((uintptr_t)q->mine);
+
+	(void)ctx;
+	if (p != NULL)
+		forget(p);
 }
 
 static void
@@ -252,5 +275,5 @@ close_all(void *ctx)
 }
 
 const struct handler_ops credentials_ops = {
-	.abi = HANDLER_ABI, .name = "credentials", .on_auth = on_auth, .close = close_all
+	.abi = HANDLER_ABI, .name = "credentials", .on_auth = on_auth, .on_cancel = on_cancel, .close = close_all
 };

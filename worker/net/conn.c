@@ -86,8 +86,10 @@ conn_read(struct conn *c, struct span *in)
 	do
 		n = conn_recv(c, conn_scratch + kept.n, room);
 	while (n == -1 && errno == EINTR);
-	if (n == -1 && errno != EAGAIN)
+	if (n == -1 && errno != EAGAIN) {
+		explicit_bzero(conn_scratch, kept.n);
 		return -1;
+	}
 	if (n == 0)
 		c->eof = true;
 	if (n > 0)
@@ -147,6 +149,10 @@ conn_feed(struct conn *c, struct span in)
 
 	c->say = c->ops->feed(c, &left);
 	if (mine) {
+		/* What was queued behind a secret stays; the secret does not. */
+		if (c->secret)
+			explicit_bzero((uint8_t *)(uintptr_t)in.p, in.n - left.n);
+		c->secret = false;
 		buf_drop(&c->in, in.n - left.n);
 		if (left.n == 0)
 			buf_free(&c->in);
@@ -155,6 +161,9 @@ conn_feed(struct conn *c, struct span in)
 	rc = left.n > 0 ? buf_put(&c->in, left.p, left.n) : 0;
 	if (c->secret)
 		explicit_bzero(conn_scratch, in.n);
+	else if (left.n > 0)
+		/* The beginning of a line: nobody knows yet what it holds. */
+		explicit_bzero(conn_scratch + (in.n - left.n), left.n);
 	c->secret = false;
 	return rc;
 }

@@ -155,9 +155,9 @@ tls_staple(SSL *s, void *arg)
 
 /* --- contexts --- */
 
-/* ECDHE and AEAD only.  What OpenSSL calls level 2 refuses keys below 112 bits, and SHA-1. */
+/* ECDHE and AEAD only; ${secrets}: passwords are said.  What OpenSSL calls level 2 refuses keys below 112 bits, and SHA-1. */
 static int
-tls_policy(SSL_CTX *c)
+tls_policy(SSL_CTX *c, bool secrets)
 {
 	/* Not const: OpenSSL's macros cast that away, which clang minds. */
 	char groups[] = "X25519:P-256:P-384:P-521:X448";
@@ -167,6 +167,9 @@ tls_policy(SSL_CTX *c)
 	SSL_CTX_set_options(c,
 	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 		SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_QUERY_MTU);
+	/* What was read is gone from libssl's buffer, and not only free. */
+	if (secrets)
+		SSL_CTX_set_options(c, SSL_OP_CLEANSE_PLAINTEXT);
 	SSL_CTX_set_mode(c,
 	    TLS_ASYNC | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(c, 1);
@@ -191,7 +194,7 @@ tls_context(struct tls_port *p, struct tls_section *sec)
 	uint8_t id[32];
 	size_t n;
 
-	if (c == NULL || tls_policy(c) != 0)
+	if (c == NULL || tls_policy(c, p->secrets) != 0)
 		goto fail;
 	/* A session is good at the listener that made it alone. */
 	if (EVP_Q_digest(NULL, "SHA256", NULL, p->name, strlen(p->name), id, &n) != 1 ||
@@ -214,13 +217,14 @@ fail:
 }
 
 static struct tls_port *
-tls_port_new(const char *name, const struct tickets *tickets)
+tls_port_new(const struct conf_listener *l, const struct tickets *tickets)
 {
 	struct tls_port *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return NULL;
-	p->name = name;
+	p->name = l->name;
+	p->secrets = l->auth != CONF_AUTH_OFF;
 	p->tickets = tickets;
 	/* ctx[0] is the one that each connection begins with; it has its ticket keys whatever name is asked for. */
 	p->ctx[0] = tls_context(p, &tls.section[tls.main]);
@@ -327,7 +331,7 @@ tls_open(struct loop *l, const struct conf *cf, int sign_fd, int certs_fd, int t
 	for (size_t i = 0; i < cf->nlistener; i++) {
 		if (cf->listener[i].tls == CONF_TLS_NONE)
 			continue;
-		tls.port[i] = tls_port_new(cf->listener[i].name, tickets);
+		tls.port[i] = tls_port_new(&cf->listener[i], tickets);
 		if (tls.port[i] == NULL) {
 			log_msg(LOG_L_ERROR, "tls", "listener \"%s\": %s", cf->listener[i].name, pem_reason());
 			return -1;

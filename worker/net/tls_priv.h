@@ -43,6 +43,7 @@ struct tls_ticket_key {
 struct tls_port {
 	const char           *name;                        /* the listener's */
 	SSL_CTX              *ctx[1 + CONF_LISTENERS_MAX]; /* [0]: at first; then one a tls section */
+	bool                  secrets;                     /* AUTH is offered */
 	const struct tickets *tickets;
 	uint64_t              serial;
 	bool                  derived;

@@ -74,6 +74,7 @@ challenge(struct smtp *s)
 static const struct say *
 take(struct smtp *s, struct span response)
 {
+	s->confided = true;
 	switch (sasl_take(s->sasl, response)) {
 	case SASL_MORE:
 		return challenge(s);
@@ -95,6 +96,8 @@ auth_begin(struct smtp *s, struct span arg)
 	struct span name = arg;
 	enum sasl_mech mech;
 
+	/* What comes in vain, or of a mechanism that is not ours, is a password too. */
+	s->confided = true;
 	if ((s->cf->ext & SMTP_EXT_AUTH) == 0)
 		return &say_not_offered;
 	if (!s->tls)
@@ -136,6 +139,7 @@ auth_line(struct smtp *s, struct span line)
 const struct say *
 auth_too_long(struct smtp *s)
 {
+	s->confided = true;
 	return over(s, &say_long);
 }
 
@@ -169,7 +173,7 @@ smtp_auth_method(const struct smtp *s)
 bool
 smtp_secret(const struct smtp *s)
 {
-	return s->sasl != NULL;
+	return s->sasl != NULL || s->confided;
 }
 
 const struct sasl *

@@ -57,6 +57,7 @@ struct smtp {
 	bool             xclient_ok;
 	uint8_t          authed; /* enum sasl_mech and 1; 0: not */
 	uint8_t          auth_failures;
+	bool             confided; /* the line that was taken last may have held a password */
 	bool             bare_ok;
 	bool             show, shown; /* lines are to be said; the one at the front was */
 	bool             swallow;     /* inside a command line that is too long */

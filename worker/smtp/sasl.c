@@ -67,7 +67,7 @@ sasl_encode(struct span in, char *out, size_t cap)
 {
 	size_t n = 0;
 
-	if (in.n / 3 >= cap / 4 || (in.n + 2) / 3 * 4 >= cap)
+	if (in.n >= cap || (in.n + 2) / 3 * 4 >= cap)
 		return -1;
 	for (size_t i = 0; i < in.n; i += 3) {
 		size_t left = in.n - i;
@@ -219,6 +219,14 @@ nonce_ok(struct span nonce, size_t max)
 	return true;
 }
 
+/* Of cb-name: a letter, a digit, "." or "-". */
+static bool
+name_octet(uint8_t c)
+{
+	c = ascii_lower(c);
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
+}
+
 /* gs2-header: the flag, and for whom. */
 static enum sasl_got
 take_gs2(struct sasl *s, struct span *rest, struct span *authzid)
@@ -230,6 +238,9 @@ take_gs2(struct sasl *s, struct span *rest, struct span *authzid)
 	if (s->bind == 'p') {
 		if (flag.n < 3 || flag.p[1] != '=' || flag.n - 2 >= sizeof(s->bind_name))
 			return SASL_BAD;
+		for (size_t i = 2; i < flag.n; i++)
+			if (!name_octet(flag.p[i]))
+				return SASL_BAD;
 		memcpy(s->bind_name, flag.p + 2, flag.n - 2);
 	} else if (flag.n != 1 || (s->bind != 'n' && s->bind != 'y')) {
 		return SASL_BAD;

@@ -374,6 +374,7 @@ enum smtp_ev
 smtp_next(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev)
 {
 	*ev = (struct smtp_event){ .sent.reason = "" };
+	s->confided = false;
 	if (s->reset_told)
 		forget_transaction(s);
 	if (s->question != SMTP_EV_MORE)

@@ -180,7 +180,7 @@ const char *smtp_with(const struct smtp *s);
 /* How the client proved who it is: sasl_name[], or NULL. */
 const char *smtp_auth_method(const struct smtp *s);
 
-/* Whether the next line, or the open question, may hold a password: it is shown to nobody. */
+/* Whether the line that smtp_next() took last, the next one, or the open question may hold a password: it is shown to nobody. */
 bool smtp_secret(const struct smtp *s);
 
 /* The session ends: nothing of an exchange under way is left in memory. */

@@ -172,7 +172,7 @@ policy_request(const struct policy_facts *f, char *out)
 	request_envelope(&rq, f);
 	request_str(&rq, "etrn_domain", "");
 	request_str(&rq, "stress", "");
-	request_str(&rq, "sasl_method", "");
+	request_str(&rq, "sasl_method", s->user != NULL ? s->auth_method : NULL);
 	request_str(&rq, "sasl_username", s->user);
 	request_str(&rq, "sasl_sender", "");
 	request_str(&rq, "ccert_subject", "");
