@@ -1,8 +1,9 @@
 #!/usr/bin/env -S python3 -B
 # check: no
-"""readers: Dovecot (IMAP, doveadm) and notmuch read the Maildirs that we write, while we write them."""
+"""readers: Dovecot (IMAP, doveadm), mutt and notmuch read the Maildirs that we write, while we write them."""
 import imaplib
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -235,6 +236,81 @@ def read_while_it_is_written():
                 c.store("%d" % n, "+FLAGS", "(\\Seen)")
                 c.logout()
         equal(len(os.listdir(os.path.join(Maildir(s.store_path, BOB).path, "cur"))), 20, "messages in cur/")
+
+
+class Mutt:
+    """mutt(1) on a terminal, as a person has it; it does KEYS and ends."""
+    def __init__(self, store, address):
+        if not shutil.which("mutt"):
+            raise Skip("mutt is not installed: tools/install-deps peers")
+        self.folder, self.root = Maildir(store, address).path, harness.scratch("mutt.")
+
+    def out(self):
+        return os.path.join(self.root, "out")
+
+    def do(self, keys, folder=""):
+        rc = os.path.join(self.root, "rc")
+        with open(rc, "w") as f:
+            f.write('set folder="%s" mbox_type=Maildir wait_key=no confirmappend=no pipe_split=yes pipe_sep="" pipe_decode=no move=no '
+                    'header_cache="" sleep_time=0 mail_check=1 read_inc=0 abort_unmodified=no quit=yes delete=yes\n' % self.folder)
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.environ.update(TERM="xterm", HOME=self.root, LC_ALL="C.UTF-8")
+            os.execvp("mutt", ["mutt", "-n", "-F", rc, "-f", os.path.join(self.folder, folder), "-e", 'push "%s"' % keys])
+        screen = b""
+        try:
+            while data := os.read(fd, 4096):
+                screen += data
+        except OSError:
+            pass            # it has closed the terminal
+        os.close(fd)
+        equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, "exit status of mutt, which showed %r" % screen[-400:])
+
+    def messages(self, pattern="~A", folder=""):
+        """All messages that match, as mutt has them."""
+        shutil.rmtree(self.out(), ignore_errors=True)
+        os.mkdir(self.out())
+        self.do("<tag-pattern>%s<enter><tag-prefix-cond><pipe-message>cat >$(mktemp -p %s)<enter><end-cond><exit>" % (pattern, self.out()), folder)
+        return [open(os.path.join(self.out(), x), "rb").read() for x in sorted(os.listdir(self.out()))]
+
+
+def subjects(texts):
+    return sorted(re.search(rb"^Subject: (\w+)", x, re.M).group(1).decode() for x in texts)
+
+
+@test
+def mutt_has_what_was_sent():
+    """All is new to it, and octet by octet what is stored; what was read is so afterwards, what it deletes is gone."""
+    with Server() as s:
+        fill(s)
+        m = Mutt(s.store_path, ALICE)
+        raw = {x.content.split(b"\n")[0].split()[-1].decode(): x.raw for x in s.messages(ALICE)}
+        got = m.messages("~N")
+        equal(subjects(got), sorted(TEXTS), "new ones")
+        for text in got:
+            name = re.search(rb"^Subject: (\w+)", text, re.M).group(1).decode()
+            equal(text, raw[name], name)
+        m.do("<limit>~s dots<enter><display-message><exit><limit>~s plain<enter><delete-message><quit>")
+        cur = os.listdir(os.path.join(m.folder, "cur"))
+        equal(len([x for x in cur if x.endswith(":2,S")]), 1, "seen, in %s" % cur)
+        equal(subjects(m.messages("~R")), ["dots"], "read")
+        equal(subjects(m.messages("! ~R")), sorted(set(TEXTS) - {"dots", "plain"}), "not read")
+        fill(s)
+        equal(len(m.messages("~A")), 2 * len(TEXTS) - 1, "after more have come")
+
+
+@test
+def mutt_reads_while_it_is_written():
+    with Server() as s:
+        m = Mutt(s.store_path, BOB)
+        for i in range(6):
+            c = s.client()
+            c.hello()
+            c.message(BOB, TEXTS["plain"]).is_(250)
+            c.quit()
+            equal(subjects(m.messages("~N")), ["plain"], "new at turn %d" % i)
+            m.do("<display-message><exit><quit>")
+            equal(len(m.messages("~A")), i + 1, "all")
 
 
 @test
