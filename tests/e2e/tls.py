@@ -357,6 +357,47 @@ def a_reload_takes_a_new_certificate_and_drops_nobody():
 
 
 @test
+def a_drain_leaves_handshakes_alone():
+    """Who has heard 220 to STARTTLS is told nothing in clear any more; inside TLS it hears 421."""
+    with server() as s:
+        idle, shaking = s.client(), tls.TlsClient(("127.0.0.1", s.port), s.seen)
+        for c in idle, shaking:
+            c.hello()
+        shaking.cmd("STARTTLS").is_(220)
+        s.signal(signal.SIGTERM)
+        idle.reply().is_(421, "4.3.2")
+        shaking.sock.settimeout(0.3)
+        try:
+            raise AssertionError("in clear: %r" % shaking.sock.recv(100))
+        except TimeoutError:
+            pass
+        shaking.sock.settimeout(10)
+        shaking.wrap(context())
+        shaking.reply().is_(421, "4.3.2")
+        shaking.close()
+
+
+@test
+def ciphers_that_authenticate_with_keys_that_pass():
+    """ECDHE with AEAD alone, in TLS 1.2 as well: no CBC, no key exchange by RSA, no finite field."""
+    imp = free_port()
+    rsa = certificate("rsa.example", "rsa")
+    with server(sections=section(rsa), listeners='listener "imp" { address = {"127.0.0.1:%d"} tls = "implicit" }' % imp) as s:
+        def offer(cipher, *more):
+            r = openssl("s_client", "-connect", "127.0.0.1:%d" % imp, "-tls1_2", "-cipher", cipher + ":@SECLEVEL=0", *more,
+                        ok=False, input=b"")
+            return r.returncode == 0
+        good = ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-CHACHA20-POLY1305")
+        for cipher in good:
+            check(offer(cipher), "%s is not spoken" % cipher)
+        bad = ("ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA", "AES256-GCM-SHA384", "AES128-SHA", "DHE-RSA-AES256-GCM-SHA384")
+        for cipher in bad:
+            check(not offer(cipher), "%s is spoken" % cipher)
+        wait_for(lambda: s.counter("tls_failed") == len(bad), why="counted")
+        s.count = False         # openssl(1) reads the greeting
+
+
+@test
 def what_the_check_says():
     with server() as s:
         rsa1024 = certificate("short.example", "rsa1024")
