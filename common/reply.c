@@ -62,6 +62,19 @@ reply_set(struct reply *r, uint16_t code, uint32_t enh, const char *reason, cons
 		r->text[i] = printable((uint8_t)text[i]) ? text[i] : '?';
 }
 
+void
+reply_add_line(struct reply *r, struct span text)
+{
+	size_t lines = 1;
+
+	for (size_t i = 0; i < r->n && i < REPLY_TEXT_MAX; i++)
+		lines += r->text[i] == '\n';
+	if (r->n < REPLY_TEXT_MAX)
+		r->text[r->n++] = lines < REPLY_LINES_MAX ? '\n' : ' ';
+	for (size_t i = 0; i < text.n && r->n < REPLY_TEXT_MAX; i++)
+		r->text[r->n++] = printable(text.p[i]) ? (char)text.p[i] : '?';
+}
+
 /* 1 to 3 digits without a leading zero at *i; -1 if they are not there. */
 static int
 enh_number(struct span s, size_t *i)
@@ -168,13 +181,13 @@ put_text(char *out, size_t n, struct span s)
 	return n;
 }
 
-size_t
-reply_format(const struct reply *r, struct span id, char *out)
+/* One line; ${sep} is '-' when others follow. */
+static size_t
+put_line(const struct reply *r, char sep, struct span text, struct span id, char *out)
 {
-	size_t n, tail, text = r->n < REPLY_TEXT_MAX ? r->n : REPLY_TEXT_MAX;
+	size_t n = put_number(out, 0, r->code), tail;
 
-	n = put_number(out, 0, r->code);
-	out[n++] = ' ';
+	out[n++] = sep;
 	if (r->enh != 0) {
 		n = put_number(out, n, ENH_CLASS(r->enh));
 		out[n++] = '.';
@@ -184,12 +197,12 @@ reply_format(const struct reply *r, struct span id, char *out)
 		out[n++] = ' ';
 	}
 	/* The id is what people search the log for: the text yields to it, and it is whole or absent. */
-	if (r->code < 400 || id.n > REPLY_WIRE_MAX - n - 5)
+	if (r->code < 400 || id.n > REPLY_LINE_MAX - n - 5)
 		id.n = 0;
 	tail = id.n > 0 ? id.n + 5 : 2;
-	if (text > REPLY_WIRE_MAX - n - tail)
-		text = REPLY_WIRE_MAX - n - tail;
-	n = put_text(out, n, span_of(r->text, text));
+	if (text.n > REPLY_LINE_MAX - n - tail)
+		text.n = REPLY_LINE_MAX - n - tail;
+	n = put_text(out, n, text);
 	if (id.n > 0) {
 		out[n++] = ' ';
 		out[n++] = '[';
@@ -199,4 +212,20 @@ reply_format(const struct reply *r, struct span id, char *out)
 	out[n++] = '\r';
 	out[n++] = '\n';
 	return n;
+}
+
+size_t
+reply_format(const struct reply *r, struct span id, char *out)
+{
+	struct span rest = span_of(r->text, r->n < REPLY_TEXT_MAX ? r->n : REPLY_TEXT_MAX);
+	const uint8_t *lf;
+	size_t n = 0;
+
+	for (int i = 1; i < REPLY_LINES_MAX && rest.n > 0 && (lf = memchr(rest.p, '\n', rest.n)) != NULL; i++) {
+		size_t line = (size_t)(lf - rest.p);
+
+		n += put_line(r, '-', span_head(rest, line), span_of(NULL, 0), out + n);
+		rest = span_skip(rest, line + 1);
+	}
+	return n + put_line(r, ' ', rest, id, out + n);
 }

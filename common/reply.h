@@ -1,7 +1,7 @@
 /*
  * reply: one SMTP reply as a value.
- * No reply is ever allocated, and none can carry a line break: what is not
- * printable ASCII becomes '?'.  PURE.
+ * No reply is ever allocated, and none can carry a line break that it was not
+ * given as one (reply_add_line): what is not printable ASCII becomes '?'.  PURE.
  */
 #ifndef COMMON_REPLY_H_
 #define COMMON_REPLY_H_
@@ -20,9 +20,12 @@
 #define ENH_DETAIL(e)  ((e)&0x3ff)
 
 enum {
-	REPLY_TEXT_MAX   = 400, /* octets of text; a line stays below 512 (RFC 5321 4.5.3.1.5) */
-	REPLY_REASON_MAX = 32,  /* octets of a reason with its NUL */
-	REPLY_WIRE_MAX   = 512  /* octets that reply_format() needs at the most */
+	REPLY_TEXT_MAX   = 400, /* octets of text, all lines together */
+	REPLY_LINE_MAX   = 512, /* octets of a line with its CRLF (RFC 5321 4.5.3.1.5) */
+	REPLY_LINES_MAX  = 16,
+	REPLY_REASON_MAX = 32, /* octets of a reason with its NUL */
+	REPLY_WIRE_MAX =
+	    REPLY_LINE_MAX + REPLY_TEXT_MAX + REPLY_LINES_MAX * 20 /* octets that reply_format() needs at the most */
 };
 
 struct reply {
@@ -31,7 +34,7 @@ struct reply {
 	uint32_t enh;                      /* ENH(), 0 for 3xx and the greeting */
 	char     reason[REPLY_REASON_MAX]; /* [a-z0-9-], what the stats and the log count it under */
 	uint16_t n;                        /* octets used in text */
-	char     text[REPLY_TEXT_MAX];     /* printable ASCII, no NUL at the end */
+	char     text[REPLY_TEXT_MAX];     /* printable ASCII, an LF between lines, no NUL at the end */
 };
 
 #pragma GCC visibility push(default) /* for C modules */
@@ -46,6 +49,13 @@ void reply_set(struct reply *r, uint16_t code, uint32_t enh, const char *reason,
     __attribute__((format(printf, 5, 6)));
 
 /**
+ * reply_add_line(r, text):
+ * One more line behind those of *r; what is over REPLY_TEXT_MAX is cut, and
+ * past REPLY_LINES_MAX it goes on in the last line.  Cannot fail.
+ */
+void reply_add_line(struct reply *r, struct span text);
+
+/**
  * reply_parse(s, r):
  * Read "550 5.1.6 moved to new@example.org" (the form lists and policy servers
  * use; the enhanced code may be missing and is then X.0.0) into *r, with
@@ -57,9 +67,9 @@ int reply_parse(struct span s, struct reply *r);
 
 /**
  * reply_format(r, id, out):
- * Write the reply as one line with CRLF into ${out}, which has REPLY_WIRE_MAX
- * octets: code, enhanced code if any, text, and for 4xx and 5xx " [ID]" with
- * the session's ${id} (empty: left out).  Return the octets written.
+ * Write the reply's lines with CRLF into ${out}, which has REPLY_WIRE_MAX
+ * octets: code, enhanced code if any, text, and at the end for 4xx and 5xx
+ * " [ID]" with the session's ${id} (empty: left out).  Return the octets written.
  */
 size_t reply_format(const struct reply *r, struct span id, char *out);
 

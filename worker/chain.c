@@ -138,6 +138,19 @@ const char *const chain_stage_name[] = { [CHAIN_CONNECT] = "connect",
 	[CHAIN_BODY] = "body",
 	[CHAIN_END] = "end" };
 
+/* Those behind ${k} would not hear of the recipient. */
+static void
+chain_tell_refused(
+    const struct chain *c, const struct chain_link *k, const struct chain_about *ab, const struct reply *r)
+{
+	for (k++; k < &c->link[c->n]; k++) {
+		struct question q = chain_question((unsigned)(k - c->link), ab);
+
+		if (k->ops->on_rcpt_refused != NULL && chain_wanted(k, ab->view))
+			k->ops->on_rcpt_refused(k->ctx, &q, r);
+	}
+}
+
 /* It came to ${a}, and ${r} is what stands, or NULL. */
 static void
 chain_tell(const struct chain *c, const struct chain_link *k, const struct chain_run *run, const struct chain_about *ab,
@@ -150,6 +163,8 @@ chain_tell(const struct chain *c, const struct chain_link *k, const struct chain
 		stats_answer_time(c->stats, k->row, us);
 	if (c->answered != NULL)
 		c->answered(ab->who, k, run->stage, a, r, us);
+	if (run->stage == CHAIN_RCPT && r != NULL && r->code >= 400)
+		chain_tell_refused(c, k, ab, r);
 }
 
 /* An answer that stands: count it, and take back the edits of who said no. */

@@ -8,7 +8,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from fakemilter import (ACCEPT, ALL_STEPS, CONTINUE, DISCARD, MDS_256K, NO, NR, REJECT, SKIP, TEMPFAIL, FakeMilter, code,
+from fakemilter import (ACCEPT, ALL_STEPS, CONTINUE, DISCARD, MDS_1M, MDS_256K, NO, NR, RCPT_REJ, REJECT, SKIP, TEMPFAIL, FakeMilter, code,
                         flags, packet)
 from harness import check, equal, main, sanitized, test
 from milterserver import ALICE, BOB, TEXT, MilterServer, header, section
@@ -105,9 +105,64 @@ def the_body_in_chunks():
         s.send(text=b"Subject: x\r\n\r\n" + lines).is_(250)
         equal(b"".join(m.data("B")), lines, "body")
         equal([len(x) for x in m.data("B")[:-1]], [65535] * (len(lines) // 65535), "chunks")
-    with FakeMilter(steps=MDS_256K | flags(NR, "LNB")) as m, MilterServer(m) as s:
-        s.send(text=b"Subject: x\r\n\r\n" + lines).is_(250)
-        equal(b"".join(m.data("B")), lines, "body")
+    for more in MDS_256K, MDS_1M:
+        with FakeMilter(steps=more | flags(NR, "LNB")) as m, MilterServer(m) as s:
+            s.send(text=b"Subject: x\r\n\r\n" + lines).is_(250)
+            equal(b"".join(m.data("B")), lines, "body")
+    # A new body in one packet that only this allows.
+    new = lines * 4
+    for more, want in ((MDS_1M, 250), (0, 451)):
+        with FakeMilter(on={"E": [packet("b", new), CONTINUE]}, steps=more) as m, MilterServer(m) as s:
+            s.send(text=b"Subject: x\r\n\r\n" + lines).is_(want)
+            if want == 250:
+                check(s.messages(ALICE)[0].content.endswith(new.replace(b"\r\n", b"\n")), "the body")
+
+
+@test
+def recipients_that_were_refused():
+    def hears(steps, answer=REJECT):
+        on = {"R": lambda c, d: answer if b"nobody" in d else CONTINUE} if answer else {}
+        with FakeMilter(on=on, steps=steps) as m, MilterServer(m) as s:
+            c = s.client()
+            c.hello()
+            c.cmd("MAIL FROM:<a@b.example>").is_(250)
+            c.cmd("RCPT TO:<nobody@example.org>").is_(550, "5.1.1")
+            wait_for(lambda: "{rcpt_mailer}" in m.macros or not steps & RCPT_REJ or steps & NO["R"], why="no macros")
+            macros = m.macros_at.get("R")
+            c.send(b"RCPT TO:<nobody2@example.org>\r\nRCPT TO:<alice@example.org> NOTIFY=x\r\nRCPT TO:<alice@example.org>\r\n"
+                   b"RCPT TO:<nobody3@example.org>\r\nDATA\r\n")
+            for code in (550, 555, 250, 550, 354):
+                c.reply().is_(code)
+            c.send(TEXT + b".\r\n")
+            c.reply().is_(250)
+            c.message(ALICE, TEXT).is_(250)
+            c.cmd("MAIL FROM:<a@b.example>").is_(250)
+            c.cmd("RCPT TO:<nobody@example.org>").is_(550, "5.1.1")
+            c.quit()
+            wait_for(lambda: m.said()[-1:] in ("Q", "K"), why="no good-bye")
+            check("milter-failed" not in s.log(), "logged")
+            equal(len(s.messages(ALICE)), 2, "stored")
+            return [d[1:d.index(b"@")].decode() for d in m.data("R")], macros
+    equal(hears(0)[0], ["alice"] * 2, "who does not ask for it")
+    for steps, answer in ((RCPT_REJ, REJECT), (RCPT_REJ, ACCEPT), (RCPT_REJ, DISCARD), (RCPT_REJ, code("550 5.7.1 a\r\n")),
+                          (RCPT_REJ | NR["R"], None)):
+        told, macros = hears(steps, answer)
+        equal(told, ["nobody", "nobody2", "alice", "nobody3", "alice", "nobody"], "told")
+        equal((macros["{rcpt_mailer}"], macros["{rcpt_host}"]), ("error", "5.1.1"), "macros")
+        check("mailbox" in macros["{rcpt_addr}"], "macros: %s" % macros)
+    equal(hears(RCPT_REJ | NO["R"])[0], [], "who wants no recipients")
+
+
+@test
+def edits_behind_a_refused_recipient_are_no_answer_to_it():
+    with FakeMilter(on={"R": [packet("h", header("X-A", "b")), CONTINUE]}, steps=RCPT_REJ) as m, MilterServer(m) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<a@b.example>").is_(250)
+        c.cmd("RCPT TO:<nobody@example.org>").is_(550, "5.1.1")
+        s.line("milter-failed")
+        c.cmd("RCPT TO:<alice@example.org>").is_(451)
+        c.quit()
 
 
 @test
@@ -203,7 +258,8 @@ def refusals_at_every_step():
                 r = c.reply()
             r.is_(*want)
             if at == "E":
-                check("two lines" in r.text, r.text)
+                equal(r.lines[0], "5.7.1 two", "first line")
+                check(re.fullmatch(r"5\.7\.1 lines \[\w+\]", r.lines[1]), r.lines)
             equal(s.messages(ALICE), [], "stored")
             # The session goes on, and the milter hears of the next message.
             del m.on[at]

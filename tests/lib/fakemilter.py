@@ -15,10 +15,10 @@ import socket
 import struct
 import threading
 
-ALL_ACTIONS, ALL_STEPS = 0x1ff, 0x101ff7ff
+ALL_ACTIONS, ALL_STEPS = 0x1ff, 0x301fffff
 NO = {"C": 1 << 0, "H": 1 << 1, "M": 1 << 2, "R": 1 << 3, "B": 1 << 4, "L": 1 << 5, "N": 1 << 6, "T": 1 << 9}
 NR = {"L": 1 << 7, "C": 1 << 12, "H": 1 << 13, "M": 1 << 14, "R": 1 << 15, "T": 1 << 16, "N": 1 << 18, "B": 1 << 19}
-SKIP, LEADSPC, MDS_256K = 1 << 10, 1 << 20, 1 << 28
+SKIP, RCPT_REJ, LEADSPC, MDS_256K, MDS_1M = 1 << 10, 1 << 11, 1 << 20, 1 << 28, 1 << 29
 
 
 def packet(cmd, data=b""):

@@ -2,7 +2,7 @@
  * dns: a server of the test's own, in the same loop, that answers, keeps still,
  * lies, cuts short and talks about something else; and what is remembered.
  */
-#include "worker/net/dns.h"
+#include "worker/net/dns_priv.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -334,6 +334,35 @@ START_TEST(answers)
 }
 END_TEST
 
+/* An answer with a CNAME and two addresses: cut anywhere, and with each of its lengths a lie, nothing is read past its end. */
+START_TEST(lengths_that_lie)
+{
+	static const uint8_t whole[] = { 0, 1, 0x81, 0x80, 0, 1, 0, 3, 0, 0, 0, 0, 1, 'a', 4, 't', 'e', 's', 't', 0, 0,
+		1, 0, 1, 0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 4, 1, 'b', 0xc0, 14, /* b.test */
+		0xc0, 36, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1,              /* its first */
+		0xc0, 36, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 192, 0, 2, 2 };
+	static const enum dns_type types[] = { DNS_A, DNS_AAAA, DNS_PTR, DNS_TXT, DNS_MX };
+	uint8_t lie[sizeof(whole)];
+	struct dns_answer a;
+
+	dns_read(DNS_A, guarded(whole, sizeof(whole)), &a);
+	ck_assert_int_eq(a.status, DNS_FOUND);
+	ck_assert_uint_eq(a.n, 2);
+	ck_assert_uint_eq(a.ttl_s, 30);
+	for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++)
+		for (size_t n = 0; n < sizeof(whole); n++) {
+			dns_read(types[t], guarded(whole, n), &a);
+			ck_assert_int_ne(a.status, DNS_FOUND);
+			for (int v = 0; v < 256; v += v < 16 || v >= 240 ? 1 : 16) {
+				memcpy(lie, whole, sizeof(lie));
+				lie[n] = (uint8_t)v;
+				dns_read(types[t], guarded(lie, sizeof(lie)), &a);
+				ck_assert_uint_le(a.n, 2);
+			}
+		}
+}
+END_TEST
+
 START_TEST(remembers)
 {
 	start();
@@ -447,6 +476,7 @@ main(void)
 
 	tcase_set_timeout(t, 30);
 	tcase_add_loop_test(t, answers, 0, (int)(sizeof(row) / sizeof(*row)));
+	tcase_add_test(t, lengths_that_lie);
 	tcase_add_test(t, remembers);
 	tcase_add_test(t, remembers_so_many);
 	tcase_add_test(t, one_that_is_late_holds_nobody_up);

@@ -69,7 +69,7 @@ START_TEST(options)
 		struct span in;
 		const char *why;
 	} row[] = {
-		{ ROW(OPT("\6", "\0\0\1\xff", "\x10\x1f\xf7\xff")), NULL },
+		{ ROW(OPT("\6", "\0\0\1\xff", "\x30\x1f\xff\xff")), NULL },
 		{ ROW(OPT("\2", "\0\0\0\x3f", "\0\0\0\x7f")), NULL },
 		{ ROW(OPT("\6", "\0\0\1\0", "\0\0\0\0") "\0\0\0\0j i\0\0\0\0\3{rcpt_addr}\0"), NULL },
 		{ ROW(OPT("\6", "\0\0\1\0", "\0\0\0\0") "\0\0\0\0\0"), NULL }, /* none at all */
@@ -80,8 +80,8 @@ START_TEST(options)
 		{ ROW("\xff\0\0\6\0\0\0\0\0\0\0\0"), "another-version" },
 		{ ROW(OPT("\6", "\0\0\2\0", "\0\0\0\0")), "more-than-offered" },
 		{ ROW(OPT("\6", "\0\0\0\0", "\0\x20\0\0")), "more-than-offered" },
-		{ ROW(OPT("\6", "\0\0\0\0", "\x20\0\0\0")), "more-than-offered" },
-		{ ROW(OPT("\6", "\0\0\0\0", "\0\0\x08\0")), "more-than-offered" },
+		{ ROW(OPT("\6", "\0\0\0\0", "\x40\0\0\0")), "more-than-offered" },
+		{ ROW(OPT("\6", "\0\0\0\0", "\x80\0\0\0")), "more-than-offered" },
 		{ ROW(OPT("\6", "\0\0\0\0", "\0\0\0\0") "\0\0\0\0j\0"), "symbols-without-flag" },
 		{ ROW(OPT("\6", "\0\0\1\0", "\0\0\0\0") "\0\0\0\0j"), "symbols-cut" },
 		{ ROW(OPT("\6", "\0\0\1\0", "\0\0\0\0") "\0\0\0"), "symbols-cut" },
@@ -232,9 +232,9 @@ static const struct {
 	{ "550 5.7.25", 550, ENH(5, 7, 25), "refused" },
 	{ "450", 450, ENH(4, 7, 1), "try again later" },
 	{ "450 ", 450, ENH(4, 7, 1), "try again later" },
-	{ "550-5.7.1 one\r\n550 5.7.1 two", 550, ENH(5, 7, 1), "one two" },
-	{ "550-5.7.1 one\n550-5.7.1 two\n550 5.7.1 three", 550, ENH(5, 7, 1), "one two three" },
-	{ "550-5.7.1 one\r\n550 5.7.1 two\r\n", 550, ENH(5, 7, 1), "one two" },
+	{ "550-5.7.1 one\r\n550 5.7.1 two", 550, ENH(5, 7, 1), "one\ntwo" },
+	{ "550-5.7.1 one\n550-5.7.1 two\n550 5.7.1 three", 550, ENH(5, 7, 1), "one\ntwo\nthree" },
+	{ "550-5.7.1 one\r\n550 5.7.1 two\r\n", 550, ENH(5, 7, 1), "one\ntwo" },
 	{ "550-\r\n550 two", 550, ENH(5, 7, 1), "two" },
 	{ "550 4.7.1 classes differ", 550, ENH(5, 7, 0), "classes differ" },
 	{ "550 5.7.1000 no code", 550, ENH(5, 7, 1), "5.7.1000 no code" },
@@ -315,7 +315,7 @@ START_TEST(writes)
 
 	buf_init(&b, 1 << 20);
 	ck_assert_int_eq(milter_put_optneg(&b, MILTER_F_ALL, MILTER_P_ALL), 0);
-	WROTE(&b, "\0\0\0\x0dO\0\0\0\6\0\0\1\xff\x10\x1f\xf7\xff");
+	WROTE(&b, "\0\0\0\x0dO\0\0\0\6\0\0\1\xff\x30\x1f\xff\xff");
 	ck_assert_int_eq(milter_put(&b, MILTER_C_QUIT, NULL, 0), 0);
 	WROTE(&b, "\0\0\0\1Q");
 	ck_assert_int_eq(milter_put(&b, MILTER_C_MAIL, two, 2), 0);

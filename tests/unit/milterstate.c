@@ -79,6 +79,8 @@ START_TEST(versions)
 	st = agreed(4, 0, 0);
 	ck_assert(milter_state_wants(&st, MILTER_C_DATA));
 	ck_assert_uint_eq(st.chunk, MILTER_CHUNK);
+	st = agreed(6, 0, MILTER_P_MDS_256K | MILTER_P_MDS_1M);
+	ck_assert_uint_eq(st.chunk, MILTER_CHUNK_1M);
 	st = agreed(6, 0, MILTER_P_MDS_256K);
 	ck_assert_uint_eq(st.chunk, MILTER_CHUNK_256K);
 	ck_assert(!milter_state_said(&st, MILTER_C_ABORT));

@@ -15,8 +15,9 @@ wire(const struct reply *r, const char *id)
 	ck_assert_uint_ge(n, 6);
 	out[n] = '\0';
 	ck_assert_uint_eq(strlen(out), n);
-	ck_assert_ptr_eq(strchr(out, '\r'), out + n - 2);
-	ck_assert_ptr_eq(strchr(out, '\n'), out + n - 1);
+	for (size_t i = 0; i < n; i++)
+		ck_assert_int_eq(out[i] == '\r', out[i + 1] == '\n');
+	ck_assert_mem_eq(out + n - 2, "\r\n", 2);
 	return out;
 }
 
@@ -97,6 +98,47 @@ START_TEST(long_texts_are_cut_and_ids_are_not)
 }
 END_TEST
 
+/* Lines of ${each} octets, ${n} of them behind the first. */
+static size_t
+many_lines(struct reply *r, size_t n, size_t each, char *out)
+{
+	char text[REPLY_TEXT_MAX];
+
+	memset(text, 't', sizeof(text));
+	reply_set(r, 550, ENH(5, 999, 999), "test", "first");
+	for (size_t i = 0; i < n; i++)
+		reply_add_line(r, span_of(text, each));
+	return reply_format(r, SPAN("id"), out);
+}
+
+START_TEST(several_lines)
+{
+	char out[REPLY_WIRE_MAX];
+	struct reply r;
+
+	reply_set(&r, 550, ENH(5, 7, 1), "test", "one\ntwo");
+	reply_add_line(&r, SPAN("three\r\n250 ok"));
+	reply_add_line(&r, SPAN(""));
+	reply_add_line(&r, SPAN("last"));
+	ck_assert_str_eq(
+	    wire(&r, "x"), "550-5.7.1 one?two\r\n550-5.7.1 three??250 ok\r\n550-5.7.1 \r\n550 5.7.1 last [x]\r\n");
+	for (size_t n = 0; n <= REPLY_TEXT_MAX + 1; n += n < 20 ? 1 : 50)
+		for (size_t each = 0; each <= REPLY_TEXT_MAX; each += each < 30 ? 1 : 70) {
+			size_t len = many_lines(&r, n, each, out), lines = 0;
+
+			ck_assert_uint_le(len, REPLY_WIRE_MAX);
+			for (size_t i = 0; i < len; i++)
+				lines += out[i] == '\n';
+			ck_assert_uint_le(lines, n < REPLY_LINES_MAX ? n + 1 : REPLY_LINES_MAX);
+			ck_assert_mem_eq(out + len - 7, " [id]\r\n", 7);
+		}
+	/* A module's own text is believed no more. */
+	memset(r.text, '\n', sizeof(r.text));
+	r.n = sizeof(r.text);
+	ck_assert_uint_le(reply_format(&r, SPAN("id"), out), REPLY_WIRE_MAX);
+}
+END_TEST
+
 static const struct {
 	const char *in, *wire; /* wire NULL: refused */
 } parse_row[] = {
@@ -166,6 +208,7 @@ main(void)
 	tcase_add_loop_test(t, sets_and_formats, 0, sizeof(set_row) / sizeof(set_row[0]));
 	tcase_add_loop_test(t, reasons_are_words, 0, sizeof(reason_row) / sizeof(reason_row[0]));
 	tcase_add_test(t, long_texts_are_cut_and_ids_are_not);
+	tcase_add_test(t, several_lines);
 	tcase_add_loop_test(t, parses, 0, sizeof(parse_row) / sizeof(parse_row[0]));
 	tcase_add_test(t, parse_takes_text_to_the_limit);
 	suite_add_tcase(s, t);

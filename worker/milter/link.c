@@ -216,7 +216,7 @@ milter_link_open(struct loop *l, const struct sockaddr *to, socklen_t len, struc
 	k->task.run = again;
 	milter_state_init(&k->st);
 	buf_init(&k->out, MILTER_OUT_MAX);
-	buf_init(&k->in, MILTER_CHUNK_256K + MILTER_HEAD);
+	buf_init(&k->in, MILTER_CHUNK_1M + MILTER_HEAD);
 	k->src.fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (k->src.fd == -1)
 		goto err;

@@ -185,9 +185,16 @@ VALUE(v_user, span_str(ab->facts->user))
 VALUE(v_id, ab->txn != NULL ? span_str(ab->txn->id) : span_of(NULL, 0))
 VALUE(v_mail, ab->txn != NULL ? address(ab, &ab->txn->from) : span_of(NULL, 0))
 VALUE(v_mail_host, ab->txn != NULL ? ab->txn->from.domain : span_of(NULL, 0))
-VALUE(v_rcpt, ab->rcpt != NULL ? address(ab, &ab->rcpt->addr) : span_of(NULL, 0))
-VALUE(v_rcpt_host, ab->rcpt != NULL ? ab->rcpt->addr.domain : span_of(NULL, 0))
-VALUE(v_rcpt_mailer, span_str(ab->rcpt != NULL ? "local" : NULL))
+/* Of one that was refused, as Sendmail: "error", the enhanced code, the text. */
+VALUE(v_refused, span_of(ab->refused->text, ab->refused->n))
+VALUE(v_refused_code,
+    made(ab, "%u.%u.%u", ENH_CLASS(ab->refused->enh), ENH_SUBJECT(ab->refused->enh), ENH_DETAIL(ab->refused->enh)))
+VALUE(v_rcpt, ab->refused != NULL ? v_refused(ab) : ab->rcpt != NULL ? address(ab, &ab->rcpt->addr) : span_of(NULL, 0))
+VALUE(v_rcpt_host,
+    ab->refused != NULL    ? v_refused_code(ab)
+	: ab->rcpt != NULL ? ab->rcpt->addr.domain
+			   : span_of(NULL, 0))
+VALUE(v_rcpt_mailer, span_str(ab->refused != NULL ? "error" : ab->rcpt != NULL ? "local" : NULL))
 VALUE(v_mail_mailer, span_str(ab->txn != NULL && !ab->txn->from.is_null ? "smtp" : NULL))
 VALUE(v_nrcpts, ab->txn != NULL ? made(ab, "%u", (unsigned)ab->txn->nrcpt) : span_of(NULL, 0))
 VALUE(v_nbadrcpts, ab->txn != NULL ? made(ab, "%u", (unsigned)ab->txn->nrefused) : span_of(NULL, 0))

@@ -37,8 +37,9 @@ bool milter_facts_same(const struct milter_facts *f, const struct session_view *
 /* What the macros of one stage are made of. */
 struct milter_about {
 	const struct milter_facts *facts;
-	const struct txn          *txn;  /* NULL before MAIL */
-	const struct rcpt         *rcpt; /* at RCPT */
+	const struct txn          *txn;     /* NULL before MAIL */
+	const struct rcpt         *rcpt;    /* at RCPT */
+	const struct reply        *refused; /* what it was told, or NULL */
 	char                       scratch[MILTER_SCRATCH];
 	size_t                     used;
 };

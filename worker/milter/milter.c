@@ -92,6 +92,14 @@ milter_rcpt(void *ctx, const struct question *q, struct reply *r)
 	return milter_hook(ctx, TALK_RCPT, q, r);
 }
 
+static void
+milter_rcpt_refused(void *ctx, const struct question *q, const struct reply *r)
+{
+	(void)ctx;
+	if (q->mine != NULL)
+		talk_refused(q->mine, q, r);
+}
+
 static enum verdict
 milter_data_begin(void *ctx, const struct question *q, struct reply *r)
 {
@@ -145,6 +153,7 @@ const struct handler_ops milter_ops = {
 	.on_helo = milter_helo,
 	.on_mail_from = milter_mail,
 	.on_rcpt_to = milter_rcpt,
+	.on_rcpt_refused = milter_rcpt_refused,
 	.on_data_begin = milter_data_begin,
 	.on_data = milter_data,
 	.on_end = milter_end,

@@ -289,7 +289,7 @@ static void
 add_text(struct span line, char *text, size_t *n)
 {
 	if (*n > 0 && *n < REPLY_TEXT_MAX && line.n > 0)
-		text[(*n)++] = ' ';
+		text[(*n)++] = '\n';
 	for (size_t i = 0; i < line.n && *n < REPLY_TEXT_MAX; i++) {
 		if (line.p[i] == '%') {
 			if (i + 1 == line.n || line.p[i + 1] != '%')
@@ -297,6 +297,22 @@ add_text(struct span line, char *text, size_t *n)
 			i++;
 		}
 		text[(*n)++] = (char)line.p[i];
+	}
+}
+
+/* ${text}: lines with LF between. */
+static void
+set_lines(struct reply *r, uint16_t code, uint32_t enh, struct span text)
+{
+	const uint8_t *lf = memchr(text.p, '\n', text.n);
+	size_t n = lf != NULL ? (size_t)(lf - text.p) : text.n;
+
+	reply_set(r, code, enh, "milter", "%.*s", (int)n, (const char *)text.p);
+	while (n < text.n) {
+		text = span_skip(text, n + 1);
+		lf = memchr(text.p, '\n', text.n);
+		n = lf != NULL ? (size_t)(lf - text.p) : text.n;
+		reply_add_line(r, span_head(text, n));
 	}
 }
 
@@ -330,7 +346,7 @@ milter_code_parse(struct span value, struct reply *r, const char **why)
 	if (n == 0)
 		reply_set(r, code, enh, "milter", "%s", code < 500 ? "try again later" : "refused");
 	else
-		reply_set(r, code, enh, "milter", "%.*s", (int)n, text);
+		set_lines(r, code, enh, span_of(text, n));
 	r->close = code == 421;
 	return 0;
 }

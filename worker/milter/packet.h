@@ -17,6 +17,7 @@ enum {
 	MILTER_HEAD        = 5,               /* octets before the data: length and command */
 	MILTER_CHUNK       = (64 << 10) - 1,  /* octets of data in a packet, both ways, unless more was agreed on */
 	MILTER_CHUNK_256K  = (256 << 10) - 1, /* ... by MILTER_P_MDS_256K */
+	MILTER_CHUNK_1M    = (1 << 20) - 1,   /* ... by MILTER_P_MDS_1M */
 	MILTER_HEADERS_MAX = 1 << 20,         /* the highest header index that is believed */
 	MILTER_NAME_MAX    = 256,             /* octets of a header's name in an edit */
 	MILTER_SYMBOLS_MAX = 1024             /* octets of one list of macros that a milter asks for */
@@ -103,8 +104,8 @@ enum {
 	MILTER_P_NR_BODY     = 1 << 19,
 	MILTER_P_HDR_LEADSPC = 1 << 20, /* the space behind a header's colon is part of its value, both ways */
 	MILTER_P_MDS_256K    = 1 << 28, /* packets of up to 256 KiB */
-	/* what is offered: recipients that we refused are shown to nobody */
-	MILTER_P_ALL = (((1 << 21) - 1) & ~MILTER_P_RCPT_REJ) | MILTER_P_MDS_256K
+	MILTER_P_MDS_1M      = 1 << 29, /* ... of up to 1 MiB */
+	MILTER_P_ALL         = ((1 << 21) - 1) | MILTER_P_MDS_256K | MILTER_P_MDS_1M /* all there are */
 };
 
 /* Stages for which a milter may name the macros it wants (SMFIM_*). */
@@ -164,8 +165,8 @@ int milter_reply_parse(uint8_t cmd, struct span data, struct milter_reply *r, co
  * milter_code_parse(value, r, why):
  * Read the text of MILTER_R_REPLYCODE, "550 5.7.1 text", several lines with
  * CRLF or LF between them as in SMTP, into *r with reason "milter".  All lines
- * must have the same code of 400..599; they become one line, cut at
- * REPLY_TEXT_MAX.  Sendmail takes it for a format: "%%" is "%", and a lone one
+ * must have the same code of 400..599; empty ones are dropped, and the text is
+ * cut at REPLY_TEXT_MAX.  Sendmail takes it for a format: "%%" is "%", and a lone one
  * is dropped.  421 closes.  0, or -1 with *why.
  */
 int milter_code_parse(struct span value, struct reply *r, const char **why);

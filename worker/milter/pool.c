@@ -202,7 +202,7 @@ static bool
 pool_reusable(struct milter_link *k)
 {
 	return !k->pool->mute && k->st.version >= MILTER_VERSION && k->st.mailed && k->st.asked == 0 &&
-	    !k->st.message && !k->connecting && buf_len(&k->in) == 0 && buf_len(&k->out) == 0 &&
+	    k->st.ignore == 0 && !k->st.message && !k->connecting && buf_len(&k->in) == 0 && buf_len(&k->out) == 0 &&
 	    k->pool->nidle < MILTER_IDLE_MAX && milter_put(&k->out, MILTER_C_QUIT_NC, NULL, 0) == 0;
 }
 

@@ -9,17 +9,22 @@
 enum { ARGS_MAX = 32 }; /* of MAIL and RCPT: the path and its parameters */
 
 static int
-macros(struct milter_link *k, enum milter_command cmd, enum milter_stage stage, const struct milter_facts *f,
-    const struct txn *t, const struct rcpt *rc)
+macros_about(struct milter_link *k, enum milter_command cmd, enum milter_stage stage, struct milter_about *ab)
 {
-	struct milter_about ab = { .facts = f, .txn = t, .rcpt = rc };
 	struct span out[2 * MILTER_MACROS_MAX];
 	size_t n;
 
 	if (k->st.done_session)
 		return 0;
-	n = milter_macros(&ab, stage, k->symbols[stage], out);
+	n = milter_macros(ab, stage, k->symbols[stage], out);
 	return n == 0 ? 0 : milter_put_macros(&k->out, cmd, out, n);
+}
+
+static int
+macros(struct milter_link *k, enum milter_command cmd, enum milter_stage stage, const struct milter_facts *f,
+    const struct txn *t, const struct rcpt *rc)
+{
+	return macros_about(k, cmd, stage, &(struct milter_about){ .facts = f, .txn = t, .rcpt = rc });
 }
 
 int
@@ -74,9 +79,9 @@ say_helo(struct milter_link *k, const struct milter_facts *f)
 	return command(k, MILTER_C_HELO, &helo, 1);
 }
 
-/* "<path>" and the parameters as given. */
+/* "<path>" and the parameters as given, put into the output, and nothing noted. */
 static int
-path_command(struct milter_link *k, enum milter_command cmd, const struct addr *a, struct span params)
+put_path(struct milter_link *k, enum milter_command cmd, const struct addr *a, struct span params)
 {
 	char path[ADDR_TEXT_MAX + 2];
 	struct span arg[ARGS_MAX];
@@ -99,7 +104,18 @@ path_command(struct milter_link *k, enum milter_command cmd, const struct addr *
 			arg[args++] = span_head(params, len);
 		params = span_skip(params, len < params.n ? len + 1 : len);
 	}
-	return command(k, cmd, arg, args);
+	return milter_put(&k->out, cmd, arg, args);
+}
+
+static int
+path_command(struct milter_link *k, enum milter_command cmd, const struct addr *a, struct span params)
+{
+	if (!milter_state_wants(&k->st, cmd))
+		return 0;
+	if (put_path(k, cmd, a, params) != 0)
+		return -1;
+	(void)milter_state_said(&k->st, cmd);
+	return 0;
 }
 
 int
@@ -116,6 +132,21 @@ say_rcpt(struct milter_link *k, const struct milter_facts *f, const struct txn *
 	if (macros(k, MILTER_C_RCPT, MILTER_M_RCPT, f, t, rc) != 0)
 		return -1;
 	return path_command(k, MILTER_C_RCPT, &rc->addr, rc->params);
+}
+
+int
+say_refused(struct milter_link *k, const struct milter_facts *f, const struct txn *t, const struct rcpt *rc,
+    const struct reply *r)
+{
+	struct milter_about ab = { .facts = f, .txn = t, .rcpt = rc, .refused = r };
+
+	if ((k->st.steps & MILTER_P_RCPT_REJ) == 0 || !milter_state_wants(&k->st, MILTER_C_RCPT))
+		return 0;
+	if (macros_about(k, MILTER_C_RCPT, MILTER_M_RCPT, &ab) != 0 ||
+	    put_path(k, MILTER_C_RCPT, &rc->addr, rc->params) != 0)
+		return -1;
+	milter_state_refused(&k->st);
+	return 0;
 }
 
 int

@@ -15,6 +15,9 @@ int say_connect(struct milter_link *k, const struct milter_facts *f);
 int say_helo(struct milter_link *k, const struct milter_facts *f);
 int say_mail(struct milter_link *k, const struct milter_facts *f, const struct txn *t);
 int say_rcpt(struct milter_link *k, const struct milter_facts *f, const struct txn *t, const struct rcpt *rc);
+/* The recipient was refused with ${r}: a milter that agreed to it is told. */
+int say_refused(struct milter_link *k, const struct milter_facts *f, const struct txn *t, const struct rcpt *rc,
+    const struct reply *r);
 int say_data(struct milter_link *k, const struct milter_facts *f, const struct txn *t);
 
 /* ${value} with the blank behind the colon, if there is one. */

@@ -42,7 +42,9 @@ milter_state_agreed(struct milter_state *st, const struct milter_options *o)
 	st->version = o->version;
 	st->actions = o->actions;
 	st->steps = o->steps;
-	st->chunk = (o->steps & MILTER_P_MDS_256K) != 0 ? MILTER_CHUNK_256K : MILTER_CHUNK;
+	st->chunk = (o->steps & MILTER_P_MDS_1M) != 0 ? MILTER_CHUNK_1M
+	    : (o->steps & MILTER_P_MDS_256K) != 0     ? MILTER_CHUNK_256K
+						      : MILTER_CHUNK;
 	st->asked = 0;
 }
 
@@ -79,6 +81,14 @@ milter_state_said(struct milter_state *st, enum milter_command cmd)
 		return false;
 	st->asked = (uint8_t)cmd;
 	return true;
+}
+
+void
+milter_state_refused(struct milter_state *st)
+{
+	st->message = true;
+	if ((st->steps & MILTER_P_NR_RCPT) == 0)
+		st->ignore++;
 }
 
 static enum milter_do
@@ -151,6 +161,40 @@ settle(struct milter_state *st, bool session, bool message, enum milter_do what)
 	return what;
 }
 
+/* Answers come in the order of questions. */
+static bool
+ignored(struct milter_state *st, enum milter_answer what)
+{
+	if (st->ignore == 0 || edit_action(what) != 0)
+		return false;
+	switch (what) {
+	case MILTER_R_CONTINUE:
+	case MILTER_R_ACCEPT:
+	case MILTER_R_REJECT:
+	case MILTER_R_TEMPFAIL:
+	case MILTER_R_REPLYCODE:
+	case MILTER_R_DISCARD:
+	case MILTER_R_SKIP:
+		st->ignore--;
+		return true;
+	case MILTER_R_PROGRESS:
+	case MILTER_R_SHUTDOWN:
+	case MILTER_R_CONN_FAIL:
+	case MILTER_R_OPTNEG:
+	case MILTER_R_ADDHEADER:
+	case MILTER_R_INSHEADER:
+	case MILTER_R_CHGHEADER:
+	case MILTER_R_REPLBODY:
+	case MILTER_R_ADDRCPT:
+	case MILTER_R_ADDRCPT_PAR:
+	case MILTER_R_DELRCPT:
+	case MILTER_R_CHGFROM:
+	case MILTER_R_QUARANTINE:
+		break;
+	}
+	return false;
+}
+
 enum milter_do
 milter_state_answer(struct milter_state *st, const struct milter_reply *r, const char **why)
 {
@@ -158,10 +202,14 @@ milter_state_answer(struct milter_state *st, const struct milter_reply *r, const
 	bool early = st->asked == MILTER_C_CONNECT || st->asked == MILTER_C_HELO;
 	bool rcpt = st->asked == MILTER_C_RCPT;
 
-	if (st->asked == 0)
+	if (st->asked == 0 && st->ignore == 0)
 		return bad(why, "answer-unasked");
 	if (st->asked == MILTER_C_OPTNEG)
 		return bad(why, "answer-before-options");
+	if (ignored(st, r->what))
+		return MILTER_DO_IGNORE;
+	if (action != 0 && st->ignore > 0)
+		return bad(why, "edit-before-end");
 	if (action != 0)
 		return edit(st, action, why);
 	switch (r->what) {

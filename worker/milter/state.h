@@ -14,6 +14,7 @@ struct milter_state {
 	uint32_t actions, steps;
 	uint32_t chunk;        /* octets of data that a packet may have */
 	uint8_t  asked;        /* enum milter_command whose answer is to come; 0: none */
+	uint32_t ignore;       /* answers to come before that one, about recipients that we had refused */
 	uint8_t  skip;         /* enum milter_command of which it wants no more before another one; 0: none */
 	bool     message;      /* it was told of a message that is not over */
 	bool     done_message; /* it wants to hear no more of this message */
@@ -26,6 +27,7 @@ struct milter_state {
 enum milter_do {
 	MILTER_DO_BAD,     /* not an answer to this: the connection is of no use any more */
 	MILTER_DO_WAIT,    /* it still works: more time */
+	MILTER_DO_IGNORE,  /* it was asked for politeness' sake */
 	MILTER_DO_EDIT,    /* note the edit; the answer is still to come */
 	MILTER_DO_NEXT,    /* no objection */
 	MILTER_DO_REFUSE,  /* by the answer's own reply, 5xx or 4xx */
@@ -43,6 +45,9 @@ bool milter_state_wants(const struct milter_state *st, enum milter_command cmd);
 
 /* ${cmd} was said.  True: its answer must come before anything else is said. */
 bool milter_state_said(struct milter_state *st, enum milter_command cmd);
+
+/* MILTER_C_RCPT was said of a recipient that we have refused: what it says to that changes nothing. */
+void milter_state_refused(struct milter_state *st);
 
 /* It answered.  For MILTER_DO_BAD *why is a static word. */
 enum milter_do milter_state_answer(struct milter_state *st, const struct milter_reply *r, const char **why);

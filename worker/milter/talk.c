@@ -437,6 +437,8 @@ talk_packet(struct milter_owner *o, uint8_t cmd, struct span data)
 	case MILTER_DO_WAIT:
 		talk_extend(t);
 		return;
+	case MILTER_DO_IGNORE:
+		return;
 	case MILTER_DO_EDIT:
 		if (talk_edit(t, &r, &why) != 0)
 			talk_fail(t, why);
@@ -467,7 +469,7 @@ talk_spares(struct milter_seat *s)
 {
 	struct talk *t = (struct talk *)((char *)s - offsetof(struct talk, seat));
 
-	return t->goal == TALK_NONE && !t->message && t->seat.link->st.asked == 0;
+	return t->goal == TALK_NONE && !t->message && t->seat.link->st.asked == 0 && t->seat.link->st.ignore == 0;
 }
 
 struct talk *
@@ -622,6 +624,20 @@ talk_hook(struct talk *t, enum talk_goal goal, const struct question *q, struct 
 		return V_NEXT;
 	t->waiting = true;
 	return V_LATER;
+}
+
+void
+talk_refused(struct talk *t, const struct question *q, const struct reply *r)
+{
+	struct milter_link *k = t->seat.link;
+
+	if (k == NULL || k->connecting || k->st.version == 0 || !t->message || t->failed || t->accepted ||
+	    t->goal != TALK_NONE || buf_len(&k->out) >= MILTER_OUT_HIGH)
+		return;
+	if (say_refused(k, t->facts, t->txn, q->rcpt, r) != 0)
+		talk_fail(t, "no-memory");
+	else
+		(void)milter_link_send(k);
 }
 
 void

@@ -74,6 +74,9 @@ int talk_know(struct talk *t, const struct session_view *s);
  */
 enum verdict talk_hook(struct talk *t, enum talk_goal goal, const struct question *q, struct reply *r);
 
+/* The recipient was refused with ${r} by somebody before this milter. */
+void talk_refused(struct talk *t, const struct question *q, const struct reply *r);
+
 /* Nobody waits any more; the transaction is over. */
 void talk_cancel(struct talk *t);
 void talk_reset(struct talk *t);
