@@ -12,7 +12,8 @@ $(OBJ)/tests/load/%: $(OBJ)/tests/load/%.o $(OBJ)/libcommon.a
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lbsd -lm $(LDLIBS)
 load-programs: $(LOAD)
 $(OBJ)/tests/load/load: $(OBJ)/tests/load/parts/tally.o
--include $(SRC_load:%.c=$(OBJ)/%.d) $(OBJ)/tests/load/parts/tally.d
+$(OBJ)/tests/load/null: $(OBJ)/tests/load/parts/tls.o
+-include $(SRC_load:%.c=$(OBJ)/%.d) $(OBJ)/tests/load/parts/tally.d $(OBJ)/tests/load/parts/tls.d
 
 # Packages first: without them nothing compiles.  Not as root, what is missing is said, and the tests that need it are skipped.
 check-deps:

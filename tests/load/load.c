@@ -34,6 +34,7 @@ enum {
 	LOAD_REFUSED = 10,
 	LOAD_FAILED_MAX = 100, /* then nothing new is begun */
 	LOAD_FAILED_SHOWN = 3,
+	LOAD_PATIENCE_MS = 60000,
 	LOAD_UNAVAILABLE = 69 /* status: the server does not offer PIPELINING, sysexits.h */
 };
 
@@ -59,7 +60,8 @@ static struct {
 	char *body;
 	size_t bodylen;
 	int ep;
-	unsigned begun, failed, open;
+	unsigned begun, failed, ungreeted, open;
+	struct conn *conns;
 	uint64_t seq;
 	struct tally tally;
 } load = { .host = "127.0.0.1",
@@ -98,12 +100,20 @@ watch(struct conn *c, int op)
 		err(1, "epoll_ctl");
 }
 
+/* What is left of the time, in milliseconds, rounded up. */
+static int
+left_ms(void)
+{
+	uint64_t end = load.tally.began_ns + load.seconds * 1000000000ULL, now = tally_now_ns();
+
+	return load.seconds == 0 ? LOAD_PATIENCE_MS : now >= end ? 0 : (int)((end - now) / 1000000U) + 1;
+}
+
 /* Whether no message is to be begun any more. */
 static bool
 is_over(void)
 {
-	return load.begun == load.messages || load.failed >= LOAD_FAILED_MAX ||
-	    (load.seconds > 0 && tally_now_ns() - load.tally.began_ns >= load.seconds * 1000000000ULL);
+	return load.begun == load.messages || load.failed >= LOAD_FAILED_MAX || left_ms() == 0;
 }
 
 static void
@@ -111,8 +121,9 @@ dial(struct conn *c)
 {
 	int one = 1;
 
-	c->fd = socket(load.ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c->fd < 0 || connect(c->fd, load.ai->ai_addr, load.ai->ai_addrlen) != 0)
+	/* A server whose backlog is short lets some wait; the others go on. */
+	c->fd = socket(load.ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->fd < 0 || (connect(c->fd, load.ai->ai_addr, load.ai->ai_addrlen) != 0 && errno != EINPROGRESS))
 		err(1, "connect %s port %s", load.host, load.port);
 	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	c->state = LOAD_GREETING;
@@ -129,6 +140,7 @@ static void
 hang_up(struct conn *c)
 {
 	close(c->fd);
+	c->fd = -1;
 	c->rxlen = c->outlen = 0;
 	load.open--;
 	if (!is_over())
@@ -352,11 +364,40 @@ serve(struct conn *c, uint32_t events)
 	take(c);
 }
 
+/* Where a server's backlog is short, a connection may never be greeted: it does not keep the rest from its end. */
+static void
+leave_ungreeted(void)
+{
+	for (unsigned i = 0; i < load.connections; i++)
+		if (load.conns[i].fd != -1 && load.conns[i].state == LOAD_GREETING) {
+			load.ungreeted++;
+			hang_up(&load.conns[i]);
+		}
+}
+
+static void
+deliver(void)
+{
+	struct epoll_event ev[LOAD_EVENTS];
+
+	while (load.open > 0) {
+		int left = left_ms(), n;
+
+		if (left == 0)
+			leave_ungreeted();
+		n = load.open == 0 ? 1 : epoll_wait(load.ep, ev, LOAD_EVENTS, left > 0 ? left : LOAD_PATIENCE_MS);
+		if (n == 0 && (left == 0 || load.seconds == 0))
+			errx(1, "nothing happens for 60 s; %zu messages done", load.tally.n);
+		for (int i = 0; load.open > 0 && i < n; i++)
+			serve(ev[i].data.ptr, ev[i].events);
+	}
+}
+
 static void
 report(void)
 {
-	printf("messages=%zu failed=%u connections=%u size=%u per_connection=%u pipelining=%s ", load.tally.n,
-	    load.failed, load.connections, load.size, load.per_connection,
+	printf("messages=%zu failed=%u ungreeted=%u connections=%u size=%u per_connection=%u pipelining=%s ",
+	    load.tally.n, load.failed, load.ungreeted, load.connections, load.size, load.per_connection,
 	    load.pipelining || load.refused ? "yes" : "no");
 	tally_print(&load.tally);
 	putchar('\n');
@@ -432,9 +473,7 @@ options(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct epoll_event ev[LOAD_EVENTS];
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	struct conn *conns;
 	int rc;
 
 	options(argc, argv);
@@ -442,26 +481,19 @@ main(int argc, char **argv)
 	if (rc != 0)
 		errx(1, "%s port %s: %s", load.host, load.port, gai_strerror(rc));
 	make_body();
-	conns = calloc(load.connections, sizeof(*conns));
+	load.conns = calloc(load.connections, sizeof(*load.conns));
 	load.ep = epoll_create1(EPOLL_CLOEXEC);
-	if (conns == NULL || load.ep < 0)
+	if (load.conns == NULL || load.ep < 0)
 		err(1, "start");
 	tally_init(&load.tally, load.messages);
 	for (unsigned i = 0; i < load.connections; i++)
-		dial(&conns[i]);
-	while (load.open > 0) {
-		int n = epoll_wait(load.ep, ev, LOAD_EVENTS, 60000);
-
-		if (n == 0)
-			errx(1, "nothing happens for 60 s; %zu messages done", load.tally.n);
-		for (int i = 0; i < n; i++)
-			serve(ev[i].data.ptr, ev[i].events);
-	}
+		dial(&load.conns[i]);
+	deliver();
 	report();
 	freeaddrinfo(load.ai);
 	free(load.body);
 	tally_fini(&load.tally);
-	free(conns);
+	free(load.conns);
 	close(load.ep);
 	return load.failed > 0;
 }

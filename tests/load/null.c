@@ -1,11 +1,17 @@
 /*
  * null: the ceiling of a measurement: a server that says yes and keeps nothing.
  * With a folder it writes each message into it and renames it, with -y it also
- * syncs both.  It speaks enough of SMTP for tests/load/load and checks nothing:
- * not for use.  Recipients that begin with "nobody" are refused.
+ * syncs the file before that, with -k it offers STARTTLS.  It speaks enough of
+ * SMTP for tests/load/load and checks nothing: not for use.  Recipients that
+ * begin with "nobody" are refused.
+ *
+ * System calls of a message of 10 KiB, one recipient, beside epoll_wait, which is
+ * shared by all that is ready: 4 recv and 4 send (2 and 2 in a pipelined group);
+ * with a folder also openat, write, close, renameat; with -y also fsync.
  */
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -23,10 +29,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/load/parts/tls.h"
+
 enum { NULL_RX = 64 << 10, NULL_TX = 2048, NULL_EVENTS = 128, NULL_LINE = 1000, NULL_CONTENT = 2 << 20 };
 
 struct client {
 	int fd;
+	SSL *ssl;
+	bool starts;   /* STARTTLS was answered */
 	bool content;  /* DATA was answered */
 	uint32_t tail; /* the last four octets of content */
 	size_t nline, ntx, nkept;
@@ -63,7 +73,7 @@ store(struct client *c)
 	snprintf(name, sizeof(name), "%ld.%lu", (long)getpid(), srv.serial++);
 	fd = openat(srv.tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd == -1 || write(fd, c->kept, c->nkept) != (ssize_t)c->nkept || (srv.sync && fsync(fd) == -1) ||
-	    close(fd) == -1 || renameat(srv.tmp, name, srv.new, name) == -1 || (srv.sync && fsync(srv.new) == -1))
+	    close(fd) == -1 || renameat(srv.tmp, name, srv.new, name) == -1)
 		err(1, "storing a message");
 	c->nkept = 0;
 }
@@ -75,8 +85,14 @@ command(struct client *c)
 	const char *l = c->line;
 
 	if (strncasecmp(l, "EHLO", 4) == 0)
-		say(c, "250-null.example\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
-	else if (strncasecmp(l, "RCPT", 4) == 0 && strncasecmp(l + 4, " TO:<nobody", 11) == 0)
+		say(c,
+		    tls_is_on() && c->ssl == NULL
+			? "250-null.example\r\n250-PIPELINING\r\n250-STARTTLS\r\n250 8BITMIME\r\n"
+			: "250-null.example\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
+	else if (strncasecmp(l, "STARTTLS", 8) == 0 && tls_is_on() && c->ssl == NULL) {
+		say(c, "220 2.0.0 Go on\r\n");
+		c->starts = true;
+	} else if (strncasecmp(l, "RCPT", 4) == 0 && strncasecmp(l + 4, " TO:<nobody", 11) == 0)
 		say(c, "550 5.1.1 No such mailbox\r\n");
 	else if (strncasecmp(l, "DATA", 4) == 0) {
 		say(c, "354 Go on\r\n");
@@ -145,20 +161,39 @@ take(struct client *c, const char *p, size_t n)
 }
 
 static void
+let_go(struct client *c)
+{
+	SSL_free(c->ssl);
+	close(c->fd);
+	free(c->kept);
+	free(c);
+}
+
+/* Once what the socket has; in TLS until nothing is left, as what OpenSSL has taken wakes nobody. */
+static void
 serve(struct client *c)
 {
-	ssize_t n = recv(c->fd, srv.rx, sizeof(srv.rx), 0);
-	bool over = n <= 0 && !(n == -1 && (errno == EAGAIN || errno == EINTR));
+	bool over = false;
+	ssize_t n;
 
-	if (n > 0)
-		over = take(c, srv.rx, (size_t)n) != 0;
-	if (c->ntx > 0 && send(c->fd, c->tx, c->ntx, MSG_NOSIGNAL) != (ssize_t)c->ntx)
-		over = true;
-	c->ntx = 0;
+	do {
+		n = c->ssl != NULL ? tls_receive(c->ssl, srv.rx, sizeof(srv.rx))
+				   : recv(c->fd, srv.rx, sizeof(srv.rx), 0);
+		if (n > 0)
+			over = take(c, srv.rx, (size_t)n) != 0;
+		else
+			over = n == 0 || (errno != EAGAIN && errno != EINTR);
+		if (c->ntx > 0 &&
+		    (c->ssl != NULL ? tls_send(c->ssl, c->tx, c->ntx) : send(c->fd, c->tx, c->ntx, MSG_NOSIGNAL)) !=
+			(ssize_t)c->ntx)
+			over = true;
+		c->ntx = 0;
+	} while (n > 0 && !over && c->ssl != NULL);
 	if (over) {
-		close(c->fd);
-		free(c->kept);
-		free(c);
+		let_go(c);
+	} else if (c->starts) {
+		c->starts = false;
+		c->ssl = tls_begin(c->fd);
 	}
 }
 
@@ -222,15 +257,59 @@ folder(const char *path)
 	return fd;
 }
 
+static void
+usage(void)
+{
+	fputs("usage: null [-p PORT] [-w WORKERS] [-d FOLDER with tmp/ and new/ [-y: sync]]\n"
+	      "            [-k CERTIFICATE and KEY, files: CERTIFICATE,KEY [-t: tickets]]\n",
+	    stderr);
+	exit(64);
+}
+
+static void
+offer_tls(char *files, bool tickets)
+{
+	char *key = strchr(files, ',');
+
+	if (key == NULL)
+		usage();
+	*key = '\0';
+	tls_init(files, key + 1, tickets);
+}
+
+static void
+store_in(const char *where)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/tmp", where);
+	srv.tmp = folder(path);
+	snprintf(path, sizeof(path), "%s/new", where);
+	srv.new = folder(path);
+}
+
+/* A client that has many sessions open needs as many descriptors here. */
+static void
+raise_descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
+	char *tls_files = NULL;
+	bool tickets = false;
 	unsigned workers = 2;
 	uint16_t port = 2525;
-	char path[4096];
 	int o;
 
-	while ((o = getopt(argc, argv, "p:w:d:y")) != -1) {
+	while ((o = getopt(argc, argv, "p:w:d:yk:t")) != -1) {
 		switch (o) {
 		case 'p':
 			port = (uint16_t)strtonum(optarg, 1, 65535, NULL);
@@ -239,19 +318,25 @@ main(int argc, char **argv)
 			workers = (unsigned)strtonum(optarg, 1, 64, NULL);
 			break;
 		case 'd':
-			snprintf(path, sizeof(path), "%s/tmp", optarg);
-			srv.tmp = folder(path);
-			snprintf(path, sizeof(path), "%s/new", optarg);
-			srv.new = folder(path);
+			store_in(optarg);
 			break;
 		case 'y':
 			srv.sync = true;
 			break;
+		case 'k':
+			tls_files = optarg;
+			break;
+		case 't':
+			tickets = true;
+			break;
 		default:
-			fputs("usage: null [-p PORT] [-w WORKERS] [-d FOLDER with tmp/ and new/] [-y: sync]\n", stderr);
-			return 64;
+			usage();
 		}
 	}
+	if (tls_files != NULL)
+		offer_tls(tls_files, tickets); /* before the fork: all know each other's tickets */
+	raise_descriptors();
+	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < workers; i++)
 		if (fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -2,17 +2,20 @@
 
 Each has a name, a port, and pids(): its processes, for their processor time.  All
 know the mailboxes u0 to u999@example.org and refuse others.  Peers are as their
-packages set them up: what they promise when they say 250 is theirs.
+packages set them up: what they promise when they say 250 is theirs.  mtas.py has
+those that are mail transfer agents.
 """
-import grp
+import contextlib
 import os
-import pwd
+import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 import server as lib
+import tls
 
 TOP = lib.harness.TOP
 USERS = ["u%d@example.org" % i for i in range(1000)]
@@ -52,13 +55,64 @@ def greeting(port, timeout=30):
     raise AssertionError("no greeting on port %d" % port)
 
 
-class Peer:
-    durable, scale = False, 1       # SCALE: of how many messages one is sent, where a server is slow
+class Cpu:
+    """Processor time of a server's processes, those that have ended too: of a control group where one can be made, else of /proc."""
 
-    def __init__(self, root, port):
-        self.root, self.port = os.path.join(root, self.name.replace(" ", "-")), port
+    def __init__(self, pids):
+        self.pids, self.group = pids, None
+        for base in "/sys/fs/cgroup", "/sys/fs/cgroup/unified":
+            if os.geteuid() == 0 and os.path.exists(base + "/cgroup.controllers"):
+                self.group = tempfile.mkdtemp(prefix="letterplate-bench.", dir=base)
+                self.join()
+                break
+
+    def join(self):
+        """Their children follow; what was started meanwhile is found the second time."""
+        for pid in self.pids() + self.pids():
+            with contextlib.suppress(OSError), open(self.group + "/cgroup.procs", "w") as f:
+                f.write(str(pid))
+
+    def seconds(self):
+        if self.group:
+            with open(self.group + "/cpu.stat") as f:
+                return int(f.readline().split()[1]) / 1e6
+        ticks = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError), open("/proc/%d/stat" % pid) as f:
+                ticks += sum(int(x) for x in f.read().rpartition(")")[2].split()[11:15])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def close(self):
+        if self.group:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.group)
+
+
+def switches(pids):
+    """Context switches of what lives."""
+    n = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for t in os.listdir("/proc/%d/task" % pid):
+                with open("/proc/%d/task/%s/status" % (pid, t)) as f:
+                    n += sum(int(x) for x in re.findall(r"ctxt_switches:\s+(\d+)", f.read()))
+    return n
+
+
+class Peer:
+    tls = False             # whether it can offer STARTTLS here
+    idle_most = 0           # idle sessions that it is asked to hold
+    mail = "."              # where its messages end up, below its root
+
+    def __init__(self, root, port, pair=None):
+        """PAIR: certificate and key; then it offers STARTTLS."""
+        self.root, self.port, self.pair = os.path.join(root, self.name.replace(" ", "-")), port, pair
         os.makedirs(self.root)
         os.chmod(self.root, 0o755)
+
+    @staticmethod
+    def missing():
+        """Why it cannot be started; None."""
 
     def start(self):
         self.child = subprocess.Popen(self.command(), cwd=TOP, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -76,10 +130,16 @@ class Peer:
 
 
 class Null(Peer):
-    name = "null"
+    name, tls, idle_most = "null", True, 10000
+    tickets = False
 
     def command(self):
-        return [program("null"), "-p", str(self.port)]
+        return [program("null"), "-p", str(self.port)] + (["-k", ",".join(self.pair)] if self.pair else []) + ["-t"] * self.tickets
+
+
+class NullTickets(Null):
+    """Sessions are resumed: what it is compared with issues tickets too."""
+    tickets = True
 
 
 class NullWriting(Peer):
@@ -92,19 +152,23 @@ class NullWriting(Peer):
 
 
 class NullSyncing(NullWriting):
-    name, durable = "null syncing", True
+    name = "null syncing"
 
     def command(self):
         return super().command() + ["-y"]
 
 
 class Letterplate(Peer):
-    name, durable = "Letterplate", True
+    name, tls, idle_most = "Letterplate", True, 10000
+    limits, timeouts, more = "connections_per_ip = 0 errors = 0", 'command = "10m" drain = "10s"', {}
+    boxes = "\n".join(USERS) + "\n"
 
     def start(self):
-        self.s = lib.Server(mailboxes=None, start=False, count=False, limits="connections_per_ip = 0 errors = 0", delivered_to="yes",
-                            store=self.root, listener='listener "mx" { address = {"127.0.0.1:%d"} }' % self.port, message_size_limit="50MiB")
-        self.s.load("\n".join(USERS) + "\n")
+        offer = ' tls = "starttls"' if self.pair else ""
+        self.s = lib.Server(mailboxes=None, start=False, count=False, limits=self.limits, timeouts=self.timeouts, delivered_to="yes",
+                            store=self.root, message_size_limit="50MiB", extra=tls.section(self.pair) if self.pair else "",
+                            listener='listener "mx" { address = {"127.0.0.1:%d"}%s }' % (self.port, offer), **self.more)
+        self.s.load(self.boxes)
         self.s.start(wait=False)
         self.first = greeting(self.port)
 
@@ -116,59 +180,9 @@ class Letterplate(Peer):
         shutil.rmtree(self.s.root, ignore_errors=True)
 
 
-class Postfix(Peer):
-    name, durable, scale = "Postfix", True, 8
-
-    @staticmethod
-    def missing():
-        return None if os.geteuid() == 0 and os.path.exists("/usr/lib/postfix/sbin/smtpd") else "needs root and the package postfix"
-
-    def start(self):
-        etc, mail = os.path.join(self.root, "etc"), os.path.join(self.root, "mail")
-        for d in etc, mail, self.root + "/spool", self.root + "/data":
-            os.makedirs(d)
-        user = pwd.getpwnam("nobody")
-        os.chown(mail, user.pw_uid, user.pw_gid)
-        os.chown(self.root + "/data", pwd.getpwnam("postfix").pw_uid, -1)
-        with open(etc + "/main.cf", "w") as f:
-            f.write("compatibility_level = 3.6\nqueue_directory = %s/spool\ndata_directory = %s/data\nmyhostname = mx.test.example\n"
-                    "mydestination =\nalias_maps =\nalias_database =\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n"
-                    "smtpd_relay_restrictions = reject_unauth_destination\nvirtual_mailbox_domains = example.org\n"
-                    "virtual_mailbox_base = %s\nvirtual_mailbox_maps = hash:%s/boxes\nvirtual_uid_maps = static:%d\n"
-                    "virtual_gid_maps = static:%d\nvirtual_minimum_uid = 100\nmaillog_file = %s/log\nmaillog_file_prefixes = %s\n"
-                    % (self.root, self.root, mail, etc, user.pw_uid, grp.getgrnam("nogroup").gr_gid, self.root, self.root))
-        with open("/usr/share/postfix/master.cf.dist") as f, open(etc + "/master.cf", "w") as out:
-            for line in f:
-                w = line.split()
-                if len(w) > 7 and w[0] == "smtp" and w[1] == "inet":
-                    w[0] = "127.0.0.1:%d" % self.port
-                if len(w) > 7 and not line.startswith(("#", " ")):
-                    w[4] = "n"
-                    line = " ".join(w) + "\n"
-                out.write(line)
-            out.write("postlog unix-dgram n - n - 1 postlogd\n")
-        with open(etc + "/boxes", "w") as f:
-            f.writelines("%s %s/\n" % (u, u.partition("@")[0]) for u in USERS)
-        subprocess.run(["postmap", "-c", etc, "hash:%s/boxes" % etc], check=True)
-        subprocess.run(["postfix", "-c", etc, "start"], check=True, capture_output=True)
-        self.first = greeting(self.port)
-
-    def pids(self):
-        with open(self.root + "/spool/pid/master.pid") as f:
-            return descendants(int(f.read()))
-
-    def settle(self):
-        queues = [os.path.join(self.root, "spool", q) for q in ("incoming", "active")]
-        lib.wait_for(lambda: not any(files for q in queues for _, _, files in os.walk(q)), 120, "Postfix still delivers")
-
-    def stop(self):
-        subprocess.run(["postfix", "-c", self.root + "/etc", "stop"], capture_output=True)
-
-
 class SmtpServer(Peer):
-    name = "smtp-server"
-    scale = 2
-    mode = ()
+    name, tls, idle_most = "smtp-server", True, 10000
+    mode = "plain"
 
     @staticmethod
     def missing():
@@ -176,12 +190,11 @@ class SmtpServer(Peer):
         return None if there else "needs node, and make bench-peers"
 
     def command(self):
-        return ["node", "tests/load/node.js", str(self.port), self.root, *self.mode]
+        return ["node", "tests/load/node.js", str(self.port), self.root, self.mode, *(self.pair or ())]
 
 
 class SmtpServerSyncing(SmtpServer):
-    name, durable, mode = "smtp-server fsync", True, ("fsync",)
+    name, tls, idle_most, mode = "smtp-server fsync", False, 0, "fsync"
 
 
 OURS = [Null, NullWriting, NullSyncing, Letterplate]
-PEERS = [Postfix, SmtpServer, SmtpServerSyncing]

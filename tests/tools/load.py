@@ -157,6 +157,14 @@ def it_ends_in_time():
 
 
 @test
+def who_is_never_greeted_holds_nobody_up():
+    s = Scripted(greeting=lambda n: b"" if n == 2 else GOOD[b""])
+    status, got, _ = run(s, "-t", "1", n=10000000)
+    equal((status, got["ungreeted"], got["failed"]), (0, 1, 0), "status, ungreeted, failed")
+    check(got["messages"] > 10 and got["seconds"] < 3, "figures %s" % got)
+
+
+@test
 def recipients_by_a_stride():
     boxes = "".join("u%d@example.org\n" % (i * 1000) for i in range(10))
     with Server(boxes, count=False) as s:
