@@ -1,15 +1,22 @@
 # Measurements, no tests: figures of this machine in this hour.
 #
-#   make bench [ROUNDS=5] [CELLS=all] [SVG=docs/throughput.svg] [SERVERS="null,Letterplate"]      tests/load/bench.py
-#   make bench-peers       brings Postfix and smtp-server, which bench then compares with
+#   make bench                             a short choice, some 8 minutes: tests/load/bench.py
+#   make bench CELLS=all                   everything, some 40 minutes and 60 GB of disk
+#   make bench CELLS=tls,idle              some of: start mail tls idle mailboxes growth noop soak journal
+#   ... ROUNDS=5 SERVERS="null,Letterplate" TABLE=build/bench/table.md SVG=build/bench/throughput.svg
+#   make bench-peers                       brings Postfix, OpenSMTPD, Exim and smtp-server, which bench then compares with
 #
-# smtp-server comes from npm's registry, into build/peers.
+# smtp-server comes from npm's registry, into build/peers; OpenSMTPD and Exim are unpacked there (mk/peers.mk).
+export ROUNDS CELLS SERVERS TABLE SVG
 bench: all load-programs
 	@tests/load/bench.py
 
-bench-peers:
-	@tools/install-deps peers
+build/peers/node_modules/smtp-server:
 	@mkdir -p build/peers
 	npm install --silent --no-audit --no-fund --prefix build/peers smtp-server
 
-.PHONY: bench bench-peers
+bench-deps:
+	@tools/install-deps peers
+bench-peers: bench-deps build/peers/node_modules/smtp-server build/peers/exim/usr/sbin/exim4 build/peers/opensmtpd/usr/sbin/smtpd
+
+.PHONY: bench bench-deps bench-peers

@@ -69,12 +69,13 @@ def main():
             for _ in range(rounds):
                 for which, s in enumerate((inside, outside)):
                     before = cpu(s)
-                    r = subprocess.run([client, str(s.port), str(seconds), str(threads), version], capture_output=True, text=True)
-                    n, per_s, failed = r.stdout.split()
-                    if failed != "0":
-                        sys.exit("%s handshakes failed" % failed)
-                    rate[which].append(float(per_s))
-                    took[which].append((cpu(s) - before) * 1000 / int(n))
+                    r = subprocess.run([client, "-p", str(s.port), "-t", str(seconds), "-c", str(threads), "-v", version],
+                                       capture_output=True, text=True)
+                    v = {k: float(x) for k, x in (w.split("=") for w in r.stdout.split())}
+                    if v["failed"]:
+                        sys.exit("%d handshakes failed" % v["failed"])
+                    rate[which].append(v["per_second"])
+                    took[which].append((cpu(s) - before) * 1000 / v["sessions"])
             a, b = statistics.median(rate[0]), statistics.median(rate[1])
             x, y = statistics.median(took[0]), statistics.median(took[1])
             print("%-8s %-4s %14.0f (%.3f) %14.0f (%.3f) %+7.1f%% %+7.1f%%" % (kind, version, a, x, b, y, (b / a - 1) * 100,

@@ -35,6 +35,7 @@ enum {
 	LOAD_FAILED_MAX = 100, /* then nothing new is begun */
 	LOAD_FAILED_SHOWN = 3,
 	LOAD_PATIENCE_MS = 60000,
+	LOAD_GRACE_MS = 1000, /* for a greeting after the time */
 	LOAD_UNAVAILABLE = 69 /* status: the server does not offer PIPELINING, sysexits.h */
 };
 
@@ -379,14 +380,18 @@ static void
 deliver(void)
 {
 	struct epoll_event ev[LOAD_EVENTS];
+	int quiet_ms = 0;
 
 	while (load.open > 0) {
 		int left = left_ms(), n;
 
-		if (left == 0)
+		if (left == 0 &&
+		    tally_now_ns() - load.tally.began_ns >= LOAD_GRACE_MS * 1000000ULL + load.seconds * 1000000000ULL)
 			leave_ungreeted();
-		n = load.open == 0 ? 1 : epoll_wait(load.ep, ev, LOAD_EVENTS, left > 0 ? left : LOAD_PATIENCE_MS);
-		if (n == 0 && (left == 0 || load.seconds == 0))
+		n = load.open == 0 ? 1 : epoll_wait(load.ep, ev, LOAD_EVENTS, left > 0 ? left : LOAD_GRACE_MS);
+		if (n > 0)
+			quiet_ms = 0;
+		else if ((quiet_ms += left > 0 ? left : LOAD_GRACE_MS) >= LOAD_PATIENCE_MS)
 			errx(1, "nothing happens for 60 s; %zu messages done", load.tally.n);
 		for (int i = 0; load.open > 0 && i < n; i++)
 			serve(ev[i].data.ptr, ev[i].events);

@@ -25,7 +25,7 @@ def write(path, text, mode=0o644):
 
 
 class Postfix(peers.Peer):
-    name, tls, mail, idle_most = "Postfix", True, "mail", 1000
+    name, tls, slow, mail, idle_most = "Postfix", True, True, "mail", 1000
     SMTPD_MOST = 1200       # its default of 100 processes leaves every further client of a cell waiting for one to end
 
     @staticmethod
@@ -117,7 +117,7 @@ class Unpacked(peers.Peer):
 
 
 class OpenSMTPD(Unpacked):
-    name, mail, idle_most = "OpenSMTPD", "mail", 1000     # its handshakes end in an error of OpenSSL 3's
+    name, slow, mail, idle_most = "OpenSMTPD", True, "mail", 1000     # its handshakes end in an error of OpenSSL 3's
     programs = os.path.join(UNPACKED, "opensmtpd")
     users = ("opensmtpd", 64991), ("opensmtpq", 64992)
     # Its spool is on the disk that is measured.
@@ -137,6 +137,7 @@ exec "$1/usr/sbin/smtpd" -d -f "$0/smtpd.conf"
 """
     CONFIG = """\
 table users file:{root}/users
+smtp limit max-mails 1000000
 listen on 127.0.0.1 port {port} hostname mx.test.example
 action "local" maildir "{root}/mail/%{{rcpt.user}}" virtual <users>
 match from any for domain "example.org" action "local"
@@ -159,7 +160,7 @@ match from any for domain "example.org" action "local"
 
 
 class Exim(Unpacked):
-    name, tls, mail, idle_most = "Exim", True, "mail", 1000
+    name, tls, slow, mail, idle_most = "Exim", True, True, "mail", 1000
     programs = os.path.join(UNPACKED, "exim")
     users = ("Debian-exim", 64990),
     # The libraries that only it needs stand in the loader's cache: it is setuid root, and takes nothing from the environment.

@@ -48,6 +48,7 @@ static struct {
 	int tmp, new, ep, listener;
 	bool sync;
 	unsigned long serial;
+	long pid;
 	char rx[NULL_RX];
 } srv = { .tmp = -1, .new = -1 };
 
@@ -70,7 +71,7 @@ store(struct client *c)
 
 	if (srv.tmp == -1)
 		return;
-	snprintf(name, sizeof(name), "%ld.%lu", (long)getpid(), srv.serial++);
+	snprintf(name, sizeof(name), "%ld.%lu", srv.pid, srv.serial++);
 	fd = openat(srv.tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd == -1 || write(fd, c->kept, c->nkept) != (ssize_t)c->nkept || (srv.sync && fsync(fd) == -1) ||
 	    close(fd) == -1 || renameat(srv.tmp, name, srv.new, name) == -1)
@@ -228,6 +229,7 @@ work(uint16_t port)
 	struct epoll_event ev[NULL_EVENTS] = { { .events = EPOLLIN } };
 	int one = 1;
 
+	srv.pid = (long)getpid();
 	srv.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	srv.ep = epoll_create1(EPOLL_CLOEXEC);
 	(void)setsockopt(srv.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));

@@ -89,18 +89,20 @@ class Cpu:
 
 
 def switches(pids):
-    """Context switches of what lives."""
-    n = 0
+    """Context switches of each."""
+    found = {}
     for pid in pids:
         with contextlib.suppress(OSError):
+            found[pid] = 0
             for t in os.listdir("/proc/%d/task" % pid):
                 with open("/proc/%d/task/%s/status" % (pid, t)) as f:
-                    n += sum(int(x) for x in re.findall(r"ctxt_switches:\s+(\d+)", f.read()))
-    return n
+                    found[pid] += sum(int(x) for x in re.findall(r"ctxt_switches:\s+(\d+)", f.read()))
+    return found
 
 
 class Peer:
     tls = False             # whether it can offer STARTTLS here
+    slow = False            # measured once where no aim is concerned
     idle_most = 0           # idle sessions that it is asked to hold
     mail = "."              # where its messages end up, below its root
 
@@ -161,16 +163,18 @@ class NullSyncing(NullWriting):
 class Letterplate(Peer):
     name, tls, idle_most = "Letterplate", True, 10000
     limits, timeouts, more = "connections_per_ip = 0 errors = 0", 'command = "10m" drain = "10s"', {}
-    boxes = "\n".join(USERS) + "\n"
 
     def start(self):
         offer = ' tls = "starttls"' if self.pair else ""
         self.s = lib.Server(mailboxes=None, start=False, count=False, limits=self.limits, timeouts=self.timeouts, delivered_to="yes",
                             store=self.root, message_size_limit="50MiB", extra=tls.section(self.pair) if self.pair else "",
                             listener='listener "mx" { address = {"127.0.0.1:%d"}%s }' % (self.port, offer), **self.more)
-        self.s.load(self.boxes)
+        self.prepare()
         self.s.start(wait=False)
         self.first = greeting(self.port)
+
+    def prepare(self):
+        self.s.load("\n".join(USERS) + "\n")
 
     def pids(self):
         return self.s.processes()
