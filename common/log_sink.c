@@ -20,19 +20,25 @@
 
 enum {
 	HALF = LOG_RING / 2,
+	GATHER = HALF / 4, /* octets that are written at once */
+	GATHER_NS = 5 * 1000 *
+	    1000, /* how long fewer wait for others: a thread that is called for each line costs more than the line */
 	STACK = 256 << 10 /* octets of the thread's stack, of which a few pages are used */
 };
 
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t wake, idle;
-	bool running; /* set once, before anybody else logs */
-	bool up;      /* the thread is past the C library's start-up */
-	bool busy;    /* the thread writes what it took */
+	pthread_cond_t more; /* no need to wait for further lines */
+	bool running;        /* set once, before anybody else logs */
+	bool up;             /* the thread is past the C library's start-up */
+	bool busy;           /* the thread writes what it took */
 	char *half[2];
 	unsigned fill;           /* the half that is being filled */
 	size_t n;                /* octets in it */
 	bool say;                /* wake up for what was dropped */
+	bool gathering;          /* the thread waits for further lines */
+	bool urgent;             /* ... and shall not */
 	uint64_t unsaid, capped; /* dropped and not yet said: no room or no disk; above the rate */
 	uint32_t rate, taken;    /* lines a second; of this second */
 	time_t second;
@@ -103,6 +109,10 @@ log_sink_put(const char *line, size_t n, bool may_drop)
 		if (sink.n == 0)
 			pthread_cond_signal(&sink.wake);
 		sink.n += n;
+		if (!may_drop)
+			sink.urgent = true;
+		if (sink.gathering && (sink.urgent || sink.n >= GATHER))
+			pthread_cond_signal(&sink.more);
 	}
 	pthread_mutex_unlock(&sink.lock);
 	errno = err;
@@ -117,6 +127,7 @@ log_tick(void)
 	if (sink.unsaid + sink.capped > 0 && !sink.busy) {
 		sink.say = true;
 		pthread_cond_signal(&sink.wake);
+		pthread_cond_signal(&sink.more);
 	}
 	pthread_mutex_unlock(&sink.lock);
 }
@@ -136,6 +147,31 @@ say_dropped(uint64_t n, const char *reason)
 	return log_out_lines(l.text, l.n) == 0 ? 0 : n;
 }
 
+static struct timespec
+after_ns(uint64_t ns)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	ns += (uint64_t)t.tv_nsec;
+	t.tv_sec += (time_t)(ns / 1000000000);
+	t.tv_nsec = (long)(ns % 1000000000);
+	return t;
+}
+
+/* Called with the lock: a moment for what comes right behind the first line. */
+static void
+gather(void)
+{
+	struct timespec until = after_ns(GATHER_NS);
+
+	sink.gathering = true;
+	while (sink.n < GATHER && !sink.urgent && !sink.say)
+		if (pthread_cond_timedwait(&sink.more, &sink.lock, &until) != 0)
+			break;
+	sink.gathering = sink.urgent = false;
+}
+
 static void *
 writer(void *arg)
 {
@@ -150,6 +186,7 @@ writer(void *arg)
 	for (;;) {
 		while (sink.n == 0 && !sink.say)
 			pthread_cond_wait(&sink.wake, &sink.lock);
+		gather();
 		p = sink.half[sink.fill];
 		n = sink.n;
 		unsaid = sink.unsaid;
@@ -217,6 +254,7 @@ log_thread_start(void)
 	pthread_condattr_init(&mono);
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
 	pthread_cond_init(&sink.idle, &mono);
+	pthread_cond_init(&sink.more, &mono);
 	pthread_condattr_destroy(&mono);
 	sink.half[0] = p;
 	sink.half[1] = p + HALF;
@@ -236,14 +274,10 @@ log_flush(unsigned ms)
 
 	if (!sink.running)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
+	until = after_ns((uint64_t)ms * 1000000);
 	pthread_mutex_lock(&sink.lock);
+	sink.urgent = true;
+	pthread_cond_signal(&sink.more);
 	while (sink.n > 0 || sink.busy)
 		if (pthread_cond_timedwait(&sink.idle, &sink.lock, &until) != 0)
 			break;

@@ -96,6 +96,7 @@ static const struct row base_table[] = {
 /* Files: the Maildir store, a snapshot, the spool of reports.  Landlock says which. */
 static const struct row files_table[] = {
 	ANY(openat),			/* a message, a folder, a snapshot */
+	ANY(openat2),			/* a mailbox's folder, beneath the store and through no symbolic link */
 	ANY(read),			/* signalfd, eventfd, inotify, a record, the copy of a message */
 	ANY(pread64),			/* LMDB's head pages; the copy of a message without copy_file_range */
 	ANY(lseek),			/* directory streams; exit() puts back what a stream read too far */

@@ -181,6 +181,23 @@ openat(int at, const char *name, int flags, ...)
 	TRACED(r, r != -1 && (flags & O_CREAT) != 0, "create %s\n", path_of(at, name, p));
 }
 
+/* What has no function of its own in the C library. */
+EXPORT long
+syscall(long number, ...)
+{
+	long a[6];
+	va_list ap;
+	bool half;
+
+	va_start(ap, number);
+	for (size_t i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (number == SYS_openat2 && fails("openat2", &half))
+		return -1;
+	return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
 EXPORT int
 mkdirat(int at, const char *name, mode_t mode)
 {

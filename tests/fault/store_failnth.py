@@ -206,6 +206,12 @@ def journal_open_a_folder():
 
 
 @test
+def journal_open_a_folder_by_path():
+    for error in errno.ENOSYS, errno.EXDEV, errno.EMFILE:
+        every("openat2", error, loads=JOURNAL, survives=True)
+
+
+@test
 def journal_write():
     every("writev", errno.EDQUOT, loads=JOURNAL)
 

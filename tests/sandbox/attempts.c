@@ -3,6 +3,7 @@
  * Every try is harmless if it works: wrong magic numbers, signal 0, lengths
  * that can't be. Seccomp judges by the call, Landlock by files made for it.
  */
+#include <linux/openat2.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -235,7 +236,8 @@ TRY(do_chdir, chdir("/"))
 TRY(do_fchdir, fchdir(w->outside))
 TRY(do_umask, syscall(SYS_umask, 077))
 TRY(do_handle, syscall(SYS_open_by_handle_at, -1, NULL, 0))
-TRY(do_openat2, syscall(SYS_openat2, w->outside, "secret", NULL, 0))
+TRY(do_openat2,
+    opened((int)syscall(SYS_openat2, w->outside, "secret", &(struct open_how){ 0 }, sizeof(struct open_how))))
 TRY(do_lease, fcntl(w->secret, F_SETLEASE, F_RDLCK))
 TRY(do_notify, fcntl(w->store, F_NOTIFY, 0))
 TRY(do_inotify, syscall(SYS_inotify_init1, 0))
@@ -444,7 +446,7 @@ const struct attempt attempts[] = {
 	K(do_bindtodevice), K(do_ip_options), K(do_ulp), K(do_sendmsg), K(do_ioctl), K(do_ioctl_conf),
 
 	R(do_open_passwd, 2), R(do_open_program, 2), R(do_open_slash, 2), R(do_open_mem, 2), R(do_open_maps, 2),
-	R(do_open_null, 2), R(do_open_master, 2), R(do_open_master_fd, 2), R(do_open_secret, 2),
+	R(do_open_null, 2), R(do_open_master, 2), R(do_open_master_fd, 2), R(do_open_secret, 2), R(do_openat2, 2),
 	R(do_open_secret_write, 2), R(do_open_secret_trunc, 2), R(do_create_outside, 2), R(do_dotdot, 2),
 	R(do_symlink_escape, 2), R(do_snapshot_write, 2), R(do_snapshot_trunc, 3), R(do_directory_create, 2),
 	R(do_mkdir_outside, 2), R(do_unlink_outside, 2), R(do_unlink_snapshot, 2), R(do_rename_snapshot, 2),
@@ -455,7 +457,7 @@ const struct attempt attempts[] = {
 
 	K(do_link_empty_path), K(do_link_follow), K(do_exchange), K(do_rmdir), K(do_symlink), K(do_mknod), K(do_chmod),
 	K(do_fchmod), K(do_chown), K(do_truncate), K(do_utimens), K(do_setxattr), K(do_chroot), K(do_chdir),
-	K(do_fchdir), K(do_umask), K(do_handle), K(do_openat2), K(do_lease), K(do_notify), K(do_inotify),
+	K(do_fchdir), K(do_umask), K(do_handle), K(do_lease), K(do_notify), K(do_inotify),
 	K(do_fanotify), K(do_vmsplice), K(do_splice),
 
 	K(do_io_uring), K(do_io_uring_enter), K(do_bpf), K(do_perf), K(do_keyctl), K(do_add_key), K(do_request_key),

@@ -158,6 +158,7 @@ START_TEST(sweep_leaves_what_is_at_work)
 
 	fd = files_create(at, &unique, &n);
 	ck_assert_int_ne(fd, -1);
+	files_hold(fd);
 	ck_assert_int_eq(futimens(fd, ts), 0);
 	unique_tmp(&unique, &n, name);
 	ck_assert_uint_eq(folders_sweep(at, &unique, time(NULL)), 0);

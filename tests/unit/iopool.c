@@ -7,12 +7,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "tests/unit/suite.h"
 #include "worker/store/iopool.h"
 
 struct job {
 	struct iojob io;
+	atomic_bool begun;
 	_Atomic unsigned ran;
 	unsigned ended;
 	pthread_t by;
@@ -21,6 +23,7 @@ struct job {
 	int gate; /* a descriptor to wait for, or -1 */
 	char name[16];
 	bool masked;
+	struct iopool *slow; /* says that it waits */
 };
 
 static void
@@ -30,6 +33,9 @@ job_run(struct iojob *io)
 	sigset_t set;
 	char c;
 
+	atomic_store(&j->begun, true);
+	if (j->slow != NULL)
+		iopool_slow(j->slow);
 	if (j->gate != -1 && read(j->gate, &c, 1) != 1)
 		abort();
 	j->by = pthread_self();
@@ -164,6 +170,116 @@ START_TEST(stop_drains)
 }
 END_TEST
 
+/* A job that is not a quick one has a thread of its own, as long as there are threads; so has a quick one that says that it waits. */
+static void
+waits_alone(bool quick)
+{
+	enum { N = 4 };
+	struct iopool *p = iopool_start(N, N);
+	struct job j[N];
+	int gate[2];
+
+	ck_assert_int_eq(pipe(gate), 0);
+	for (size_t i = 0; i < N; i++) {
+		job_init(&j[i], i < N - 1 ? gate[0] : -1);
+		j[i].io.quick = quick;
+		j[i].slow = quick ? p : NULL;
+		ck_assert_int_eq(iopool_submit(p, &j[i].io), 0);
+	}
+	turn(p);
+	ck_assert_uint_eq(j[N - 1].ended, 1);
+	ck_assert_uint_eq(iopool_pending(p), N - 1);
+	ck_assert_int_eq(write(gate[1], "xxx", 3), 3);
+	iopool_stop(p);
+	for (size_t i = 0; i < N; i++)
+		ck_assert_uint_eq(j[i].ended, 1);
+	close(gate[0]);
+	close(gate[1]);
+}
+
+START_TEST(slow_jobs)
+{
+	waits_alone(false);
+	waits_alone(true);
+}
+END_TEST
+
+/* One thread does quick jobs; where it is held up, another comes for each IOPOOL_BEHIND that wait. */
+START_TEST(quick_jobs)
+{
+	struct iopool *p = iopool_start(4, 100);
+	struct job j[1 + IOPOOL_BEHIND];
+	int gate[2];
+
+	ck_assert_int_eq(pipe(gate), 0);
+	for (size_t i = 0; i <= IOPOOL_BEHIND; i++) {
+		job_init(&j[i], i == 0 ? gate[0] : -1);
+		j[i].io.quick = true;
+	}
+	ck_assert_int_eq(iopool_submit(p, &j[0].io), 0);
+	while (!atomic_load(&j[0].begun))
+		usleep(1000);
+	for (size_t i = 1; i < IOPOOL_BEHIND; i++)
+		ck_assert_int_eq(iopool_submit(p, &j[i].io), 0);
+	usleep(20000);
+	ck_assert_uint_eq(iopool_reap(p), 0);
+	ck_assert_int_eq(iopool_submit(p, &j[IOPOOL_BEHIND].io), 0);
+	while (iopool_pending(p) > 1)
+		turn(p);
+	ck_assert_uint_eq(j[0].ended, 0);
+	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	iopool_stop(p);
+	ck_assert_uint_eq(j[0].ended, 1);
+	close(gate[0]);
+	close(gate[1]);
+}
+END_TEST
+
+static struct iopool *more_pool;
+static struct iojob *more[4];
+
+static void
+more_run(struct iojob *io)
+{
+	struct job *j = (struct job *)(void *)io;
+
+	job_run(io);
+	for (size_t i = 0; i < 4; i++)
+		more[i] = i == 0 || more[i - 1] != NULL ? iopool_more(more_pool, more_run) : NULL;
+	j->io.next = NULL;
+	iopool_ended(more_pool, io);
+	for (size_t i = 0; i < 4 && more[i] != NULL; i++)
+		iopool_ended(more_pool, more[i]);
+}
+
+/* Two of its kind are next, then another kind, then one of its kind: it gets the two. */
+START_TEST(more_of_a_kind)
+{
+	struct job j[5];
+	int gate[2];
+
+	more_pool = iopool_start(1, 5);
+	ck_assert_int_eq(pipe(gate), 0);
+	for (size_t i = 0; i < 5; i++) {
+		job_init(&j[i], i == 0 ? gate[0] : -1);
+		if (i != 3) {
+			j[i].io.run = more_run;
+			j[i].io.kept = true;
+		}
+		j[i].io.quick = true;
+		ck_assert_int_eq(iopool_submit(more_pool, &j[i].io), 0);
+	}
+	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	iopool_stop(more_pool);
+	for (size_t i = 0; i < 5; i++) {
+		ck_assert_uint_eq(j[i].ended, 1);
+		ck_assert_uint_eq(j[i].ran, i == 1 || i == 2 ? 0 : 1);
+	}
+	close(gate[0]);
+	close(gate[1]);
+}
+END_TEST
+
 START_TEST(bad_arguments)
 {
 	ck_assert_ptr_null(iopool_start(0, 1));
@@ -182,6 +298,9 @@ main(void)
 	tcase_add_test(tc, thread_setup);
 	tcase_add_test(tc, full);
 	tcase_add_test(tc, stop_drains);
+	tcase_add_test(tc, slow_jobs);
+	tcase_add_test(tc, quick_jobs);
+	tcase_add_test(tc, more_of_a_kind);
 	tcase_add_test(tc, bad_arguments);
 	suite_add_tcase(s, tc);
 	return suite_run(s);

@@ -110,12 +110,26 @@ START_TEST(subfolder)
 }
 END_TEST
 
+/* Wherever it stands in the path, and whether the mailbox is remembered, was seen once, or is new. */
 START_TEST(no_symbolic_link)
 {
+	static const char *const where[] = { "d", "d/l", "d/l/tmp", "d/l/new" };
+	const char *there = where[_i % 4];
+	bool remembered = _i >= 4;
+
 	ck_assert_int_eq(visit("d/l", ""), 0);
-	push_out();
-	ck_assert_int_eq(renameat(root, "d/l", root, "d/moved"), 0);
-	ck_assert_int_eq(symlinkat("moved", root, "d/l"), 0);
+	if (!remembered)
+		push_out();
+	ck_assert_int_eq(renameat(root, there, root, "moved"), 0);
+	ck_assert_int_eq(symlinkat(strlen(there) < 2 ? "moved"
+				 : strlen(there) < 4 ? "../moved"
+						     : "../../moved",
+			     root, there),
+	    0);
+	if (remembered && strcmp(there, "d") == 0) { /* it is the very folder that is remembered */
+		ck_assert_int_eq(visit("d/l", ""), 0);
+		return;
+	}
 	ck_assert_int_eq(visit("d/l", ""), -1);
 	ck_assert_int_eq(errno, ENOTDIR);
 }
@@ -132,7 +146,7 @@ main(void)
 	tcase_add_test(tc, found_without_making);
 	tcase_add_test(tc, made_again);
 	tcase_add_test(tc, subfolder);
-	tcase_add_test(tc, no_symbolic_link);
+	tcase_add_loop_test(tc, no_symbolic_link, 0, 8);
 	suite_add_tcase(s, tc);
 	return suite_run(s);
 }

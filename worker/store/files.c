@@ -29,10 +29,13 @@ files_create(int tmp, struct unique *u, struct unique_name *n)
 		if (fd != -1 || errno != EEXIST)
 			break;
 	}
-	/* For the sweep of other processes alone; a file system without locks leaves it to the file's age. */
-	if (fd != -1)
-		(void)flock(fd, LOCK_EX | LOCK_NB);
 	return fd;
+}
+
+void
+files_hold(int fd)
+{
+	(void)flock(fd, LOCK_EX | LOCK_NB);
 }
 
 int

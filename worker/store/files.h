@@ -14,6 +14,9 @@
 /* Create a file of a new name in the folder ${tmp}, 0600, and mark it as at work.  The descriptor (read and write) and *n, or -1 with errno. */
 int files_create(int tmp, struct unique *u, struct unique_name *n);
 
+/* Lock a file that may stand in tmp/ for long, so that no sweep takes it for a crash's.  Where locks do not exist its age must do. */
+void files_hold(int fd);
+
 /* Write two runs of octets, whole.  0, or -1 with errno. */
 int files_write(int fd, struct span a, struct span b);
 

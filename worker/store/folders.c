@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 bool
@@ -158,30 +160,17 @@ open_home(int local, const char *folder, const struct unique *u, bool lazy, bool
 }
 
 int
-folders_find(int root, const char *key)
+folders_find(int root, const char *key, const char *sub)
 {
-	char name[NAME_MAX + 1];
-	int at = root, fd = root, err;
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+	char path[FOLDERS_PATH_MAX];
 
-	while (fd != -1 && *key != '\0') {
-		size_t n = strcspn(key, "/");
-
-		if (n >= sizeof(name)) {
-			errno = ENAMETOOLONG;
-			fd = -1;
-			break;
-		}
-		memcpy(name, key, n);
-		name[n] = '\0';
-		key += key[n] == '/' ? n + 1 : n;
-		fd = folders_open(at, name);
-		err = errno;
-		if (at != root)
-			close(at);
-		errno = err;
-		at = fd;
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", key, sub) >= sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return -1;
 	}
-	return fd;
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
 /*

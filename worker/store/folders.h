@@ -15,6 +15,7 @@ enum {
 	FOLDERS_STALE_OURS_S  = 3600,      /* seconds after which a file of ours in tmp/ that nobody holds goes */
 	FOLDERS_STALE_OTHER_S = 36 * 3600, /* the same for files that others put there (Maildir's own rule) */
 	FOLDERS_SWEEP_MAX     = 4096,      /* entries of tmp/ that one sweep looks at */
+	FOLDERS_PATH_MAX      = 4 * 256,   /* octets of DOMAIN/LOCAL/.FOLDER/tmp with a NUL */
 	FOLDERS_MAX           = 1000 /* sub-folders of a mailbox: where there are so many, none is made for a handler */
 };
 
@@ -36,8 +37,13 @@ int folders_open(int at, const char *name);
  */
 int folders_make(int root, const char *key, const struct unique *u, bool lazy, bool make);
 
-/* Open what folders_make() has made before, or fail.  The mailbox's descriptor, or -1 with errno. */
-int folders_find(int root, const char *key);
+/**
+ * folders_find(root, key, sub):
+ * Open the folder ${sub} of what folders_make() has made before, in one call.
+ * The descriptor, or -1 with errno: EXDEV on another file system, ELOOP for a
+ * symbolic link anywhere, ENOSYS where there is no openat2(2).
+ */
+int folders_find(int root, const char *key, const char *sub);
 
 /* Remove stale files from the folder ${tmp}; ${now} in unix seconds.  How many went.  What cannot be removed stays. */
 unsigned folders_sweep(int tmp, const struct unique *u, time_t now);

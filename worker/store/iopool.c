@@ -3,6 +3,11 @@
  * The loop learns of ended jobs by an eventfd that is written once a batch:
  * by the thread that finds the list empty.  Counting is the loop's alone and
  * needs no lock.
+ *
+ * A thread is called only when those at work are too few for what waits: one,
+ * and another for each IOPOOL_BEHIND jobs.  To wake one for each job cost more
+ * than most jobs do.  Who waits, because its job is not a quick one or has
+ * said so (iopool_slow), is not counted among them.
  */
 #include "worker/store/iopool.h"
 
@@ -19,18 +24,32 @@ struct jobs {
 	struct iojob *head, **tail;
 };
 
+/* A thread of a pool. */
+struct member {
+	struct iopool *pool;
+	pthread_t thread;
+	pthread_cond_t work; /* called, or stop */
+	bool called;
+	bool slow; /* its job waits */
+	struct member *below;
+};
+
 struct iopool {
 	pthread_mutex_t lock;
-	pthread_cond_t work; /* something is queued, or stop */
 	pthread_cond_t news; /* a thread came up; in iopool_stop(): a job ended */
 	struct jobs queued, ended;
-	unsigned up; /* threads that are ready */
+	unsigned nqueued;
+	unsigned up;         /* threads that are ready */
+	unsigned looking;    /* threads that will look at the queue soon, the called ones included */
+	struct member *idle; /* a stack: who worked last is called first, its caches are warm */
 	bool stop, drain;
 	int efd;
 	unsigned loose, promised, pending, max; /* the loop's */
 	unsigned nthreads;
-	pthread_t thread[];
+	struct member member[];
 };
+
+static _Thread_local struct member *me; /* of this thread */
 
 static void
 jobs_put(struct jobs *q, struct iojob *j)
@@ -45,6 +64,65 @@ jobs_init(struct jobs *q)
 {
 	q->head = NULL;
 	q->tail = &q->head;
+}
+
+/* With the lock: call threads, if those that will look are too few. */
+static void
+call(struct iopool *p)
+{
+	unsigned want = p->nqueued > 0 ? 1 + p->nqueued / IOPOOL_BEHIND : 0;
+
+	for (struct member *m; p->looking < want && (m = p->idle) != NULL; p->looking++) {
+		p->idle = m->below;
+		m->called = true;
+		pthread_cond_signal(&m->work);
+	}
+}
+
+/* With the lock: the next job, or NULL. */
+static struct iojob *
+take(struct iopool *p)
+{
+	struct iojob *j = p->queued.head;
+
+	if (j == NULL)
+		return NULL;
+	if ((p->queued.head = j->next) == NULL)
+		p->queued.tail = &p->queued.head;
+	j->next = NULL;
+	p->nqueued--;
+	return j;
+}
+
+/* With the lock. */
+static void
+leave_looking(struct iopool *p)
+{
+	me->slow = true;
+	p->looking--;
+	call(p);
+}
+
+void
+iopool_slow(struct iopool *p)
+{
+	if (me == NULL || me->pool != p || me->slow)
+		return;
+	pthread_mutex_lock(&p->lock);
+	leave_looking(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+struct iojob *
+iopool_more(struct iopool *p, void (*run)(struct iojob *j))
+{
+	struct iojob *j = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->queued.head != NULL && p->queued.head->run == run)
+		j = take(p);
+	pthread_mutex_unlock(&p->lock);
+	return j;
 }
 
 void
@@ -68,14 +146,38 @@ iopool_ended(struct iopool *p, struct iojob *j)
 		abort();
 }
 
+/* With the lock, but for the time a job takes: until nothing is queued. */
+static void
+work(struct iopool *p)
+{
+	struct iojob *j;
+	bool kept;
+
+	while ((j = take(p)) != NULL) {
+		if (j->quick)
+			call(p);
+		else
+			leave_looking(p);
+		pthread_mutex_unlock(&p->lock);
+		kept = j->kept;
+		j->run(j);
+		if (!kept)
+			iopool_ended(p, j);
+		pthread_mutex_lock(&p->lock);
+		if (me->slow)
+			p->looking++;
+		me->slow = false;
+	}
+}
+
 static void *
 thread_main(void *arg)
 {
-	struct iopool *p = arg;
-	struct iojob *j;
+	struct iopool *p;
 	char name[16];
-	bool kept;
 
+	me = arg;
+	p = me->pool;
 	pthread_mutex_lock(&p->lock);
 	/* The name is set here: from outside it would take a write to /proc, which a sandbox refuses. */
 	snprintf(name, sizeof(name), "io-%u", p->up);
@@ -83,19 +185,15 @@ thread_main(void *arg)
 	p->up++;
 	pthread_cond_signal(&p->news);
 	for (;;) {
-		while (p->queued.head == NULL && !p->stop)
-			pthread_cond_wait(&p->work, &p->lock);
-		if ((j = p->queued.head) == NULL)
+		me->called = false;
+		me->below = p->idle;
+		p->idle = me;
+		while (!me->called && !p->stop)
+			pthread_cond_wait(&me->work, &p->lock);
+		if (!me->called)
 			break;
-		if ((p->queued.head = j->next) == NULL)
-			p->queued.tail = &p->queued.head;
-		pthread_mutex_unlock(&p->lock);
-		kept = j->kept;
-		j->next = NULL;
-		j->run(j);
-		if (!kept)
-			iopool_ended(p, j);
-		pthread_mutex_lock(&p->lock);
+		work(p);
+		p->looking--;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -131,9 +229,16 @@ threads_create(struct iopool *p, unsigned n)
 {
 	int err = 0;
 
-	while (err == 0 && p->nthreads < n)
-		if ((err = iopool_thread(&p->thread[p->nthreads], thread_main, p)) == 0)
+	while (err == 0 && p->nthreads < n) {
+		struct member *m = &p->member[p->nthreads];
+
+		m->pool = p;
+		pthread_cond_init(&m->work, NULL);
+		if ((err = iopool_thread(&m->thread, thread_main, m)) == 0)
 			p->nthreads++;
+		else
+			pthread_cond_destroy(&m->work);
+	}
 	pthread_mutex_lock(&p->lock);
 	while (p->up < p->nthreads)
 		pthread_cond_wait(&p->news, &p->lock);
@@ -151,13 +256,12 @@ iopool_start(unsigned nthreads, unsigned maxqueued)
 		errno = EINVAL;
 		return NULL;
 	}
-	if ((p = calloc(1, sizeof(*p) + nthreads * sizeof(p->thread[0]))) == NULL)
+	if ((p = calloc(1, sizeof(*p) + nthreads * sizeof(p->member[0]))) == NULL)
 		return NULL;
 	jobs_init(&p->queued);
 	jobs_init(&p->ended);
 	p->max = maxqueued;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->work, NULL);
 	pthread_cond_init(&p->news, NULL);
 	if ((p->efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) == -1)
 		err = errno;
@@ -177,8 +281,9 @@ hand_over(struct iopool *p, struct iojob *j)
 	p->pending++;
 	pthread_mutex_lock(&p->lock);
 	jobs_put(&p->queued, j);
+	p->nqueued++;
+	call(p);
 	pthread_mutex_unlock(&p->lock);
-	pthread_cond_signal(&p->work);
 }
 
 int
@@ -279,14 +384,16 @@ iopool_stop(struct iopool *p)
 	drain(p);
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
-	pthread_cond_broadcast(&p->work);
+	for (struct member *m = p->idle; m != NULL; m = m->below)
+		pthread_cond_signal(&m->work);
 	pthread_mutex_unlock(&p->lock);
-	for (unsigned i = 0; i < p->nthreads; i++)
-		pthread_join(p->thread[i], NULL);
+	for (unsigned i = 0; i < p->nthreads; i++) {
+		pthread_join(p->member[i].thread, NULL);
+		pthread_cond_destroy(&p->member[i].work);
+	}
 	if (p->efd != -1)
 		close(p->efd);
 	pthread_cond_destroy(&p->news);
-	pthread_cond_destroy(&p->work);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }

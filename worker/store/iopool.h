@@ -11,7 +11,8 @@
 enum {
 	/* a worker; 16 writers gave 6.6 times the fsyncs of one on ext4 (measured, docs/decisions) */
 	IOPOOL_THREADS = 16,
-	IOPOOL_STACK   = 256 << 10 /* octets of stack a thread */
+	IOPOOL_STACK   = 256 << 10, /* octets of stack a thread */
+	IOPOOL_BEHIND  = 4          /* jobs that wait for each further thread that is called for them */
 };
 
 struct iojob {
@@ -19,7 +20,8 @@ struct iojob {
 	void (*done)(struct iojob *j); /* in the loop, which owns *j again and may free it */
 	struct iojob *next;            /* private */
 	bool          promised;        /* private */
-	bool          kept; /* its end is not run()'s return but iopool_ended(); set before it is handed over */
+	bool          quick; /* run() takes microseconds until it says iopool_slow(); set before it is handed over */
+	bool          kept;  /* its end is not run()'s return but iopool_ended(); set before it is handed over */
 };
 
 struct iopool;
@@ -56,6 +58,21 @@ void iopool_submit_reserved(struct iopool *p, struct iojob *j);
  * thread may have done this.
  */
 void iopool_ended(struct iopool *p, struct iojob *j);
+
+/**
+ * iopool_slow(p):
+ * In run() of a quick job: from here on it waits (for a disk, for somebody
+ * else), so another thread is called for what is queued.  Nothing for other
+ * jobs, in other threads, or said twice.
+ */
+void iopool_slow(struct iopool *p);
+
+/**
+ * iopool_more(p, run):
+ * In run(): the job that is next in the queue, if it has the same ${run}; the
+ * caller does its work too.  It must be a kept one.  Else NULL.
+ */
+struct iojob *iopool_more(struct iopool *p, void (*run)(struct iojob *j));
 
 /* A thread like those of a pool: their signals, their stack.  0, or an errno. */
 int iopool_thread(pthread_t *t, void *(*run)(void *arg), void *arg);

@@ -21,6 +21,7 @@ enum {
 	JOURNAL_CONTENT_MAX = 64 << 10, /* octets of content; what is larger gains nothing from being written twice */
 	JOURNAL_TARGETS_MAX = 16,       /* mailboxes of a message; more take the direct way */
 	JOURNAL_BATCH       = 256,      /* messages of one fdatasync */
+	JOURNAL_STAGE       = 16,       /* messages that a thread stages before it looks whether somebody leads */
 	JOURNAL_KEEP        = 64,       /* messages that keep their folders open between stage and place */
 	JOURNAL_SPARE       = 64 << 10, /* octets at a segment's end for records that take others back */
 	JOURNAL_SYNC_MS     = 500,      /* how long acknowledged mail may stand unsynced in Maildirs */

@@ -1,6 +1,6 @@
 /*
  * journal_group: many messages, one fdatasync.
- * A thread of the pool stages its message and queues it.  Whoever finds
+ * A thread of the pool stages what waits and queues it.  Whoever finds
  * nobody leading leads: it appends all that is queued, syncs once, places them
  * and ends them, until nothing is queued; others go back to work.  Nothing is
  * acknowledged before it stands in new/: so a full disk or a broken mailbox
@@ -43,6 +43,7 @@ unkeep(struct store_msg *m)
 static void
 go_direct(struct store_msg *m)
 {
+	iopool_slow(m->md->env->pool);
 	maildir_unstage(m, 0);
 	unkeep(m);
 	maildir_commit_run(&m->job);
@@ -291,10 +292,10 @@ lead(struct journal *j)
 	j->leading = false;
 }
 
-void
-journal_stage_run(struct iojob *job)
+/* Write it to tmp/.  False: it went another way and is over. */
+static bool
+stage(struct store_msg *m)
 {
-	struct store_msg *m = msg_of(job);
 	struct journal *j = m->md->journal;
 	int r;
 
@@ -302,19 +303,37 @@ journal_stage_run(struct iojob *job)
 	if (!m->keeps)
 		atomic_fetch_sub(&j->keeping, 1);
 	r = maildir_stage(m, m->keeps);
-	if (r != 0) {
-		if (r == 1)
-			go_direct(m);
-		unkeep(m);
-		iopool_ended(m->md->env->pool, job);
-		return;
+	if (r == 0) {
+		journal_record_complete(m);
+		return true;
 	}
-	journal_record_complete(m);
-	job->next = NULL;
+	if (r == 1)
+		go_direct(m);
+	unkeep(m);
+	iopool_ended(m->md->env->pool, &m->job);
+	return false;
+}
+
+/* What waits is staged before anybody leads: the batch is larger, and no other thread has to be called. */
+void
+journal_stage_run(struct iojob *job)
+{
+	struct journal *j = msg_of(job)->md->journal;
+	struct iopool *pool = j->md->env->pool;
+
+	for (unsigned n = 0; job != NULL; job = ++n < JOURNAL_STAGE ? iopool_more(pool, journal_stage_run) : NULL) {
+		if (!stage(msg_of(job)))
+			continue;
+		job->next = NULL;
+		pthread_mutex_lock(&j->mutex);
+		*j->queue_tail = job;
+		j->queue_tail = &job->next;
+		pthread_mutex_unlock(&j->mutex);
+	}
 	pthread_mutex_lock(&j->mutex);
-	*j->queue_tail = job;
-	j->queue_tail = &job->next;
-	if (!j->leading)
+	if (!j->leading && j->queue != NULL) {
+		iopool_slow(pool);
 		lead(j);
+	}
 	pthread_mutex_unlock(&j->mutex);
 }

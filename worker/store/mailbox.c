@@ -3,8 +3,8 @@
  * sure of.  An entry holds the mailbox's own folder; tmp/ and new/ are opened
  * each time, which costs a microsecond, notices at once when they are gone,
  * and gives every delivery a descriptor that no other thread shares.  Of far
- * more mailboxes it is remembered that they were once complete, so that they
- * are opened without being made and swept again.
+ * more mailboxes it is remembered that they were once complete: through the
+ * journal these are opened by name, without being made and swept again.
  */
 #include "worker/store/mailbox.h"
 
@@ -36,7 +36,7 @@ struct entry {
 TAILQ_HEAD(entries, entry);
 
 /* Where an entry comes from. */
-enum origin { MAILBOX_MADE, MAILBOX_FOUND, MAILBOX_REMEMBERED };
+enum origin { MAILBOX_MADE, MAILBOX_REMEMBERED };
 
 struct mailboxes {
 	pthread_mutex_t lock;
@@ -261,10 +261,6 @@ entry_get(struct mailboxes *c, const char *key, bool lazy, bool make, enum origi
 		return e;
 	if (e != NULL)
 		release(c, e);
-	*from = MAILBOX_FOUND;
-	if (lazy && atomic_load_explicit(&c->seen[h % MAILBOX_SEEN], memory_order_relaxed) == h &&
-	    (home = folders_find(c->root, key)) != -1)
-		return insert(c, key, h, home, false);
 	*from = MAILBOX_MADE;
 	if ((home = folders_make(c->root, key, c->unique, lazy, make)) == -1)
 		return NULL;
@@ -294,13 +290,30 @@ enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, enum 
 	return -1;
 }
 
+/* Those that were once made sure of are opened by name: no entry, no lock, and what was moved away is noticed.  False: some other way. */
+static bool
+enter_seen(struct mailboxes *c, const char *key, struct mailbox *mb)
+{
+	uint32_t h = hash(key);
+
+	if (atomic_load_explicit(&c->seen[h % MAILBOX_SEEN], memory_order_relaxed) != h)
+		return false;
+	if ((mb->tmp = folders_find(c->root, key, "tmp")) != -1 &&
+	    (mb->new = folders_find(c->root, key, "new")) != -1) {
+		mb->foreign = false;
+		return true;
+	}
+	mailbox_leave(mb);
+	return false;
+}
+
 /* ENOENT below a remembered folder: somebody removed or moved what was there a moment ago.  Start over, once. */
 static int
 enter_again(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy)
 {
 	enum origin from;
 
-	if (enter(c, key, mb, lazy, &from) == 0)
+	if ((lazy && enter_seen(c, key, mb)) || enter(c, key, mb, lazy, &from) == 0)
 		return 0;
 	if (errno != ENOENT || from == MAILBOX_MADE)
 		return -1;

@@ -268,7 +268,7 @@ commit_submit(struct store_msg *m)
 	}
 	m->nfill += fold_end(&m->fold, m->fill + m->nfill);
 	if (m->md->journal != NULL && journal_takes(m)) {
-		m->job.kept = true;
+		m->job.kept = m->job.quick = true;
 		maildir_submit(m, journal_stage_run, commit_done);
 	} else {
 		maildir_submit(m, maildir_commit_run, commit_done);

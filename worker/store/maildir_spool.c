@@ -16,13 +16,17 @@ maildir_create(
 {
 	int fd = files_create(box->tmp, &md->unique, n);
 
-	if (fd != -1 || errno != ENOENT)
-		return fd;
-	mailbox_leave(box);
-	mailbox_forget(md->boxes, dir, *folder);
-	if ((lazy ? mailbox_enter_lazy : mailbox_enter)(md->boxes, dir, folder, box) == -1)
-		return -1;
-	return files_create(box->tmp, &md->unique, n);
+	if (fd == -1 && errno == ENOENT) {
+		mailbox_leave(box);
+		mailbox_forget(md->boxes, dir, *folder);
+		if ((lazy ? mailbox_enter_lazy : mailbox_enter)(md->boxes, dir, folder, box) == -1)
+			return -1;
+		fd = files_create(box->tmp, &md->unique, n);
+	}
+	/* What the journal answers for is in tmp/ for milliseconds, and never old enough to be swept. */
+	if (fd != -1 && !lazy)
+		files_hold(fd);
+	return fd;
 }
 
 /* Folders are looked up anew each time, so that a client that dawdles costs one descriptor and not three. */
