@@ -311,19 +311,19 @@ next_target(struct span *v, struct span *t)
 }
 
 static int
-set_alias(struct line *l, struct span v)
+set_targets(struct line *l, struct span v, enum entry_kind kind)
 {
 	char key[NORM_KEY_MAX + 1];
 	bool more = true;
 	struct span t;
 	size_t n;
 
-	if (put_kind(l, ENTRY_ALIAS) != 0)
+	if (put_kind(l, kind) != 0)
 		return -1;
 	for (unsigned targets = 0; more; targets++) {
 		more = next_target(&v, &t);
 		if (t.n == 0)
-			return bad(l, "alias= has an empty target%s", span_of("", 0));
+			return bad(l, "%s= has an empty target", span_str(kind == ENTRY_ALIAS ? "alias" : "copy"));
 		if (t.p[0] == '@')
 			return bad(
 			    l, "'%s' is a domain; an alias leads to addresses (domain-alias= leads to a domain)", t);
@@ -336,6 +336,20 @@ set_alias(struct line *l, struct span v)
 			return -1;
 	}
 	return 0;
+}
+
+static int
+set_alias(struct line *l, struct span v)
+{
+	return set_targets(l, v, ENTRY_ALIAS);
+}
+
+static int
+set_copy(struct line *l, struct span v)
+{
+	if (l->at_domain)
+		return bad(l, "copy=%s belongs to a mailbox, not to a domain", v);
+	return set_targets(l, v, ENTRY_COPY);
 }
 
 static int
@@ -390,6 +404,7 @@ static const struct prop {
 	{ "quota", set_quota },
 	{ "quota-messages", set_messages },
 	{ "alias", set_alias },
+	{ "copy", set_copy },
 	{ "reject", set_reject },
 	{ "defer", set_defer },
 	{ "domain-alias", set_domain_alias },
@@ -411,7 +426,7 @@ set_prop(struct line *l, struct span word)
 
 	if (eq == NULL)
 		return bad(l,
-		    "'%s' is no key=value; there are quota, quota-messages, alias, reject, defer and domain-alias",
+		    "'%s' is no key=value; there are quota, quota-messages, alias, copy, reject, defer and domain-alias",
 		    word);
 	name = span_head(word, (size_t)(eq - word.p));
 	v = span_skip(word, name.n + 1);
@@ -421,8 +436,9 @@ set_prop(struct line *l, struct span word)
 		if (l->prop != NULL && !quota_goes_on(l, props[i].set))
 			return bad(l,
 			    l->prop == props[i].name ? "%s= stands here twice"
-						     : "%s= can't stand beside another: an entry is a mailbox, an "
-						       "alias, a reject, a defer or a domain-alias",
+						     : "%s= can't stand beside another: an entry is a mailbox, with or "
+						       "without copies, an alias, a reject, a defer or a "
+						       "domain-alias",
 			    name);
 		l->prop = props[i].name;
 		l->has_octets = l->has_octets || props[i].set == set_quota;
@@ -430,7 +446,7 @@ set_prop(struct line *l, struct span word)
 		return unquote(l, &v) != 0 ? -1 : props[i].set(l, v);
 	}
 	return bad(
-	    l, "there is no key '%s'; there are quota, quota-messages, alias, reject, defer and domain-alias", name);
+	    l, "there is no key '%s'; there are quota, quota-messages, alias, copy, reject, defer and domain-alias", name);
 }
 
 /* --- the short way --- */
@@ -513,7 +529,7 @@ parse_line(struct line *l, char *key, size_t *keylen)
 		    "'%s' alone says nothing: give it alias=, domain-alias=, reject= or defer=", span_of(key, *keylen));
 	if ((l->prop == NULL || l->has_octets || l->has_messages) && put_mailbox(l) != 0)
 		return -1;
-	if (l->rec[0] == ENTRY_MAILBOX && check_path(l, span_of(key, *keylen)) != 0)
+	if ((l->rec[0] == ENTRY_MAILBOX || l->rec[0] == ENTRY_COPY) && check_path(l, span_of(key, *keylen)) != 0)
 		return -1;
 	return 1;
 }

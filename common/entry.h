@@ -19,12 +19,13 @@ enum {
 };
 
 enum entry_kind {
-	ENTRY_MAILBOX = 1, /* local@domain, quota */
-	ENTRY_ALIAS,       /* local@domain or @domain (catch-all): targets */
-	ENTRY_REJECT,      /* a 5xx reply */
-	ENTRY_DEFER,       /* a 4xx reply */
-	ENTRY_DOMAIN,      /* @domain, made by the loader: the domain is ours and has no catch-all */
-	ENTRY_DOMAIN_ALIAS /* @domain: another domain */
+	ENTRY_MAILBOX = 1,  /* local@domain, quota */
+	ENTRY_ALIAS,        /* local@domain or @domain (catch-all): targets */
+	ENTRY_REJECT,       /* a 5xx reply */
+	ENTRY_DEFER,        /* a 4xx reply */
+	ENTRY_DOMAIN,       /* @domain, made by the loader: the domain is ours and has no catch-all */
+	ENTRY_DOMAIN_ALIAS, /* @domain: another domain */
+	ENTRY_COPY          /* local@domain: a mailbox, and targets that get the mail as well */
 };
 
 /* A decoded record; spans point into what it was decoded from. */
@@ -32,7 +33,7 @@ struct entry {
 	enum entry_kind    kind;
 	struct quota_limit quota;
 	struct span
-	    text; /* ALIAS: targets, each NUL-terminated; REJECT, DEFER: the reply's text; DOMAIN_ALIAS: canonical domain */
+	    text; /* ALIAS, COPY: targets, each NUL-terminated; REJECT, DEFER: the reply's text; DOMAIN_ALIAS: canonical domain */
 	uint32_t ntargets;
 };
 
@@ -50,6 +51,9 @@ int entry_parse(struct span line, char *key, size_t *keylen, uint8_t *rec, size_
  * 0, or -1 with a clear message in ${err}.
  */
 int entry_key(struct span text, char *key, size_t *keylen, char *err, size_t errcap);
+
+/* Whether a record, of at least one octet, has targets: those of an alias or of copies. */
+bool entry_has_targets(struct span rec);
 
 /* Decode a record.  0, or -1 if it is damaged; trusts nothing in it. */
 int entry_decode(struct span rec, struct entry *e);

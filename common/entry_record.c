@@ -1,7 +1,7 @@
 /*
  * entry_record: the record of a snapshot, read and printed.
  * An octet for the kind, then: MAILBOX nothing, or the quota in octets, or that and the one in messages (64 bits each, little
- * endian); ALIAS canonical addresses, each with a NUL behind it; REJECT and
+ * endian); ALIAS and COPY canonical addresses, each with a NUL behind it; REJECT and
  * DEFER the reply as in the list; DOMAIN nothing; DOMAIN_ALIAS a domain.
  */
 #include <endian.h>
@@ -25,6 +25,12 @@ decode_targets(struct span s, struct entry *e)
 	return e->ntargets > 0 ? 0 : -1;
 }
 
+bool
+entry_has_targets(struct span rec)
+{
+	return rec.p[0] == ENTRY_ALIAS || rec.p[0] == ENTRY_COPY;
+}
+
 int
 entry_decode(struct span rec, struct entry *e)
 {
@@ -42,6 +48,7 @@ entry_decode(struct span rec, struct entry *e)
 		e->text.n = 0;
 		break;
 	case ENTRY_ALIAS:
+	case ENTRY_COPY:
 		if (decode_targets(e->text, e) != 0)
 			return -1;
 		break;
@@ -159,7 +166,7 @@ add_quota(struct out *o, uint64_t n)
 }
 
 static void
-add_targets(struct out *o, struct span s)
+add_targets(struct out *o, const char *name, struct span s)
 {
 	char text[2 * ENTRY_RECORD_MAX];
 	struct out list = { .p = text, .cap = sizeof(text) };
@@ -173,7 +180,7 @@ add_targets(struct out *o, struct span s)
 		s = span_skip(s, n < s.n ? n + 1 : n);
 	}
 	o->full = o->full || list.full;
-	add_value(o, " alias=", span_of(text, list.n));
+	add_value(o, name, span_of(text, list.n));
 }
 
 ssize_t
@@ -190,7 +197,10 @@ entry_format(struct span key, const struct entry *e, char *out, size_t cap)
 			add_number(&o, " quota-messages=", e->quota.messages, "");
 		break;
 	case ENTRY_ALIAS:
-		add_targets(&o, e->text);
+		add_targets(&o, " alias=", e->text);
+		break;
+	case ENTRY_COPY:
+		add_targets(&o, " copy=", e->text);
 		break;
 	case ENTRY_REJECT:
 		add_value(&o, " reject=", e->text);

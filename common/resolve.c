@@ -318,12 +318,22 @@ look(struct search *x, const struct item *it, struct span key, struct entry *e)
 static enum go
 take(struct search *x, const struct item *it, struct span key, struct span ext, const struct entry *e)
 {
+	enum go go;
+
 	switch (e->kind) {
 	case ENTRY_MAILBOX:
 		return take_mailbox(x, it, key, ext, e->quota);
 	case ENTRY_ALIAS:
 		say(x, it->depth, "alias with %u target%s", e->ntargets, e->ntargets == 1 ? "" : "s");
 		return take_targets(x, it, e->text);
+	case ENTRY_COPY:
+		/* Sets first: a copy may lead back here, and the mailbox has it already. */
+		if (sets_begin(x, it) != 0)
+			return unavailable(x, it->depth, "no memory");
+		go = take_mailbox(x, it, key, ext, e->quota);
+		if (go == GO_ON)
+			say(x, it->depth, "and copies for %u target%s", e->ntargets, e->ntargets == 1 ? "" : "s");
+		return go == GO_ON ? take_targets(x, it, e->text) : go;
 	case ENTRY_REJECT:
 	case ENTRY_DEFER:
 		return take_reply(x, it, e);

@@ -46,7 +46,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (entry_decode(r, &e) != 0)
 		return 0;
-	if (e.kind == ENTRY_ALIAS)
+	if (entry_has_targets(r))
 		check_targets(e.text, e.ntargets);
 	for (size_t cap = 0; cap < 64; cap += 7)
 		must(entry_format(k, &e, line, cap) <= (ssize_t)cap);

@@ -37,6 +37,9 @@ static const char list[] = "alice@example.org\n"
 			   "deep@example.org alias=bob@example.org,c0@example.org\n"
 			   "short@example.org alias=c0@example.org,c5@example.org\n"
 			   "carol@example.com\n"
+			   "keep@example.org copy=alice@example.org,back@example.org\n"
+			   "back@example.org alias=keep@example.org\n"
+			   "both@example.org copy=gone@example.org\n"
 			   "x@example.com alias=y@example.com\n"
 			   "exact@example.net\n"
 			   "a@catch.example\n"
@@ -136,6 +139,10 @@ static const struct {
 	const char *address, *answer;
 } rows[] = {
 	{ "alice@example.org", "alice@example.org" },
+	{ "keep@example.org", "keep@example.org alice@example.org" },
+	{ "keep+x@example.org", "keep@example.org/x alice@example.org" },
+	{ "back@example.org", "keep@example.org alice@example.org" },
+	{ "both@example.org", "both@example.org" },
 	{ "ALICE@Example.ORG", "alice@example.org" },
 	{ "\"alice\"@example.org", "alice@example.org" },
 	{ "alice+x@example.org", "alice@example.org/x" },

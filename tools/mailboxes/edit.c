@@ -88,7 +88,7 @@ check_targets(const struct edit *e)
 		s = span_of(key, s.n + 1);
 		return ours(e, s) ? 0 : foreign(s);
 	}
-	while (e->rec[0] == ENTRY_ALIAS && s.n > 0) {
+	while (entry_has_targets(span_of(e->rec, 1)) && s.n > 0) {
 		struct span t = span_head(s, strnlen((const char *)s.p, s.n));
 
 		if (!ours(e, domain_of(t)))
@@ -105,7 +105,7 @@ warn_targets(const struct edit *e, struct mdb *fresh)
 	struct span s = span_of(e->rec + 1, e->reclen - 1);
 	char why[128];
 
-	while (e->rec[0] == ENTRY_ALIAS && s.n > 0) {
+	while (entry_has_targets(span_of(e->rec, 1)) && s.n > 0) {
 		struct span t = span_head(s, strnlen((const char *)s.p, s.n));
 		const char *w = tool_dead_end(e->t, fresh, t, why, sizeof(why));
 
@@ -280,7 +280,7 @@ look_at(struct edit *e, struct span key, struct span rec)
 	e->others = e->others || span_eq(domain_of(key), e->domain);
 	if (rec.p[0] == ENTRY_DOMAIN_ALIAS)
 		e->needed = e->needed || span_eq(s, span_skip(e->domain, 1));
-	while (rec.p[0] == ENTRY_ALIAS && s.n > 0) {
+	while (entry_has_targets(rec) && s.n > 0) {
 		struct span t = span_head(s, strnlen((const char *)s.p, s.n));
 
 		e->targeted = e->targeted || span_eq(t, e->key);

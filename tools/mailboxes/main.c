@@ -35,8 +35,11 @@ print_usage(FILE *f)
 	fputs("usage: letterplate-mailboxes -d DIR COMMAND\n"
 	      "  load FILE|- [--dry-run] [--diff] [--max-shrink PERCENT]\n"
 	      "                        make the list in FILE the directory\n"
+	      "  import postfix [--main-cf FILE] [-o NAME=VALUE]... [--incomplete] [--print] [as load]\n"
+	      "                        make what Postfix's virtual maps say the directory, or print it as a list "
+	      "(needs no -d)\n"
 	      "  add ADDR [KEY=VALUE...]\n"
-	      "                        add or replace an entry: quota=2GiB, alias=a@b,c@d,\n"
+	      "                        add or replace an entry: quota=2GiB, alias=a@b,c@d, copy=a@b,\n"
 	      "                        reject=\"550 5.1.6 text\", defer=\"450 4.2.1 text\", domain-alias=b\n"
 	      "  remove ADDR           take an entry out\n"
 	      "  list                  print all entries, as a list that load takes\n"
@@ -63,6 +66,26 @@ usage_of(const struct command *c)
 
 /* --- commands --- */
 
+/* An option of load or import; what load knows is set.  Whether it was one. */
+static bool
+load_option(struct tool_load *o, int opt, int *rc)
+{
+	const char *bad;
+
+	if (opt == 'n') {
+		o->dry_run = true;
+	} else if (opt == 'f') {
+		o->diff = true;
+	} else if (opt == 's') {
+		o->max_shrink = (int)strtonum(optarg, 0, 100, &bad);
+		if (bad != NULL) {
+			warnx("--max-shrink %s: write a percentage from 0 to 100", optarg);
+			*rc = EX_USAGE;
+		}
+	}
+	return opt == 'n' || opt == 'f' || opt == 's';
+}
+
 static int
 run_load(struct tool *t, const struct command *c, struct args *a)
 {
@@ -70,28 +93,53 @@ run_load(struct tool *t, const struct command *c, struct args *a)
 		{ "diff", no_argument, NULL, 'f' }, { "max-shrink", required_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 } };
 	struct tool_load o = { .max_shrink = -1 };
-	const char *bad;
-	int opt;
+	int opt, rc = 0;
 
 	optind = 0;
 	while ((opt = getopt_long(a->n, a->v, "", options, NULL)) != -1) {
-		if (opt == 'n')
-			o.dry_run = true;
-		else if (opt == 'f')
-			o.diff = true;
-		else if (opt == 's') {
-			o.max_shrink = (int)strtonum(optarg, 0, 100, &bad);
-			if (bad != NULL) {
-				warnx("--max-shrink %s: write a percentage from 0 to 100", optarg);
-				return EX_USAGE;
-			}
-		} else
+		if (!load_option(&o, opt, &rc))
 			return usage_of(c);
+		if (rc != 0)
+			return rc;
 	}
 	if (a->n - optind != 1)
 		return usage_of(c);
 	o.file = a->v[optind];
 	return tool_load(t, &o);
+}
+
+static int
+run_import(struct tool *t, const struct command *c, struct args *a)
+{
+	static const struct option options[] = { { "main-cf", required_argument, NULL, 'm' },
+		{ "print", no_argument, NULL, 'p' }, { "incomplete", no_argument, NULL, 'i' },
+		{ "dry-run", no_argument, NULL, 'n' }, { "diff", no_argument, NULL, 'f' },
+		{ "max-shrink", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 } };
+	struct tool_import o = { .load = { .max_shrink = -1 } };
+	int opt, rc = 0;
+
+	optind = 0;
+	while ((opt = getopt_long(a->n, a->v, "o:", options, NULL)) != -1) {
+		if (opt == 'm')
+			o.main_cf = optarg;
+		else if (opt == 'o' && o.nparam < TOOL_PARAMS_MAX)
+			o.param[o.nparam++] = optarg;
+		else if (opt == 'p')
+			o.print = true;
+		else if (opt == 'i')
+			o.incomplete = true;
+		else if (!load_option(&o.load, opt, &rc))
+			return usage_of(c);
+		if (rc != 0)
+			return rc;
+	}
+	if (a->n - optind != 1 || strcmp(a->v[optind], "postfix") != 0 || (o.main_cf == NULL && o.nparam == 0))
+		return usage_of(c);
+	if (!o.print && t->dir == NULL) {
+		warnx("-d DIR is missing");
+		return usage_of(c);
+	}
+	return tool_import(t, t->dir, &o);
 }
 
 static int
@@ -207,6 +255,10 @@ run_check(struct tool *t, const struct command *c, struct args *a)
 
 static const struct command commands[] = {
 	{ "load", "load FILE|- [--dry-run] [--diff] [--max-shrink PERCENT]", 1, -1, run_load },
+	{ "import",
+	    "import postfix [--main-cf FILE] [-o NAME=VALUE]... [--incomplete] [--print] [--dry-run] [--diff] "
+	    "[--max-shrink PERCENT]; --main-cf or -o is needed",
+	    1, -1, run_import },
 	{ "add", "add ADDR [KEY=VALUE...]", 1, -1, run_add },
 	{ "remove", "remove ADDR", 1, 1, run_remove },
 	{ "list", "list", 0, 0, run_list },
@@ -231,8 +283,9 @@ run(struct tool *t, const char *dir, char **v, int n)
 			continue;
 		if (n - 1 < c->min || (c->max >= 0 && n - 1 > c->max))
 			return usage_of(c);
-		/* Not about a directory that -d names. */
-		if (c->run == run_quota || c->run == run_check)
+		/* Not about a directory that -d names, or not at once. */
+		t->dir = dir;
+		if (c->run == run_quota || c->run == run_check || c->run == run_import)
 			return c->run(t, c, &a);
 		rc = tool_open(t, dir);
 		if (rc == 0)
@@ -264,7 +317,8 @@ main(int argc, char **argv)
 			return print_usage(stderr);
 	}
 	if (optind == argc ||
-	    (dir == NULL && strcmp(argv[optind], "quota") != 0 && strcmp(argv[optind], "check") != 0)) {
+	    (dir == NULL && strcmp(argv[optind], "quota") != 0 && strcmp(argv[optind], "check") != 0 &&
+		strcmp(argv[optind], "import") != 0)) {
 		warnx(dir == NULL ? "-d DIR is missing" : "a command is missing");
 		return print_usage(stderr);
 	}

@@ -86,7 +86,9 @@ add_targets(struct reader *r, struct span own, struct span targets)
 
 		if (span_eq(t, own))
 			load_note(&r->l->warnings, r->in.line,
-			    "'%.*s' is an alias of itself, which leads nowhere; only its other targets get mail",
+			    r->rec[0] == ENTRY_COPY
+				? "'%.*s' is among its own copies; it has the mail already"
+				: "'%.*s' is an alias of itself, which leads nowhere; only its other targets get mail",
 			    (int)own.n, (const char *)own.p);
 		rc = add(r, t, SPAN(""), LOAD_TARGET);
 		if (rc == 0)
@@ -106,7 +108,7 @@ add_entry(struct reader *r)
 	r->l->entries++;
 	if (rc == 0 && key.p[0] != '@')
 		rc = add(r, domain_of(key), SPAN(""), LOAD_OURS);
-	if (rc == 0 && rec.p[0] == ENTRY_ALIAS)
+	if (rc == 0 && entry_has_targets(rec))
 		return add_targets(r, key, span_skip(rec, 1));
 	if (rc == 0 && rec.p[0] == ENTRY_DOMAIN_ALIAS) {
 		domain = span_skip(rec, 1);

@@ -18,6 +18,7 @@
 
 enum {
 	TOOL_LOCK_WAIT_S = 300,      /* how long a job waits for another one */
+	TOOL_PARAMS_MAX  = 64,       /* of one command */
 	TOOL_LINE_MAX    = 256 << 10 /* octets that any entry needs as a line */
 };
 
@@ -83,6 +84,18 @@ struct tool_pretend {
 
 /* pretend.c: print what a sender would hear.  0: taken; 1: refused; EX_TEMPFAIL: deferred; else an exit code after a message. */
 int tool_pretend(const struct tool_pretend *o);
+
+struct tool_import {
+	const char      *main_cf;                /* NULL: none */
+	const char      *param[TOOL_PARAMS_MAX]; /* "name=value", each counts more than main.cf */
+	size_t           nparam;
+	bool             print;      /* the list, to standard output, and nothing else */
+	bool             incomplete; /* do it although a row cannot be represented; its address is deferred */
+	struct tool_load load;       /* all but the file */
+};
+
+/* import.c: Postfix's maps become the current snapshot.  0; EX_DATAERR: rows cannot be represented; or an exit code. */
+int tool_import(struct tool *t, const char *dir, const struct tool_import *o);
 
 int tool_load(struct tool *t, const struct tool_load *o);
 int tool_add(struct tool *t, char **args, int n);
