@@ -426,7 +426,8 @@ set_prop(struct line *l, struct span word)
 
 	if (eq == NULL)
 		return bad(l,
-		    "'%s' is no key=value; there are quota, quota-messages, alias, copy, reject, defer and domain-alias",
+		    "'%s' is no key=value; there are quota, quota-messages, alias, copy, reject, defer and "
+		    "domain-alias",
 		    word);
 	name = span_head(word, (size_t)(eq - word.p));
 	v = span_skip(word, name.n + 1);
@@ -445,8 +446,8 @@ set_prop(struct line *l, struct span word)
 		l->has_messages = l->has_messages || props[i].set == set_messages;
 		return unquote(l, &v) != 0 ? -1 : props[i].set(l, v);
 	}
-	return bad(
-	    l, "there is no key '%s'; there are quota, quota-messages, alias, copy, reject, defer and domain-alias", name);
+	return bad(l,
+	    "there is no key '%s'; there are quota, quota-messages, alias, copy, reject, defer and domain-alias", name);
 }
 
 /* --- the short way --- */

@@ -103,6 +103,12 @@ pem_key(struct span text, const char **why)
 }
 
 bool
+pem_is_for(X509 *leaf, const char *name)
+{
+	return X509_check_host(leaf, name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+}
+
+bool
 pem_key_kind_ok(const EVP_PKEY *key)
 {
 	char group[32];

@@ -32,6 +32,7 @@
 #include "master/passed.h"
 #include "master/process.h"
 #include "master/segment.h"
+#include "master/setup.h"
 #include "master/upgrade.h"
 #include "master/watch.h"
 
@@ -55,6 +56,7 @@ fail(int code, const char *fmt, ...)
 static const char usage_text[] = "usage: letterplate -c FILE       serve, in the foreground\n"
 				 "       letterplate -t -c FILE    check FILE and all that it names\n"
 				 "       letterplate ctl COMMAND   talk to the server that runs: letterplate ctl -h\n"
+				 "       letterplate setup         write a first config: letterplate setup -h\n"
 				 "       letterplate -V | -h       say the version | this\n";
 
 struct args {
@@ -261,6 +263,8 @@ main(int argc, char **argv)
 	open_standard();
 	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
 		return ctl_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "setup") == 0)
+		return setup_main(argc - 1, argv + 1);
 	a = parse_args(argc, argv);
 	resume_if_told(&m, a.file);
 	cf = read_conf(&a, &text, &n);
