@@ -1,8 +1,9 @@
 /*
- * milter: one that agrees to all steps and says "continue" at once, to measure
- * what asking costs; with a second argument it thinks so many milliseconds at
- * the end of each message.  A thread a connection.
- *   milter PORT [MILLISECONDS]
+ * milter: one that has no objection and says so at once, to measure what asking
+ * costs.  As rspamd it wants to hear of all steps and answers at the end of a
+ * message alone; "every" answers each step but single fields.  With a number it
+ * thinks so many milliseconds at the end of each message.  A thread a connection.
+ *   milter PORT [every] [MILLISECONDS]
  */
 #include <sys/socket.h>
 
@@ -13,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 enum { PACKET_MAX = 1 << 20, BACKLOG = 4096, STACK = 128 << 10 };
 
 static long think_ms;
+static bool every;
 
 static int
 take(FILE *in, uint8_t *p, size_t n)
@@ -35,8 +38,9 @@ answer(int fd, const void *p, size_t n)
 	return send(fd, p, n, MSG_NOSIGNAL) == (ssize_t)n ? 0 : -1;
 }
 
-/* All actions, all steps, no answer to single fields (SMFIP_NR_HDR). */
-static const uint8_t options[] = { 0, 0, 0, 13, 'O', 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0, 0, 0x80 };
+/* All actions, all steps; no answers (SMFIP_NR_*), or no answer to single fields (SMFIP_NR_HDR). */
+static const uint8_t at_end[] = { 0, 0, 0, 13, 'O', 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0x0f, 0xf0, 0x80 };
+static const uint8_t at_every[] = { 0, 0, 0, 13, 'O', 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0, 0, 0x80 };
 static const uint8_t go_on[] = { 0, 0, 0, 1, 'c' };
 
 static int
@@ -44,7 +48,7 @@ command(int fd, uint8_t cmd)
 {
 	switch (cmd) {
 	case 'O':
-		return answer(fd, options, sizeof(options));
+		return answer(fd, every ? at_every : at_end, sizeof(at_end));
 	case 'Q':
 		return -1;
 	case 'A':
@@ -53,6 +57,8 @@ command(int fd, uint8_t cmd)
 	case 'L':
 		return 0;
 	default:
+		if (cmd != 'E' && !every)
+			return 0;
 		if (cmd == 'E' && think_ms > 0)
 			nanosleep(&(struct timespec){ think_ms / 1000, think_ms % 1000 * 1000000 }, NULL);
 		return answer(fd, go_on, sizeof(go_on));
@@ -88,11 +94,12 @@ main(int argc, char **argv)
 	pthread_t t;
 
 	if (argc < 2)
-		errx(EXIT_FAILURE, "usage: milter PORT [MILLISECONDS]");
+		errx(EXIT_FAILURE, "usage: milter PORT [every] [MILLISECONDS]");
 	at.sin_port = htons((uint16_t)strtonum(argv[1], 1, UINT16_MAX, &bad));
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (argc > 2)
-		think_ms = (long)strtonum(argv[2], 0, 60000, &bad);
+	every = argc > 2 && strcmp(argv[2], "every") == 0;
+	if (argc > 2 + every)
+		think_ms = (long)strtonum(argv[2 + every], 0, 60000, &bad);
 	if (bad != NULL)
 		errx(EXIT_FAILURE, "a number is %s", bad);
 	signal(SIGPIPE, SIG_IGN);

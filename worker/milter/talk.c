@@ -262,6 +262,13 @@ talk_content_through(const struct talk *t)
 	return t->goal == TALK_CONTENT && talk_input(t).n == 0;
 }
 
+/* What needs no answer waits for what does, or for more of its kind.  False: the link broke, and this was told. */
+static bool
+talk_send(struct milter_link *k)
+{
+	return (k->st.asked == 0 && buf_len(&k->out) < TALK_HOLD) || milter_link_send(k);
+}
+
 /* Say all that can be said now. */
 static void
 talk_run(struct talk *t)
@@ -277,7 +284,7 @@ talk_run(struct talk *t)
 		talk_fail(t, "no-memory");
 		return;
 	}
-	if (!milter_link_send(k))
+	if (!talk_send(k))
 		return;
 	if (t->goal == TALK_NONE || k->st.asked != 0)
 		return;
@@ -637,7 +644,7 @@ talk_refused(struct talk *t, const struct question *q, const struct reply *r)
 	if (say_refused(k, t->facts, t->txn, q->rcpt, r) != 0)
 		talk_fail(t, "no-memory");
 	else
-		(void)milter_link_send(k);
+		(void)talk_send(k);
 }
 
 void

@@ -15,7 +15,8 @@
 enum {
 	TALK_TODO_HIGH = 64 << 10,  /* octets of content not yet told at which the session stops reading its client */
 	TALK_TODO_MAX  = 256 << 10, /* ... and at which there is no more: a span of content on top of the above fits */
-	TALK_EXTEND    = 4          /* an answer of "still at work" counts once a timeout's fourth */
+	TALK_HOLD   = 16 << 10, /* octets that are kept back while no answer is waited for: one call in place of many */
+	TALK_EXTEND = 4         /* an answer of "still at work" counts once a timeout's fourth */
 };
 
 #define TALK_QUARANTINE "Quarantine" /* the folder of the mailbox that quarantined mail goes to */
