@@ -36,6 +36,9 @@ enum {
 	MINUTE_BITS = 16 /* and the minute that it is about; 45 days on it could be taken for another one */
 };
 
+/* Words of a slot's page: how many connections, the last minute that it counted in, and 0 or its sessions and one. */
+enum { SHARE = 2 };
+
 #define NUMBERS_AT ((off_t)PAGE)
 #define TABLES_AT  (NUMBERS_AT + (off_t)CONNS_SLOTS * PAGE)
 #define RATES_AT   (TABLES_AT + (off_t)CONNS_SLOTS * TABLE)
@@ -194,11 +197,12 @@ conns_clear(int fd, unsigned slot)
 {
 	static const int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 	static const uint64_t none = 0;
+	off_t at = NUMBERS_AT + (off_t)slot * PAGE;
 	struct head h;
 
 	/* What it counted in this minute stays, and so does the mark next to its number. */
-	if (check(fd, slot, &h) != 0 ||
-	    pwrite(fd, &none, sizeof(none), NUMBERS_AT + (off_t)slot * PAGE) != (ssize_t)sizeof(none))
+	if (check(fd, slot, &h) != 0 || pwrite(fd, &none, sizeof(none), at) != (ssize_t)sizeof(none) ||
+	    pwrite(fd, &none, sizeof(none), at + SHARE * (off_t)sizeof(none)) != (ssize_t)sizeof(none))
 		return -1;
 	return fallocate(fd, hole, TABLES_AT + (off_t)slot * TABLE, TABLE);
 }
@@ -303,6 +307,38 @@ conns_total(const struct conns *c)
 		n += one < COUNT_MAX ? one : COUNT_MAX;
 	}
 	return (uint32_t)n;
+}
+
+void
+conns_share(struct conns *c, uint32_t n)
+{
+	atomic_store_explicit(c->number + SHARE, (uint64_t)n + 1, RELAXED);
+}
+
+void
+conns_share_none(struct conns *c)
+{
+	atomic_store_explicit(c->number + SHARE, 0, RELAXED);
+}
+
+uint32_t
+conns_mean(const struct conns *c, uint64_t *others)
+{
+	uint64_t sum = 0;
+	unsigned n = 0;
+
+	*others = 0;
+	for (unsigned s = 0; s < CONNS_SLOTS; s++) {
+		uint64_t one = atomic_load_explicit(number_of(c, s) + SHARE, RELAXED);
+
+		if (one == 0)
+			continue;
+		one = one - 1 < COUNT_MAX ? one - 1 : COUNT_MAX;
+		sum += one;
+		*others += s != c->slot ? one : 0;
+		n++;
+	}
+	return n > 1 ? (uint32_t)((sum + n - 1) / n) : UINT32_MAX;
 }
 
 /* The row of an address in a minute, in one rate table's window, or -1. */

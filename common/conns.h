@@ -46,6 +46,21 @@ void conns_leave(struct conns *c, const uint8_t addr[16]);
 /* Connections entered and not left, over all workers, for limits.connections: each worker keeps its own number. */
 uint32_t conns_total(const struct conns *c);
 
+/**
+ * conns_share(c, n):
+ * This worker takes connections and has ${n} sessions: what the others compare
+ * theirs with.  conns_share_none(): it takes none any more.
+ */
+void conns_share(struct conns *c, uint32_t n);
+void conns_share_none(struct conns *c);
+
+/**
+ * conns_mean(c, others):
+ * The mean of the sessions of all workers that take connections, rounded up;
+ * UINT32_MAX when there is none but this one.  *others: the sum without this one's.
+ */
+uint32_t conns_mean(const struct conns *c, uint64_t *others);
+
 /* What an address is counted for by the minute. */
 enum conns_what { CONNS_SESSION, CONNS_HANDSHAKE };
 

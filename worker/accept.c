@@ -27,6 +27,7 @@ static struct {
 	struct listener *listener;
 	size_t n;
 	int spare;
+	bool taking; /* from accept_start() to accept_stop() */
 } accepting = { .spare = -1 };
 
 /* A 421 for a connection that gets no session, but an id all the same.  Its socket buffer is empty, so one send takes it. */
@@ -91,13 +92,65 @@ accept_exhausted(struct listener *ls)
 	accept_rest(ls);
 }
 
+void
+accept_share(struct worker *w)
+{
+	if (accepting.taking)
+		conns_share(w->conns, w->nsessions);
+}
+
+/* To the end of the line of those who wait for this socket, after a moment. */
+static void
+accept_step_back(struct listener *ls, uint64_t others)
+{
+	ls->others = others;
+	loop_unwatch(ls->w->loop, &ls->src);
+	loop_nap(ls->w->loop, &ls->nap);
+}
+
+static void
+accept_step_up(struct loop_task *t)
+{
+	struct listener *ls = (struct listener *)((char *)t - offsetof(struct listener, nap));
+
+	if (ls->src.fd != -1 && loop_watch_level(ls->w->loop, &ls->src, true) != 0)
+		loop_timer_set(ls->w->loop, &ls->retry, ACCEPT_PAUSE_MS);
+}
+
+/*
+ * How many to take now; 0: it has stepped back.  The kernel wakes one worker
+ * for a connection, that which has watched the socket for the longest time of
+ * those that wait: always the same, unless it goes to the end of the line.
+ * Whoever has more than his share does, for a moment, unless the others have
+ * made nothing of the last one: who hangs, or has no time, gets no more.
+ */
+static unsigned
+accept_room(struct listener *ls)
+{
+	uint64_t others;
+	uint32_t n = ls->w->nsessions, mean = conns_mean(ls->w->conns, &others), most;
+
+	if (mean == UINT32_MAX)
+		return ACCEPT_BATCH;
+	most = mean + ACCEPT_SLACK + mean / 16;
+	if (n < most)
+		return most - n < ACCEPT_BATCH ? most - n : ACCEPT_BATCH;
+	ls->naps = others == ls->others ? ls->naps + 1 : 0;
+	if (ls->naps >= ACCEPT_NAPS) {
+		ls->naps = ACCEPT_NAPS;
+		return ACCEPT_BATCH;
+	}
+	accept_step_back(ls, others);
+	return 0;
+}
+
 static void
 accept_ready(struct loop_src *src, unsigned what)
 {
 	struct listener *ls = (struct listener *)((char *)src - offsetof(struct listener, src));
 
 	(void)what;
-	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+	for (unsigned i = 0, n = accept_room(ls); i < n; i++) {
 		struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
 		socklen_t len = sizeof(peer);
 		int fd = accept4(src->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -125,6 +178,8 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	ls->is_unix = ca->ss.ss_family == AF_UNIX;
 	ls->src.ready = accept_ready;
 	ls->retry.fire = accept_again;
+	ls->nap.run = accept_step_up;
+	ls->others = UINT64_MAX;
 	ls->tls = tls_port((size_t)(cl - cf->listener));
 	ls->smtp = (struct smtp_conf){
 		.hostname = cf->hostname,
@@ -187,6 +242,8 @@ accept_start(struct worker *w, const int *fds, size_t n)
 			return -1;
 		}
 	}
+	accepting.taking = true;
+	accept_share(w);
 	return 0;
 }
 
@@ -197,6 +254,9 @@ accept_stop(void)
 	if (accepting.spare != -1)
 		close(accepting.spare);
 	accepting.spare = -1;
+	if (accepting.taking)
+		conns_share_none(accepting.listener[0].w->conns);
+	accepting.taking = false;
 	for (size_t i = 0; i < accepting.n; i++) {
 		struct listener *ls = &accepting.listener[i];
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "worker/accept.h"
 #include "worker/account.h"
 #include "worker/hooks.h"
 #include "worker/id.h"
@@ -146,6 +147,7 @@ session_free(struct session *s)
 	LIST_REMOVE(s, entry);
 	w->nsessions--;
 	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);
+	accept_share(w);
 	smtp_wipe(s->smtp);
 	arena_reset(&s->tarena);
 	arena_reset(&s->arena);
@@ -252,6 +254,7 @@ session_start(struct worker *w, const struct listener *ls, int fd, const struct 
 	w->nsessions++;
 	stats_add(w->stats, STATS_SESSIONS_TOTAL, 1);
 	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);
+	accept_share(w);
 	if (s->end != NULL)
 		conn_abort(&s->conn);
 	return;

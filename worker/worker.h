@@ -57,6 +57,9 @@ struct worker {
 struct listener {
 	struct loop_src             src;
 	struct loop_timer           retry;
+	struct loop_task            nap;    /* it leaves what comes to other workers for a moment */
+	uint64_t                    others; /* how many sessions those had when it did so last */
+	unsigned                    naps;   /* how often it did so since that last changed */
 	struct worker              *w;
 	const struct conf_listener *conf;
 	struct smtp_conf            smtp;

@@ -1,13 +1,17 @@
 #!/usr/bin/env -S python3 -B
 """listeners: IPv4, IPv6 and unix sockets, several at once, and LMTP."""
+import json
 import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from client import LMTP
-from harness import Skip, check, equal, main, test
-from server import Server, free_port
+from harness import BIN, Skip, check, equal, main, test
+from server import Server, free_port, wait_for
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 TEXT = b"Subject: x\r\n\r\nbody\r\n"
@@ -84,6 +88,43 @@ def a_stale_unix_socket_is_replaced():
     with s:
         s.start()
         s.client(path).quit()
+
+
+def each(s):
+    """The sessions of each worker."""
+    p = subprocess.run([os.path.join(BIN, "letterplate-stats"), "--json", "-s", s.path("state", "stats")], capture_output=True,
+                       text=True, check=True)
+    return {w["pid"]: w["sessions"] for w in json.loads(p.stdout)["workers"]}
+
+
+@test
+def sessions_are_spread_over_the_workers():
+    # By the kernel alone one of two has nearly all that come one by one.
+    with Server(workers=4) as s:
+        held = [s.client() for _ in range(200)]
+        wait_for(lambda: sum(each(s).values()) == 200)
+        got = sorted(each(s).values())
+        check(len(got) == 4 and got[0] >= 25 and got[3] <= 75, "sessions of each: %s" % got)
+        for c in held:
+            c.quit()
+
+
+@test
+def a_worker_that_hangs_is_not_waited_for():
+    # It has less than its share for good, and takes nothing: the other one has all that comes, and nobody waits.
+    with Server(workers=2) as s:
+        hung = s.workers()[0]
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            held = [s.client() for _ in range(300)]
+            took = time.monotonic() - began
+            check(took < 10, "300 sessions beside a worker that hangs took %.1f s" % took)
+            equal(sorted(each(s).values())[0] < 5, True, "what it took before")
+        finally:
+            os.kill(hung, signal.SIGCONT)
+        for c in held:
+            c.quit()
 
 
 main()

@@ -76,6 +76,36 @@ START_TEST(counts_over_slots)
 }
 END_TEST
 
+START_TEST(the_mean_of_those_who_take_connections)
+{
+	int fd = conns_create();
+	struct conns *a = conns_map(fd, 1), *b = conns_map(fd, 2), *c = conns_map(fd, CONNS_SLOTS - 1);
+	uint64_t others = 77;
+
+	ck_assert_uint_eq(conns_mean(a, &others), UINT32_MAX);
+	ck_assert_uint_eq(others, 0);
+	conns_share(a, 0);
+	ck_assert_uint_eq(conns_mean(a, &others), UINT32_MAX); /* alone */
+	conns_share(b, 5);
+	ck_assert_uint_eq(conns_mean(a, &others), 3);
+	ck_assert_uint_eq(others, 5);
+	ck_assert_uint_eq(conns_mean(b, &others), 3);
+	ck_assert_uint_eq(others, 0);
+	conns_share(c, 100);
+	conns_share(a, 0);
+	ck_assert_uint_eq(conns_mean(a, &others), 35);
+	ck_assert_uint_eq(others, 105);
+	conns_share_none(c); /* it retires: its sessions are no measure any more */
+	ck_assert_uint_eq(conns_mean(a, &others), 3);
+	ck_assert_int_eq(conns_clear(fd, 2), 0); /* it died */
+	ck_assert_uint_eq(conns_mean(a, &others), UINT32_MAX);
+	conns_unmap(a);
+	conns_unmap(b);
+	conns_unmap(c);
+	close(fd);
+}
+END_TEST
+
 START_TEST(ipv6_counts_by_its_64)
 {
 	int fd = conns_create();
@@ -383,6 +413,7 @@ suite(void)
 	tcase_set_timeout(t, 0);
 	tcase_add_loop_test(t, siphash_vectors, 0, sizeof(vectors) / sizeof(vectors[0]));
 	tcase_add_test(t, counts_over_slots);
+	tcase_add_test(t, the_mean_of_those_who_take_connections);
 	tcase_add_test(t, ipv6_counts_by_its_64);
 	tcase_add_test(t, rows_are_used_again);
 	tcase_add_test(t, an_empty_row_hides_nobody);

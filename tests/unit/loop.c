@@ -145,6 +145,52 @@ START_TEST(unwatched_in_the_same_turn)
 }
 END_TEST
 
+static unsigned naps, turns;
+static uint64_t nap_began_us, napped_us;
+static struct loop_task nap;
+
+static void
+nap_over(struct loop_task *t)
+{
+	napped_us = loop_clock_us() - nap_began_us;
+	if (++naps == 1)
+		loop_nap(lp, t); /* again, from within */
+	else
+		loop_stop(lp);
+}
+
+static void
+nap_turn(struct loop_task *t)
+{
+	if (naps < 2 && ++turns < 1000000)
+		loop_later(lp, t);
+}
+
+START_TEST(a_nap_is_a_moment)
+{
+	static struct loop_task busy;
+
+	lp = loop_new();
+	nap.run = nap_over;
+	nap_began_us = loop_clock_us();
+	loop_nap(lp, &nap);
+	loop_nap(lp, &nap); /* napping already */
+	ck_assert_int_eq(loop_run(lp), 0);
+	ck_assert_uint_eq(naps, 2);
+	ck_assert_uint_ge(napped_us, 2 * LOOP_NAP_US);
+	/* A busy loop has turns meanwhile, and the nap its time all the same. */
+	naps = 0;
+	busy.run = nap_turn;
+	nap_began_us = loop_clock_us();
+	loop_nap(lp, &nap);
+	loop_later(lp, &busy);
+	ck_assert_int_eq(loop_run(lp), 0);
+	ck_assert_uint_gt(turns, 1);
+	ck_assert_uint_ge(napped_us, 2 * LOOP_NAP_US);
+	loop_free(lp);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -154,6 +200,7 @@ main(void)
 	tcase_add_test(t, deadlines);
 	tcase_add_test(t, far_deadline_waits_its_round);
 	tcase_add_test(t, tasks);
+	tcase_add_test(t, a_nap_is_a_moment);
 	tcase_add_test(t, unwatched_in_the_same_turn);
 	suite_add_tcase(s, t);
 	return suite_run(s);

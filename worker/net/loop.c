@@ -20,6 +20,8 @@ struct loop {
 	unsigned ntimers;
 	struct loop_timer *wheel[LOOP_WHEEL];
 	struct loop_task *tasks, **tasks_tail;
+	struct loop_task *naps;
+	uint64_t nap_us; /* when they are over */
 	struct epoll_event batch[LOOP_BATCH];
 	int nbatch, at;
 	void (*turn)(void *arg, uint64_t us);
@@ -219,6 +221,34 @@ loop_run_tasks(struct loop *l)
 	}
 }
 
+void
+loop_nap(struct loop *l, struct loop_task *t)
+{
+	if (t->prev != NULL)
+		return;
+	if (l->naps == NULL)
+		l->nap_us = loop_clock_us() + LOOP_NAP_US;
+	t->next = l->naps;
+	t->prev = &l->naps; /* not to be followed: it says that the task is queued */
+	l->naps = t;
+}
+
+static void
+loop_wake_naps(struct loop *l)
+{
+	struct loop_task *t, *list = l->naps;
+
+	if (list == NULL || l->now_us < l->nap_us)
+		return;
+	l->naps = NULL;
+	while ((t = list) != NULL) {
+		list = t->next;
+		t->next = NULL;
+		t->prev = NULL;
+		t->run(t);
+	}
+}
+
 static unsigned
 loop_what(uint32_t events)
 {
@@ -233,6 +263,8 @@ loop_turn(struct loop *l)
 	uint64_t next_ms = (l->tick + 1) * LOOP_TICK_MS, now_ms = loop_now_ms(l);
 	int wait_ms = l->tasks != NULL || next_ms <= now_ms ? 0 : (int)(next_ms - now_ms);
 
+	if (l->naps != NULL && wait_ms > LOOP_NAP_US / 1000)
+		wait_ms = LOOP_NAP_US / 1000;
 	l->nbatch = epoll_wait(l->ep, l->batch, LOOP_BATCH, wait_ms);
 	l->now_us = loop_clock_us();
 	if (l->nbatch == -1) {
@@ -250,6 +282,7 @@ loop_turn(struct loop *l)
 		}
 	}
 	loop_run_tasks(l);
+	loop_wake_naps(l);
 	loop_fire(l);
 	if (l->turn != NULL && l->nbatch > 0)
 		l->turn(l->turn_arg, loop_clock_us() - l->now_us);

@@ -11,6 +11,7 @@
 
 enum {
 	LOOP_BATCH   = 256, /* events taken from the kernel a turn */
+	LOOP_NAP_US  = 1000,
 	LOOP_TICK_MS = 100, /* grain of deadlines: never early, late by two of these at the most */
 	LOOP_WHEEL   = 1024 /* spokes of the timing wheel: a power of two */
 };
@@ -79,6 +80,14 @@ void loop_timer_clear(struct loop_timer *t); /* not set: a no-op */
 /* Run ${t} in the next turn, which then does not wait.  Queued already: a no-op. */
 void loop_later(struct loop *l, struct loop_task *t);
 void loop_task_clear(struct loop *l, struct loop_task *t); /* not queued: a no-op */
+
+/**
+ * loop_nap(l, t):
+ * Run ${t} in the first turn that is LOOP_NAP_US from now, of those that nap
+ * already from when the first of them began; a turn waits no longer than that.
+ * Napping already: a no-op.  It cannot be called off.
+ */
+void loop_nap(struct loop *l, struct loop_task *t);
 
 /* Turn until loop_stop(); may be called again.  0, or -1 with errno when epoll fails. */
 int  loop_run(struct loop *l);
