@@ -101,9 +101,8 @@ accept_share(struct worker *w)
 
 /* To the end of the line of those who wait for this socket, after a moment. */
 static void
-accept_step_back(struct listener *ls, uint64_t others)
+accept_step_back(struct listener *ls)
 {
-	ls->others = others;
 	loop_unwatch(ls->w->loop, &ls->src);
 	loop_nap(ls->w->loop, &ls->nap);
 }
@@ -118,18 +117,19 @@ accept_step_up(struct loop_task *t)
 }
 
 /*
- * How many to take now; 0: it has stepped back.  The kernel wakes one worker
- * for a connection, that which has watched the socket for the longest time of
- * those that wait: always the same, unless it goes to the end of the line.
- * Whoever has more than his share does, for a moment, unless the others have
- * made nothing of the last one: who hangs, or has no time, gets no more.
+ * How many to take now.  The kernel wakes one worker for a connection, that
+ * which has watched the socket for the longest time of those that wait: always
+ * the same, unless it goes to the end of the line.  Whoever has more than his
+ * share takes the one that he was woken for, since nobody else was, and steps
+ * back for a moment; unless the others make nothing of such moments: they hang.
  */
 static unsigned
-accept_room(struct listener *ls)
+accept_room(struct listener *ls, bool *back)
 {
 	uint64_t others;
 	uint32_t n = ls->w->nsessions, mean = conns_mean(ls->w->conns, &others), most;
 
+	*back = false;
 	if (mean == UINT32_MAX)
 		return ACCEPT_BATCH;
 	most = mean + ACCEPT_SLACK + mean / 16;
@@ -140,17 +140,19 @@ accept_room(struct listener *ls)
 		ls->naps = ACCEPT_NAPS;
 		return ACCEPT_BATCH;
 	}
-	accept_step_back(ls, others);
-	return 0;
+	ls->others = others;
+	*back = true;
+	return 1;
 }
 
 static void
 accept_ready(struct loop_src *src, unsigned what)
 {
 	struct listener *ls = (struct listener *)((char *)src - offsetof(struct listener, src));
+	bool back;
 
 	(void)what;
-	for (unsigned i = 0, n = accept_room(ls); i < n; i++) {
+	for (unsigned i = 0, n = accept_room(ls, &back); i < n; i++) {
 		struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
 		socklen_t len = sizeof(peer);
 		int fd = accept4(src->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -166,6 +168,8 @@ accept_ready(struct loop_src *src, unsigned what)
 		else
 			session_start(ls->w, ls, fd, &peer);
 	}
+	if (back)
+		accept_step_back(ls);
 }
 
 static void

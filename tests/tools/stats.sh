@@ -227,6 +227,33 @@ plain = screen({"LC_ALL": "C", "NO_COLOR": "1"}).split(b"\x1b[H")[-2].decode()
 assert "\u2588" not in plain and "#" in plain and "\x1b[3" not in plain, plain
 small = screen({"LC_ALL": "C"}, rows=10).split(b"\x1b[H")[-2]
 assert small.count(b"\n") <= 9, small
+assert b"lines 1 to " in small and b"arrow keys" in small, small
+def moved(key, rows=12):
+    """The screen after KEY, one that is drawn at once: the next look is a minute away."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        time.sleep(0.1)
+        os.execve(sys.argv[1], ["letterplate-stats", "--watch", "60", "-s", sys.argv[2]], {"LC_ALL": "C"})
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 100, 0, 0))
+    out, end, pressed = b"", time.time() + 10, False
+    while time.time() < end and out.count(b"\x1b[J") < 1 + key.count(b"|") + 1:
+        if select.select([fd], [], [], 0.1)[0]:
+            out += os.read(fd, 65536)
+        if not pressed and b"\x1b[J" in out:
+            os.write(fd, key.replace(b"|", b""))
+            pressed = True
+    os.write(fd, b"q")
+    assert os.waitpid(pid, 0)[1] == 0
+    return out.split(b"\x1b[H")[-1].split(b"\x1b[?7h")[0].decode()
+first, down = moved(b"k"), moved(b"j")
+assert "lines 1 to 9 of" in first and "lines 2 to 10 of" in down, (first, down)
+assert first.split("\n")[2][:20] == down.split("\n")[1][:20], (first, down)
+assert "lines 2 to 10" in moved(b"\x1b[B") and "lines 10 to 18" in moved(b"\x1b[6~") and "lines 10 to 18" in moved(b" ")
+assert "lines 3 to 11" in moved(b"j|j") and "lines 1 to 9" in moved(b"j|\x1b[5~") and "lines 2 to 10" in moved(b"\x1b[B|\x1b[B|\x1b[A")
+last = moved(b"G")
+total = int(last.rsplit("  lines ", 1)[1].split(" of ")[1].split(";")[0])
+assert "lines %d to %d of %d" % (total - 8, total, total) in last and "last beat" in moved(b"G", rows=14), last
+assert "lines 1 to 9" in moved(b"G|g")
 again = screen({"LC_ALL": "C"}, resize=True)
 assert again.count(b"\x1b[J") == 2, again.count(b"\x1b[J")
 PY

@@ -27,6 +27,8 @@ struct watch {
 	unsigned interval_ms;
 	bool json, screen, keys, colour, utf8;
 	bool resized; /* draw again at once */
+	char *text;   /* what was drawn last */
+	unsigned top, page; /* lines of the text above the part that is shown; lines of that part */
 	int signals;  /* signalfd: INT, TERM, HUP, WINCH */
 	struct termios was;
 	struct sample last;
@@ -93,24 +95,60 @@ end(struct watch *w)
 	if (w->keys)
 		tcsetattr(STDIN_FILENO, TCSANOW, &w->was);
 	close(w->signals);
+	free(w->text);
 	if (w->have_last)
 		sample_free(&w->last);
 }
 
-/* What fits the screen, each line to its end and no line more; the rest of the screen is cleared. */
+/* ${text} behind its first ${n} lines. */
+static const char *
+skip_lines(const char *text, unsigned n)
+{
+	for (; n > 0 && *text != '\0'; n--) {
+		text += strcspn(text, "\n");
+		text += *text == '\n';
+	}
+	return text;
+}
+
+/* ${n} lines of ${text}, each with the rest of its row cleared. */
 static void
-put_screen(const char *text)
+put_lines(const char *text, unsigned n)
+{
+	for (; n > 0 && *text != '\0'; n--) {
+		size_t len = strcspn(text, "\n");
+
+		fwrite(text, 1, len, stdout);
+		fputs("\033[K\n", stdout);
+		text += len + (text[len] == '\n');
+	}
+}
+
+/*
+ * What fits the screen: the first line, then the part that was moved to, and
+ * below it where that is.  The last row stays empty, so that nothing scrolls.
+ */
+static void
+put_screen(struct watch *w, const char *text)
 {
 	struct winsize ws = { 0 };
-	unsigned rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_row > 1 ? ws.ws_row : 24;
+	unsigned rows = ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_row > 1 ? ws.ws_row - 1u : 23, lines = 0;
 
+	for (const char *at = text; *at != '\0'; at = skip_lines(at, 1))
+		lines++;
 	fputs("\033[H", stdout);
-	for (unsigned i = 1; i < rows && *text != '\0'; i++) {
-		size_t n = strcspn(text, "\n");
+	w->page = rows > 2 ? rows - 2 : 1;
+	if (lines <= rows || rows <= 2) {
+		w->top = 0;
+		put_lines(text, rows);
+	} else {
+		unsigned most = lines - 1 - w->page;
 
-		fwrite(text, 1, n, stdout);
-		fputs("\033[K\n", stdout);
-		text += n + (text[n] == '\n');
+		w->top = w->top < most ? w->top : most;
+		put_lines(text, 1);
+		put_lines(skip_lines(text, 1 + w->top), w->page);
+		printf("  lines %u to %u of %u%s\033[K\n", w->top + 1, w->top + w->page, lines - 1,
+		    w->keys ? "; arrow keys, space, b, g and G move" : "");
 	}
 	fputs("\033[J", stdout);
 }
@@ -156,11 +194,12 @@ look(struct watch *w, const struct sample *now, const char *error)
 	render(w, f, now, error);
 	if (fclose(f) != 0)
 		return EX_OSERR;
+	free(w->text);
+	w->text = text;
 	if (w->screen)
-		put_screen(text);
+		put_screen(w, text);
 	else
 		fputs(text, stdout);
-	free(text);
 	return fflush(stdout) != 0 ? EX_IOERR : 0;
 }
 
@@ -173,17 +212,61 @@ mono_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Whether somebody wants it to end: a signal, or q at the keyboard. */
+/* Move the part that is shown as ${key} says, or end: q, and what the keyboard's end looks like. */
+static bool
+pressed(struct watch *w, const char *key)
+{
+	static const struct {
+		const char *key;
+		int lines, pages;
+	} moves[] = { { "\033[A", -1, 0 }, { "\033OA", -1, 0 }, { "k", -1, 0 }, { "\033[B", 1, 0 }, { "\033OB", 1, 0 },
+		{ "j", 1, 0 }, { "\n", 1, 0 }, { "\r", 1, 0 }, { "\033[5~", 0, -1 }, { "b", 0, -1 }, { "\033[6~", 0, 1 },
+		{ " ", 0, 1 }, { "\033[H", 0, -1000 }, { "g", 0, -1000 }, { "\033[F", 0, 1000 }, { "G", 0, 1000 } };
+
+	for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
+		int64_t to = (int64_t)w->top + moves[i].lines + (int64_t)moves[i].pages * w->page;
+
+		if (strcmp(key, moves[i].key) != 0)
+			continue;
+		/* Past the end is put right where the lines are counted. */
+		w->top = to > 0 ? (unsigned)to : 0;
+		put_screen(w, w->text);
+		fflush(stdout);
+		return false;
+	}
+	return strcmp(key, "q") == 0 || strcmp(key, "Q") == 0 || strcmp(key, "\004") == 0 || *key == '\0';
+}
+
+/* Whether somebody wants it to end: a signal, or q at the keyboard.  A key comes in one read, or a few that were held down. */
 static bool
 told_to_end(struct watch *w, const struct pollfd pfd[2])
 {
 	struct signalfd_siginfo si;
-	char key = 'q'; /* a keyboard that went away ends it too */
+	char keys[64], one[8];
+	ssize_t n;
 
 	if (pfd[0].revents != 0 && read(w->signals, &si, sizeof(si)) == (ssize_t)sizeof(si) && si.ssi_signo != SIGWINCH)
 		return true;
 	w->resized = pfd[0].revents != 0;
-	return pfd[1].revents != 0 && read(STDIN_FILENO, &key, 1) >= 0 && (key == 'q' || key == 'Q' || key == 4);
+	if (pfd[1].revents == 0)
+		return false;
+	n = read(STDIN_FILENO, keys, sizeof(keys));
+	if (n <= 0)
+		return n == 0 || (errno != EINTR && errno != EAGAIN); /* a keyboard that went away ends it too */
+	for (ssize_t at = 0; at < n;) {
+		size_t len = 1;
+
+		/* ESC, [ or O, numbers, and a letter or a tilde. */
+		while (keys[at] == '\033' && len < sizeof(one) - 1 && at + (ssize_t)len < n &&
+		    (len < 3 || (keys[at + (ssize_t)len - 1] >= '0' && keys[at + (ssize_t)len - 1] <= '9')))
+			len++;
+		memcpy(one, keys + at, len);
+		one[len] = '\0';
+		if (pressed(w, one))
+			return true;
+		at += (ssize_t)len;
+	}
+	return false;
 }
 
 /* Wait until ${until}; true when it is time to end. */
