@@ -242,17 +242,41 @@ show_listeners(const struct lines *l)
 	}
 }
 
+/* Each that is served: its section's name, where it is from, what is left of it. */
+static void
+show_certificates(const struct lines *l, int64_t now)
+{
+	const char *title = "certificate ";
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct fact *f = &l->line[i];
+		int64_t at = number_of(f, "expires");
+
+		if (strcmp(f->kind, "certificate") != 0)
+			continue;
+		fputs(title, stdout);
+		title = "            ";
+		plain(text_of(f, "name")[0] != '\0' ? text_of(f, "name") : "(default)");
+		fputs(", ", stdout);
+		plain(text_of(f, "file"));
+		if (at == 0) {
+			puts(", expires: not known");
+			continue;
+		}
+		fputs(at > now ? ", expires " : ", EXPIRED ", stdout);
+		moment(at);
+		printf(" (%s days)\n", text_of(f, "days"));
+	}
+}
+
 static void
 show_rest(const struct lines *l, int64_t now)
 {
 	const struct fact *t = of_kind(l, "tls"), *d = of_kind(l, "directory"), *s = of_kind(l, "store"),
 			  *b = of_kind(l, "sandbox"), *m = of_kind(l, "mail");
 
-	if (t->kind[0] != '\0') {
-		fputs("certificate the first expires ", stdout);
-		moment(number_of(t, "first_expires"));
-		printf(" (%s days)\n", text_of(t, "days"));
-	}
+	if (t->kind[0] != '\0')
+		show_certificates(l, now);
 	fputs("directory   ", stdout);
 	plain(text_of(d, "path"));
 	if (number_of(d, "made") == 0) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/version.h"
+#include "master/expiry.h"
 #include "master/master.h"
 #include "master/process.h"
 
@@ -148,14 +149,28 @@ write_listeners(const struct conf *cf, struct facts *f)
 }
 
 static void
-write_rest(const struct conf *cf, const struct stats_sum *sum, struct facts *f)
+write_certificates(const struct generation *gen, struct facts *f)
 {
+	const struct conf *cf = gen->conf;
+	int64_t at[CONF_LISTENERS_MAX], now = time(NULL);
+
+	expiry_read(gen, at);
 	for (size_t i = 0; i < cf->ntls; i++) {
 		facts_begin(f, "certificate");
 		facts_str(f, "name", cf->tls[i].name);
 		facts_str(f, "file", cf->tls[i].certificate);
+		/* Rounded down: with a day and a half left it is a day. */
+		if (at[i] != 0) {
+			facts_i64(f, "expires", at[i]);
+			facts_i64(f, "days", at[i] > now ? (at[i] - now) / 86400 : 0);
+		}
 		facts_end(f);
 	}
+}
+
+static void
+write_rest(const struct conf *cf, const struct stats_sum *sum, struct facts *f)
+{
 	if (conf_offers_tls(cf)) {
 		facts_begin(f, "tls");
 		facts_u64(f, "first_expires", sum->gauge[STATS_CERTIFICATE_EXPIRES]);
@@ -207,6 +222,7 @@ status_write(const struct master *m, struct facts *f)
 	write_config(m, gen, f);
 	write_workers(m, sum, f);
 	write_listeners(gen->conf, f);
+	write_certificates(gen, f);
 	write_rest(gen->conf, sum, f);
 	stats_sum_free(sum);
 	free(sum);

@@ -1,8 +1,10 @@
 #!/usr/bin/env -S python3 -B
 # check: timeout=240
 """tls: STARTTLS, required and implicit TLS, certificates by name, tickets, injection, a reload, and where the keys are."""
+import json
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -601,6 +603,30 @@ def large_messages_both_ways_of_waiting():
             check(c.message(ALICE, TEXT[:-6] + body).queued, "not taken")
             c.quit()
         check(all(m.content.endswith(body.replace(b"\r\n", b"\n")) for m in s.messages(ALICE)), "content")
+
+
+@test
+def status_says_how_long_each_certificate_is_good():
+    soon, late, over = certificate("weeks.example", days=20), certificate("late.example", days=300), certificate("over.example", days=-1)
+    with Server(listener=None, start=False) as s:
+        s.listener = 'listener "mx" { address = {"127.0.0.1:%d"} tls = "starttls" }' % s.port
+        s.settings["extra"] = "\n".join([section(late), section(soon, "weeks.example"), section(over, "over.example")])
+        s.write_config()
+        s.start()
+        r = s.ctl("status")
+        equal(r.returncode, 0, r.stderr)
+        lines = [line for line in r.stdout.split("\n") if ".pem" in line]
+        check(re.search(r"^certificate  ?\S.*%s, expires \d{4}-.*\((299|300) days\)$" % re.escape(late[0]), lines[0]), r.stdout)
+        check(re.search(r"^ +weeks\.example, %s, expires \d{4}-.*\((19|20) days\)$" % re.escape(soon[0]), lines[1]), r.stdout)
+        check(re.search(r"^ +over\.example, %s, EXPIRED 2021-01-01.*\(0 days\)$" % re.escape(over[0]), lines[2]), r.stdout)
+        said = json.loads(s.ctl("status", "--json").stdout)["certificates"]
+        equal([c["days"] in d for c, d in zip(said, ((299, 300), (19, 20), (0,)))], [True] * 3, "days: %s" % said)
+        # What is served, not what stands in the file: that is taken by a reload.
+        shutil.copy(late[0], soon[0])
+        equal(json.loads(s.ctl("status", "--json").stdout)["certificates"][1]["days"] in (19, 20), True, "before a reload")
+        shutil.copy(late[1], soon[1])
+        equal(s.ctl("reload").returncode, 0, "reload")
+        equal(json.loads(s.ctl("status", "--json").stdout)["certificates"][1]["days"] in (299, 300), True, "after it")
 
 
 main()

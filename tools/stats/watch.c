@@ -26,10 +26,10 @@ struct watch {
 	const char *path;
 	unsigned interval_ms;
 	bool json, screen, keys, colour, utf8;
-	bool resized; /* draw again at once */
-	char *text;   /* what was drawn last */
+	bool resized;       /* draw again at once */
+	char *text;         /* what was drawn last */
 	unsigned top, page; /* lines of the text above the part that is shown; lines of that part */
-	int signals;  /* signalfd: INT, TERM, HUP, WINCH */
+	int signals;        /* signalfd: INT, TERM, HUP, WINCH */
 	struct termios was;
 	struct sample last;
 	bool have_last;
@@ -220,8 +220,9 @@ pressed(struct watch *w, const char *key)
 		const char *key;
 		int lines, pages;
 	} moves[] = { { "\033[A", -1, 0 }, { "\033OA", -1, 0 }, { "k", -1, 0 }, { "\033[B", 1, 0 }, { "\033OB", 1, 0 },
-		{ "j", 1, 0 }, { "\n", 1, 0 }, { "\r", 1, 0 }, { "\033[5~", 0, -1 }, { "b", 0, -1 }, { "\033[6~", 0, 1 },
-		{ " ", 0, 1 }, { "\033[H", 0, -1000 }, { "g", 0, -1000 }, { "\033[F", 0, 1000 }, { "G", 0, 1000 } };
+		{ "j", 1, 0 }, { "\n", 1, 0 }, { "\r", 1, 0 }, { "\033[5~", 0, -1 }, { "b", 0, -1 },
+		{ "\033[6~", 0, 1 }, { " ", 0, 1 }, { "\033[H", 0, -1000 }, { "g", 0, -1000 }, { "\033[F", 0, 1000 },
+		{ "G", 0, 1000 } };
 
 	for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
 		int64_t to = (int64_t)w->top + moves[i].lines + (int64_t)moves[i].pages * w->page;
