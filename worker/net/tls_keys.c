@@ -106,7 +106,8 @@ tls_keys_ready(struct loop_src *src, unsigned what)
 		keys.full = false;
 		tls_keys_flush();
 	}
-	while (!keys.gone) {
+	/* When nothing is asked any more there is nothing to come; what comes all the same is told of anew. */
+	for (bool first = true; !keys.gone && (first || !TAILQ_EMPTY(&keys.asks)); first = false) {
 		ssize_t n = recv(src->fd, &m, sizeof(m), 0);
 
 		if (n == -1 && errno == EINTR)

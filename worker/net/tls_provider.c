@@ -17,8 +17,9 @@
 
 #include "worker/net/tls_priv.h"
 
-#define PROVIDER "letterplate"
-#define SECTION  "letterplate-section"
+#define PROVIDER  "letterplate"
+#define SECTION   "letterplate-section"
+#define SIGNATURE "letterplate-signature"
 
 #define FN(id, f) \
 	{ \
@@ -157,10 +158,15 @@ key_gettable(void *provctx)
 	return known;
 }
 
+/*
+ * A name that no other provider knows: libcrypto's first look-up is then the
+ * right one.  Under "ECDSA" it finds the default provider's at each handshake,
+ * and finds out that the key cannot go there.
+ */
 static const char *
-key_operation_ec(int operation)
+key_operation(int operation)
 {
-	return operation == OSSL_OP_SIGNATURE ? "ECDSA" : NULL;
+	return operation == OSSL_OP_SIGNATURE ? SIGNATURE : NULL;
 }
 
 #define KEY_FUNCTIONS(new_of_kind) \
@@ -168,11 +174,11 @@ key_operation_ec(int operation)
 	    FN(OSSL_FUNC_KEYMGMT_HAS, key_has), FN(OSSL_FUNC_KEYMGMT_MATCH, key_match), \
 	    FN(OSSL_FUNC_KEYMGMT_IMPORT, key_import), FN(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_types), \
 	    FN(OSSL_FUNC_KEYMGMT_EXPORT, key_export), FN(OSSL_FUNC_KEYMGMT_EXPORT_TYPES, key_types), \
-	    FN(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params), FN(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, key_gettable)
+	    FN(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params), FN(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, key_gettable), \
+	    FN(OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, key_operation)
 
 static const OSSL_DISPATCH rsa_keys[] = { KEY_FUNCTIONS(key_new_rsa), FN_END };
-static const OSSL_DISPATCH ec_keys[] = { KEY_FUNCTIONS(key_new_ec),
-	FN(OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, key_operation_ec), FN_END };
+static const OSSL_DISPATCH ec_keys[] = { KEY_FUNCTIONS(key_new_ec), FN_END };
 static const OSSL_DISPATCH ed25519_keys[] = { KEY_FUNCTIONS(key_new_ed25519), FN_END };
 
 /* --- signatures --- */
@@ -307,9 +313,7 @@ provider_query(void *provctx, int operation, int *no_cache)
 		{ NULL, NULL, NULL, NULL },
 	};
 	static const OSSL_ALGORITHM signs[] = {
-		{ "RSA:rsaEncryption", WHERE, signatures, NULL },
-		{ "ECDSA", WHERE, signatures, NULL },
-		{ "ED25519", WHERE, signatures, NULL },
+		{ SIGNATURE, WHERE, signatures, NULL },
 		{ NULL, NULL, NULL, NULL },
 	};
 
