@@ -127,7 +127,8 @@ dsn_wanted(const struct txn *t)
 bool
 dsn_tells(const struct rcpt *rc)
 {
-	if ((rc->notify & NOTIFY_SUCCESS) == 0)
+	/* A handler may have taken it out: then it was not delivered. */
+	if ((rc->notify & NOTIFY_SUCCESS) == 0 || rc->ntargets == 0)
 		return false;
 	for (const struct rcpt_target *rt = rc->targets; rt != NULL; rt = rt->next)
 		if (rt->target->err != 0)
@@ -291,14 +292,14 @@ stage_run(struct iojob *j)
 		close(new);
 }
 
-/* How many recipients ask for it, and how many of them it tells of. */
+/* How many recipients ask for it, and how many of them it tells of; of none when a handler left nobody to tell. */
 static void
 count(const struct txn *t, unsigned *ask, unsigned *told)
 {
 	*ask = *told = 0;
 	for (const struct rcpt *rc = t->rcpts; rc != NULL; rc = rc->next) {
 		*ask += (rc->notify & NOTIFY_SUCCESS) != 0;
-		*told += dsn_tells(rc);
+		*told += !t->from.is_null && dsn_tells(rc);
 	}
 }
 

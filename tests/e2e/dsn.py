@@ -11,6 +11,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import Skip, check, equal, main, sanitized, test
 from server import MAILBOXES, Server, free_port, wait_for
 from dsnserver import TEXT, DsnServer
+from fakemilter import FakeMilter, packet
+from milterserver import at_end, header, indexed, section
 import tls
 from sink import HANG, Sink
 
@@ -98,18 +100,43 @@ def no_report_where_none_is_due():
 
 
 @test
+def of_a_message_that_a_filter_edited():
+    """The header that the sender wrote comes back; of whom the filter took out nothing is said, nor of whom it put in."""
+    edits = [packet("m", indexed(1, "Subject", "changed")), packet("h", header("X-Added", "secret")), packet("b", b"another body\r\n"),
+             packet("-", b"<bob@example.org>\0"), packet("+", b"<carol@example.org>\0")]
+    both = [("alice@example.org", "NOTIFY=SUCCESS"), (BOB, "NOTIFY=SUCCESS")]
+    for more, whom in ((), "sender@client.example"), ((packet("e", b"<other@client.example>\0"),), "other@client.example"):
+        with Sink() as relay, FakeMilter(on=at_end(*edits, *more)) as m, DsnServer(relay.address, extra=section(m)) as s:
+            s.ask(rcpts=both).is_(250)
+            got = relay.wait(1)[0]
+            equal(got.rcpts, ["RCPT TO:<%s>" % whom], "recipient of the report")
+            _, status, headers = got.message.get_payload()
+            equal([x["Final-Recipient"] for x in fields(status)[1:]], ["rfc822;alice@example.org"], "who is told of")
+            equal(headers.get_payload().replace("\r\n", "\n").strip(),
+                  TEXT.partition(b"\r\n\r\n")[0].decode().replace("\r\n", "\n"), "the header comes back")
+            equal([len(s.messages(x)) for x in ("alice@example.org", BOB, "carol@example.org")], [1, 0, 1], "stored")
+            check(b"another body" in s.messages("alice@example.org")[0].content, "the edits are not in it")
+            wait_for(lambda: not s.waiting(), why="the record is still in the spool")
+    # Nobody is left who had asked, or nobody to tell: no report.
+    for on in at_end(packet("-", b"<alice@example.org>\0")), at_end(packet("e", b"<>\0")):
+        with Sink() as relay, FakeMilter(on=on) as m, DsnServer(relay.address, extra=section(m)) as s:
+            s.ask(rcpts=[("alice@example.org", "NOTIFY=SUCCESS"), (BOB, "NOTIFY=NEVER")]).is_(250)
+            equal((s.counter("reports_queued"), s.waiting(), relay.verbs), (0, [], []), "reports")
+
+
+@test
 def utf8_forms():
     """RFC 6533: global forms for a sender with UTF-8; to one of ASCII all is ASCII."""
     with Sink() as relay, DsnServer(relay.address, mailboxes=MAILBOXES + "grün@example.org\n") as s:
-        header = "Subject: für dich\r\n\r\nx\r\n".encode()
-        s.ask(sender="jörg@example.com.example", mail="SMTPUTF8 BODY=8BITMIME", text=header,
+        text = "Subject: für dich\r\n\r\nx\r\n".encode()
+        s.ask(sender="jörg@example.com.example", mail="SMTPUTF8 BODY=8BITMIME", text=text,
               rcpts=[("grün@example.org", "NOTIFY=SUCCESS ORCPT=utf-8;gr\\x{FC}n@alt.example")]).is_(250)
         m = relay.wait(1)[0]
         equal(m.sender, "MAIL FROM:<> BODY=8BITMIME SMTPUTF8", "MAIL")
         for line in ("Content-Type: message/global-delivery-status", "Content-Type: message/global-headers",
                      "Final-Recipient: utf-8;grün@example.org", "Original-Recipient: utf-8;gr\\x{FC}n@alt.example"):
             check(("\r\n%s\r\n" % line).encode() in m.text, "no line %s in %s" % (line, m.text))
-        s.ask(sender="joe@example.com.example", mail="SMTPUTF8", text=header,
+        s.ask(sender="joe@example.com.example", mail="SMTPUTF8", text=text,
               rcpts=[("grün@example.org", "NOTIFY=SUCCESS ORCPT=utf-8;grün@alt.example")]).is_(250)
         m = relay.wait(2)[1]
         equal(m.sender, "MAIL FROM:<>", "MAIL")

@@ -2,12 +2,15 @@
 """milter_edits: what a milter changes in a message stands so in the mailbox."""
 import email
 import os
+import re
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from fakemilter import LEADSPC, FakeMilter, packet
+from fakemilter import CONTINUE, LEADSPC, FakeMilter, packet
 from harness import check, equal, main, test
 from milterserver import ALICE, BOB, MilterServer, at_end, header, indexed, section
+from server import wait_for
 
 
 def stored(s, address=ALICE):
@@ -78,6 +81,75 @@ def the_blank_behind_the_colon():
         s.send().is_(250)
         equal(m.data("L"), [b"Subject\0 x\0", b"X-Long\0 one\n two\0"], "fields")
         equal(stored(s)["X-New"], "v", "added")
+
+
+IDLE = 33               # connections to the milter that are kept, and one of a client that leaves
+
+
+def descriptors(s):
+    return sum(len(os.listdir("/proc/%d/fd" % p)) for p in s.workers())
+
+
+@test
+def large_ones_give_their_descriptors_back():
+    """Over 64 KiB the message is a file from its first chunk on, and so is its second, edited copy."""
+    text = b"Subject: x\r\n\r\n" + (b"y" * 70 + b"\r\n") * 3000
+    added = packet("h", header("X-Added", "one"))
+    ways = (at_end(added, packet("b", b"z" * 60000 + b"\r\n"), packet("b", b"z" * 60000 + b"\r\n")), at_end(added),
+            at_end(added, then=packet("t")), at_end(added, packet("+", b"<nobody@example.org>\0")),     # cannot be carried out
+            {"E": lambda c, d: (c.send(added), c.close())[2:]})
+    with FakeMilter() as m, MilterServer(m) as s:
+        s.send(text=text).is_(250)
+        before = descriptors(s)
+        for on, code in zip(ways, (250, 250, 451, 451, 451)):
+            m.on = on
+            for _ in range(5):
+                s.send(text=text).is_(code)
+        m.on = ways[0]
+        for _ in range(5):              # gone in the middle
+            c = s.client()
+            c.hello()
+            c.envelope(ALICE)
+            c.cmd("DATA").is_(354)
+            c.send(text)
+            c.vanish()
+        wait_for(lambda: s.sessions_open() == 0, why="sessions of clients that are gone")
+        wait_for(lambda: descriptors(s) <= before, why=lambda: "%d descriptors, and before %d" % (descriptors(s), before))
+        equal(len(s.messages(ALICE)), 11, "messages")
+
+
+@test
+def as_many_large_ones_as_sessions():
+    """The second copies have descriptors, also when every session that may be has a message that is edited just now."""
+    text = b"Subject: x\r\n\r\n" + (b"y" * 70 + b"\r\n") * 1500
+    gate = threading.Event()
+
+    def at_once(c, d):
+        gate.wait(20)
+        return [packet("h", header("X-Added", "one")), CONTINUE]
+    with FakeMilter(on={"E": at_once}) as m, MilterServer(section(m, timeout="60s"), limits="connections_per_ip = 0") as s:
+        s.term()
+        s.start(nofile=1760)
+        s.count = False
+        most = int(re.findall(r"at most (\d+) sessions", s.log())[-1])
+        check(40 < most < 200, "at most %d sessions" % most)
+        before, clients = descriptors(s), []
+        for _ in range(most):
+            c = s.client()
+            c.hello()
+            c.envelope(ALICE)
+            c.cmd("DATA").is_(354)
+            c.send(text + b".\r\n")
+            clients.append(c)
+        wait_for(lambda: m.said("E") == "E" * most, why="not all are at their end")
+        gate.set()
+        for c in clients:
+            c.reply().is_(250)
+            c.quit()
+        equal(len(s.messages(ALICE)), most, "stored")
+        check(all(b"\nX-Added: one\n" in x.raw for x in s.messages(ALICE)), "not edited")
+        wait_for(lambda: s.sessions_open() == 0, why="sessions")
+        wait_for(lambda: descriptors(s) <= before + IDLE, why=lambda: "%d descriptors, and before %d" % (descriptors(s), before))
 
 
 main()

@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -155,6 +156,110 @@ def one_that_crashes_takes_one_worker_and_no_message():
         c.message([ALICE], TEXT).is_(250)
         c.quit()
         equal(len(s.messages(ALICE)), 2, "messages")
+
+
+def rcpts(s, sender, n):
+    """So many clients that have said RCPT each; nobody has read the reply."""
+    clients = []
+    for _ in range(n):
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<%s@client.example>" % sender).is_(250)
+        c.send(b"RCPT TO:<%s>\r\n" % ALICE.encode())
+        clients.append(c)
+    return clients
+
+
+@test
+def what_the_pool_has_no_room_for_fails_at_once():
+    """1,024 jobs, of which 16 have a thread: all others are told 451, and a session that asks nothing of it notices nothing."""
+    queue, more = 1024, 20
+    with Server(extra=section("trouble", timeout="5m"), workers=1, limits="connections_per_ip = 0",
+                timeouts='command = "5m"') as s:
+        clients = rcpts(s, "stuck", queue + more)
+        wait_for(lambda: s.stats()["handlers"]["trouble"]["failed"] == more, 30, "not all that were too many have failed")
+        for c in clients[-more:]:
+            c.reply().is_(451, "4.3.0")
+        c = s.client()
+        c.hello()
+        began = time.monotonic()
+        c.message([ALICE], TEXT).is_(250)
+        for _ in range(100):
+            c.cmd("NOOP").is_(250)
+        check(time.monotonic() - began < 5, "others took %.1f s" % (time.monotonic() - began))
+        c.quit()
+        for c in clients:
+            c.vanish()
+        wait_for(lambda: s.sessions_open() == 0, 30, "sessions of clients that are gone")
+        equal(len(s.messages(ALICE)), 1, "messages")
+
+
+@test
+def a_job_that_never_ends_does_not_keep_the_server():
+    with Server(extra=section("trouble", timeout="5m"), timeouts='drain = "1s"', count=False) as s:
+        c = s.client()
+        c.hello()
+        c.message([ALICE], TEXT).is_(250)
+        c.quit()
+        stuck = rcpts(s, "stuck", 3) + rcpts(s, "busy", 1)
+        stuck[-1].reply().is_(250)
+        began = time.monotonic()
+        equal(s.term(), 0, "exit status")
+        check(time.monotonic() - began < 10, "it took %.1f s" % (time.monotonic() - began))
+        equal(len(s.messages(ALICE)), 1, "messages")
+        equal(s.counter("workers_died"), 0, "workers that died")
+
+
+def from_(c, sender, code):
+    c.cmd("MAIL FROM:<%s>" % sender).is_(code)
+    c.cmd("RSET").is_(250)
+
+
+@test
+def another_module_is_taken_up_by_hup():
+    senders, so = os.path.join(FOLDER, "senders-hup"), os.path.join(FOLDER, "changes.so")
+    with open(senders, "w") as f:
+        f.write("bad@client.example\n")
+
+    def put(source, text=None):
+        """In its place, as a package does: a new file, renamed."""
+        if text is not None:
+            with open(so + ".new", "w") as f:
+                f.write(text)
+        else:
+            shutil.copy(module(source), so + ".new")
+        os.chmod(so + ".new", 0o755)
+        os.rename(so + ".new", so)
+    put("trouble")
+    with Server(extra='handler "changes" { module = "%s" argument = "%s" }\n' % (so, senders)) as s:
+        old = s.client()
+        old.hello()
+        from_(old, "bad@client.example", 250)
+        put("reject_sender")
+        s.reload()
+        c = s.client()
+        c.hello()
+        from_(c, "bad@client.example", 550)
+        from_(old, "bad@client.example", 250)           # the one it began with
+        old.message([ALICE], TEXT).is_(250)
+        old.quit()
+        with open(senders, "w") as f:                   # the module's own file
+            f.write("other@client.example\n")
+        s.reload()
+        from_(c, "bad@client.example", 550)
+        c.quit()
+        c = s.client()
+        c.hello()
+        from_(c, "bad@client.example", 250)
+        from_(c, "other@client.example", 550)
+        put("", "no module")
+        s.signal(signal.SIGHUP)
+        wait_for(lambda: "cannot be loaded" in s.log(), why="no word of a module that cannot be loaded")
+        c.quit()
+        c = s.client()
+        c.hello()
+        from_(c, "other@client.example", 550)           # the one before serves on
+        c.quit()
 
 
 @test

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# check: timeout=200 alone
+# check: timeout=300 alone
 """store_powercut: cut the power of the store's file system, for real, and compare what stands there with what was acknowledged.
 
 A loop device and the file system's shutdown ioctl without a log flush: all
@@ -29,6 +29,13 @@ LOADS = (
     ("-c", 4, "-b", 30, "-r", 20),
     ("-c", 8, "-r", 3, "-1", "-s", 3000, "-S", 90000),
 )
+FOLDERS = (                             # that handlers choose, each made when its first message comes
+    ("-c", 8, "-f", 400),
+    ("-c", 1, "-f", 3),
+    ("-c", 8, "-f", 50, "-r", 3, "-s", 3000, "-S", 90000),
+)
+
+
 def replay(path, ledger, rng, *journal):
     """Let readers take what they find, then start the store and end it."""
     for folder, _, files in os.walk(path):
@@ -39,10 +46,10 @@ def replay(path, ledger, rng, *journal):
     store.drive(path, ledger, "-n", 0, *journal)
 
 
-def one_round(disk, n, rng, journal=()):
+def one_round(disk, n, rng, journal=(), loads=LOADS):
     """Mount, deliver, cut, mount again, compare; (acknowledged, unknown that stand)."""
     name = "round%d" % n
-    load = rng.choice(LOADS)
+    load = rng.choice(loads)
     ledger = os.path.join(disk.ledgers, name)
     if n % 2 == 0:
         when = ("-k", rng.randint(1, 150))
@@ -65,7 +72,7 @@ def one_round(disk, n, rng, journal=()):
             m.state = "sent"
         check(m.state != "refused", "%s was refused with %d" % (m.id, m.errno))
     try:
-        unknown = store.reckon(path, messages, "-1" not in load)
+        unknown = store.reckon(path, messages, "-1" not in load, "-f" in load)
     except AssertionError as why:
         raise AssertionError("%s, round %d of SEED=%d (%s): %s" % (disk.kind, n, SEED, " ".join(map(str, load + journal + when)), why))
     shutil.rmtree(path)
@@ -73,11 +80,11 @@ def one_round(disk, n, rng, journal=()):
     return sum(m.state == "acked" for m in messages.values()), unknown
 
 
-def rounds(kind, journal=()):
+def rounds(kind, journal=(), loads=LOADS):
     disk, rng = Disk(kind), random.Random(SEED)
     acked = unknown = 0
     for n in range(ROUNDS):
-        a, u = one_round(disk, n, rng, journal)
+        a, u = one_round(disk, n, rng, journal, loads)
         acked, unknown = acked + a, unknown + u
     print("# %s: %d rounds, SEED=%d: %d acknowledged, 0 lost, 0 torn; %d not acknowledged stand there" %
           (kind, ROUNDS, SEED, acked, unknown))
@@ -139,6 +146,18 @@ def ext4_journal():
 @test
 def xfs_journal():
     rounds("xfs", ("-j", 8))
+
+
+@test
+def ext4_folders():
+    for journal in (), ("-j", 8):
+        rounds("ext4", journal, FOLDERS)
+
+
+@test
+def xfs_folders():
+    for journal in (), ("-j", 8):
+        rounds("xfs", journal, FOLDERS)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ struct slot { /* a message at a time */
 
 static struct {
 	const char *store, *ledger, *prefix;
-	unsigned messages, at_once, boxes, rcpts, threads, cut_after, cut_us, linger_ms;
+	unsigned messages, at_once, boxes, rcpts, folders, threads, cut_after, cut_us, linger_ms;
 	size_t octets, octets_max;
 	bool lmtp, delivered_to, pause, new_boxes;
 } opt = { .prefix = "m",
@@ -121,6 +121,22 @@ make_text(struct slot *s, size_t octets)
 	s->left = span_of(s->text, n);
 }
 
+/* As a handler would: the folder is made where it is missing. */
+static void
+choose_folder(struct slot *s, unsigned number)
+{
+	char name[32];
+
+	if (opt.folders == 0)
+		return;
+	snprintf(name, sizeof(name), "Chosen%u", number % opt.folders);
+	for (struct target *tg = s->txn->targets; tg != NULL; tg = tg->next) {
+		if (arena_dup(&s->arena, span_str(name), &tg->folder) == -1)
+			err(EX_OSERR, NULL);
+		tg->folder_make = true;
+	}
+}
+
 static void
 make_txn(struct slot *s, unsigned number, size_t octets)
 {
@@ -142,6 +158,7 @@ make_txn(struct slot *s, unsigned number, size_t octets)
 		    arena_dup(&s->arena, span_head(span_str(key), strlen(key) - 12), &r->addr.local) == -1 ||
 		    txn_deliver(s->txn, r, span_str(key), span_str(dir), span_str(""), NULL) == -1)
 			err(EX_OSERR, NULL);
+		choose_folder(s, number);
 		r->addr.domain = SPAN("example.org");
 		txn_rcpt_accept(s->txn, r);
 		n += snprintf(line + n, sizeof(line) - (size_t)n, "%s%s", i > 0 ? "," : "", strchr(dir, '/') + 1);
@@ -246,6 +263,7 @@ usage(void)
 	    "threads of the pool\n"
 	    "\t-s N -S N   octets from, to (10240)\n\t-b N        mailboxes (4)\n\t-B          new mailboxes for each "
 	    "message\n"
+	    "\t-f N        folders that a handler chose, of each mailbox (0: the inbox)\n"
 	    "\t-r N        recipients a message (1)\n\t-L          each target stands for itself, as in LMTP\n"
 	    "\t-1          one file, hard-linked (delivered_to = no)\n\t-p          at the first refusal say so and "
 	    "wait for an octet\n"
@@ -260,7 +278,7 @@ options(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "d:l:i:n:c:t:s:S:b:Br:L1pk:K:j:w:")) != -1)
+	while ((c = getopt(argc, argv, "d:l:i:n:c:t:s:S:b:Bf:r:L1pk:K:j:w:")) != -1)
 		switch (c) {
 		case 'd':
 			opt.store = optarg;
@@ -291,6 +309,9 @@ options(int argc, char **argv)
 			break;
 		case 'B':
 			opt.new_boxes = true;
+			break;
+		case 'f':
+			opt.folders = number(optarg, 1000);
 			break;
 		case 'r':
 			opt.rcpts = number(optarg, 200);

@@ -83,6 +83,9 @@ def found(store):
         if os.path.basename(folder) not in ("new", "cur"):
             continue
         box = os.path.basename(os.path.dirname(folder))
+        if box.startswith("."):         # a folder that a handler chose
+            check(os.path.exists(os.path.join(os.path.dirname(folder), "maildirfolder")), "no maildirfolder in %s" % folder)
+            box = os.path.basename(os.path.dirname(os.path.dirname(folder)))
         for name in files:
             path = os.path.join(folder, name)
             with open(path, "rb") as f:
@@ -97,10 +100,11 @@ def leftovers(store):
             if os.path.basename(folder) == "tmp" for f in files]
 
 
-def reckon(store, messages, delivered_to=True):
+def reckon(store, messages, delivered_to=True, folders=False):
     """Nothing acknowledged is missing, torn or doubled; nothing refused is there.  How many of unknown fate are."""
     seen, unknown = {}, 0
     for ident, box, path, raw in found(store):
+        check(("/.Chosen" in path) == folders, "not in the folder that was chosen: %s" % path)
         check(ident in messages, "a message that nobody sent: %s" % path)
         m = messages[ident]
         prefix, _, content = raw.partition(RECEIVED)

@@ -1,9 +1,11 @@
 /*
  * trouble: a module that does what it is told by the sender's address: crashes,
- * never answers, or says nothing sensible.
+ * never answers, says nothing sensible, or keeps a thread of the pool for half
+ * a second ("busy") or for ever ("stuck").
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "worker/handlers/handler.h"
 
@@ -15,6 +17,42 @@ told(const struct question *q, const char *word)
 	return l.n == strlen(word) && memcmp(l.p, word, l.n) == 0;
 }
 
+static void
+work_for_half_a_second(struct handler_job *j)
+{
+	nanosleep(&(struct timespec){ 0, 500000000 }, NULL);
+	(void)ask_answer(j->ask, V_NEXT, NULL);
+}
+
+static void
+work_for_ever(struct handler_job *j)
+{
+	(void)j;
+	for (;;)
+		nanosleep(&(struct timespec){ 3600, 0 }, NULL);
+}
+
+static void
+work_done(struct handler_job *j)
+{
+	free(j);
+}
+
+static enum verdict
+work(const struct question *q, void (*run)(struct handler_job *))
+{
+	struct handler_job *j = calloc(1, sizeof(*j));
+
+	if (j == NULL)
+		return V_FAIL;
+	j->run = run;
+	j->done = work_done;
+	if (handler_pool(q, j) == 0)
+		return V_LATER;
+	free(j);
+	return V_FAIL;
+}
+
 static enum verdict
 trouble_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 {
@@ -24,6 +62,8 @@ trouble_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 		abort();
 	if (told(q, "never"))
 		return V_LATER;
+	if (told(q, "busy") || told(q, "stuck"))
+		return work(q, told(q, "busy") ? work_for_half_a_second : work_for_ever);
 	return told(q, "nonsense") ? V_REPLY : V_NEXT;
 }
 
