@@ -1,7 +1,7 @@
 # The tests.  tests/run finds, runs and counts them; see its head.
 #
 #   make check                     all, with a last line "N passed, N failed"
-#   make check-unit check-dialog check-tools check-master check-sandbox check-e2e check-fault
+#   make check-unit check-dialog check-tools check-master check-sandbox check-e2e check-fault check-docs
 #   make check-mutants             each patch of tests/mutants must make the test that it names fail
 #   make check CC=clang            make check SANITIZE=address,undefined
 
@@ -27,7 +27,7 @@ check-build: check-deps
 check: check-build
 	@tests/run
 
-CHECK_PARTS := house unit dialog tools conf stats master sandbox e2e fault
+CHECK_PARTS := house unit dialog tools conf stats master sandbox e2e fault docs
 $(CHECK_PARTS:%=check-%): check-%: check-build
 	@tests/run tests/$*
 

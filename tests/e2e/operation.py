@@ -18,7 +18,7 @@ def shown(title):
     """The log lines of a section, as patterns: "…" stands for anything."""
     section = PAGE.split("\n## %s\n" % title)
     equal(len(section), 2, "sections \"%s\"" % title)
-    lines = re.findall(r"^    (level=.*)$", section[1].split("\n## ")[0], re.M)
+    lines = re.findall(r"^(level=.*)$", section[1].split("\n## ")[0], re.M)
     check(lines, "no line in \"%s\"" % title)
     return [".*".join(map(re.escape, line.split("…"))) for line in lines]
 
