@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,8 +88,7 @@ parse(int argc, char **argv, struct setup *s)
 static int
 find_under(struct setup *s)
 {
-	const struct passwd *pw = getpwuid(geteuid());
-	const char *home = getenv("HOME") != NULL ? getenv("HOME") : pw != NULL ? pw->pw_dir : "/";
+	const char *home = getenv("HOME") != NULL ? getenv("HOME") : "";
 	char *cwd, *path = NULL;
 
 	if (s->under == NULL && s->root)

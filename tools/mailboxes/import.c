@@ -76,7 +76,7 @@ import(struct tool *t, const char *dir, const struct tool_import *o, struct post
 	advise(p);
 	if (p->mistakes > 0 && !o->incomplete) {
 		warnx(
-		    "%llu thing%s cannot be represented%s; mend them, or take the rest by --incomplete, with which the "
+		    "%llu thing%s cannot be represented%s; mend that, or take the rest by --incomplete, with which the "
 		    "addresses of such rows are deferred (450)",
 		    (unsigned long long)p->mistakes, p->mistakes == 1 ? "" : "s",
 		    o->print ? "" : ", and nothing was changed");

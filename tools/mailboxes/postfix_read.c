@@ -214,7 +214,7 @@ take_row(struct postfix *p, void *arg, const char *file, unsigned line, char *te
 	for (char *end = value + strlen(value); end > value && isspace((unsigned char)end[-1]);)
 		*--end = '\0';
 	if (strchr(text, '@') == NULL) {
-		for (; text[n] != '\0' && n < NORM_KEY_MAX; n++)
+		for (; n < NORM_KEY_MAX && text[n] != '\0'; n++)
 			key[n] = (char)ascii_lower((uint8_t)text[n]);
 	} else if (entry_key(span_str(text), key, &n, why, sizeof(why)) != 0) {
 		if (!p->quiet)

@@ -111,9 +111,7 @@ turn_mailbox(struct turn *t, const struct postfix_row *r)
 	if (*r->key == '@')
 		return; /* turn_catch_alls() */
 	a = alias_of(t, r->key);
-	if (a == NULL) {
-		put_mailbox(t, r, r->key);
-	} else if (!is_target(t, a, r->key, &to)) {
+	if (a != NULL && !is_target(t, a, r->key, &to)) {
 		/* An exact alias row is turned for itself. */
 		postfix_note(r->file, r->line,
 		    "'%s' gets no mail: virtual_alias_maps is asked first, and has '%s' at %s:%u; left out", r->key,
