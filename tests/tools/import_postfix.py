@@ -185,6 +185,28 @@ def parameters_are_those_of_postconf():
 
 
 @test
+def local_accounts_lead_on():
+    aliases = os.path.join(folder(), "aliases")
+    with open(aliases, "w") as f:
+        f.write("# aliases(5)\nPostmaster: root\nroot: admin,\n   ben@one.example\nadmin: ann@one.example\nloop: loop2\nloop2: loop\n"
+                "\"odd name\": admin\nprog: |/bin/cat\nquoted: \"|/bin/cat -n\"\nfile: /dev/null\nmany: :include:/x\n")
+    names = ["postmaster", "root", "admin", '"odd name"', "loop", "prog", "quoted", "file", "many", "who"]
+    m = Maps(os.path.join(folder(), "m"), "ann@one.example one.example/ann/\nben@one.example one.example/ben/\n",
+             "".join("to%d@one.example %s@localhost\n" % (i, n) for i, n in enumerate(names)), origin="mx.test.example")
+    with open(os.path.join(m.root, "main.cf"), "a") as f:
+        f.write("alias_maps = hash:%s, nis:mail.aliases\n" % aliases)
+    d = imported(m, "--incomplete")
+    both = {"ann@one.example", "ben@one.example"}
+    got = [boxes(d, "to%d@one.example" % i) for i in range(len(names))]
+    equal(got, [both, both, {"ann@one.example"}, {"ann@one.example"}] + [set()] * 6, "mailboxes of %s: %s" % (names, m.told))
+    for i in range(5, 9):
+        check(re.search(r"/virtual:%d: 'to%d@one.example' leads to a command, a file or an account" % (i + 1, i), m.told), m.told)
+    check("alias_maps: nis:mail.aliases is not read" in m.told, m.told)
+    check(re.search(r"/virtual:5: .* leads to the local account 'loop2?@mx.test.example'", m.told), m.told)
+    check(re.search(r"/virtual:10: .* leads to the local account 'who@localhost'", m.told), m.told)
+
+
+@test
 def as_load_does():
     m = Maps(os.path.join(folder(), "m"), "ann@one.example one.example/ann/\nben@one.example one.example/ben/\n", "")
     d = imported(m)

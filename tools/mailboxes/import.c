@@ -59,8 +59,7 @@ advise(const struct postfix *p)
 	for (size_t i = 0; i < p->local.n; i++)
 		if (strncmp(p->local.row[i].key, "localhost", 9) != 0)
 			postfix_note(local != NULL ? local->file : "mydestination", local != NULL ? local->line : 0,
-			    "mail for the local accounts at %s is not imported (nor aliases(5)): add mailboxes where "
-			    "it matters",
+			    "mail for the local accounts at %s is not imported: add mailboxes where it matters",
 			    p->local.row[i].key);
 }
 

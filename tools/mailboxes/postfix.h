@@ -1,8 +1,9 @@
 /*
  * postfix: what `import postfix` is made of: Postfix's text files as tables
- * (postfix_read.c), its main.cf (postfix_cf.c), and what Postfix does with an
- * address as entries of a list (postfix_turn.c).  It reads sources, never what
- * postmap(1) made of them, and runs nothing of Postfix.
+ * (postfix_read.c), its main.cf (postfix_cf.c) and the files that this names
+ * (postfix_maps.c), and what Postfix does with an address as entries of a list
+ * (postfix_turn.c).  It reads sources, never what postmap(1) made of them, and
+ * runs nothing of Postfix.
  */
 #ifndef TOOLS_MAILBOXES_POSTFIX_H_
 #define TOOLS_MAILBOXES_POSTFIX_H_
@@ -37,6 +38,7 @@ struct postfix {
 	struct postfix_table mailbox, alias;        /* virtual_mailbox_maps, virtual_alias_maps */
 	struct postfix_table domains, aliasdomains; /* virtual_mailbox_domains, virtual_alias_domains */
 	struct postfix_table local;                 /* mydestination */
+	struct postfix_table accounts;              /* alias_maps: aliases(5); the key is a name */
 	struct postfix_table param;                 /* of main.cf and of -o, which comes later; the last one counts */
 	bool                 main_cf;               /* there is one: what it does not say has Postfix's default */
 	bool                 quiet;                 /* keys that are no addresses are not told */
@@ -81,6 +83,9 @@ int postfix_main_cf(struct postfix *p, const char *file);
 
 /* Read the files that the parameters name, and fill the rest of ${p}.  0 or an exit code, after a message. */
 int postfix_gather(struct postfix *p);
+
+/* A parameter's value, with its default and all $names in it, malloc()ed; NULL after a message. */
+char *postfix_value(struct postfix *p, const char *name);
 
 /* A parameter as it stands there, or NULL. */
 const struct postfix_row *postfix_param(const struct postfix *p, const char *name);

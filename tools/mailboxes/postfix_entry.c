@@ -10,6 +10,8 @@
 #include "common/entry.h"
 #include "tools/mailboxes/postfix_turn.h"
 
+enum { ACCOUNTS_MAX = 10 }; /* accounts that lead to accounts, before it is taken for a circle */
+
 const char *
 postfix_domain(const char *key)
 {
@@ -144,6 +146,30 @@ bad_target(struct turn *t, const struct postfix_row *r, struct targets *to, cons
 	to->bad = true;
 }
 
+static void one_target(struct turn *t, const struct postfix_row *r, struct targets *to, const char *word);
+
+/* A local account: aliases(5) may say where its mail goes. */
+static void
+account_target(struct turn *t, const struct postfix_row *r, struct targets *to, const char *key)
+{
+	char name[NORM_KEY_MAX + 1], *copy, *rest, *w;
+	const struct postfix_row *a;
+
+	snprintf(name, sizeof(name), "%.*s", (int)(strrchr(key, '@') - key), key);
+	a = to->depth < ACCOUNTS_MAX ? postfix_find(&t->p->accounts, name) : NULL;
+	if (a == NULL) {
+		bad_target(t, r, to, "leads to the local account '%s': give it an address with a mailbox", key);
+		return;
+	}
+	rest = copy = strdup(a->value);
+	to->depth++;
+	while (copy != NULL && t->rc == 0 && (w = postfix_word(&rest)) != NULL)
+		one_target(t, r, to, w);
+	to->depth--;
+	t->rc = copy == NULL ? EX_OSERR : t->rc;
+	free(copy);
+}
+
 static void
 add_target(struct turn *t, const struct postfix_row *r, struct targets *to, const char *key)
 {
@@ -154,12 +180,12 @@ add_target(struct turn *t, const struct postfix_row *r, struct targets *to, cons
 	for (size_t i = 0; i < to->n; i++)
 		if (strcmp(to->key[i], key) == 0)
 			return;
-	if (!postfix_ours(t, key))
+	if (!postfix_ours(t, key) && postfix_has(&t->p->local, key))
+		account_target(t, r, to, key);
+	else if (!postfix_ours(t, key))
 		bad_target(t, r, to,
-		    postfix_has(&t->p->local, key)
-			? "leads to the local account '%s': give it an address with a mailbox"
-			: "leads to '%s', which is another system's: nothing is relayed; have its mail fetched, or "
-			  "forward it from the mailbox (Sieve)",
+		    "leads to '%s', which is another system's: nothing is relayed; have its mail fetched, or "
+		    "forward it from the mailbox (Sieve)",
 		    key);
 	else if (to->n == TURN_TARGETS_MAX)
 		bad_target(t, r, to, "has more than %d targets: use a list of lists", TURN_TARGETS_MAX);
@@ -175,6 +201,11 @@ one_target(struct turn *t, const struct postfix_row *r, struct targets *to, cons
 	char text[NORM_KEY_MAX + 300], key[NORM_KEY_MAX + 1], why[256];
 	size_t n, len = strlen(word);
 
+	if (strchr("|/:\\", word[*word == '"']) != NULL) {
+		bad_target(t, r, to,
+		    "leads to a command, a file or an account ('%s'): give it an address with a mailbox", word);
+		return;
+	}
 	if (*word == '<' && word[len - 1] == '>')
 		snprintf(text, sizeof(text), "%.*s", (int)len - 2, word + 1);
 	else if (strchr(word, '@') == NULL)

@@ -303,6 +303,7 @@ postfix_free(struct postfix *p)
 	table_free(&p->domains);
 	table_free(&p->aliasdomains);
 	table_free(&p->local);
+	table_free(&p->accounts);
 	table_free(&p->param);
 	for (size_t i = 0; i < p->nfiles; i++)
 		free(p->file[i]);

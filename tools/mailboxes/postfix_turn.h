@@ -24,6 +24,7 @@ struct targets {
 	size_t n;
 	char  *domain; /* "@domain" stands there: all names of another domain */
 	bool   self;   /* the address itself is among them */
+	int    depth;  /* of accounts that lead to accounts */
 	bool   bad;    /* one of them cannot be represented */
 	bool   quiet;  /* which is told elsewhere */
 };
