@@ -150,7 +150,7 @@ def parameters():
     root = folder()
     for name, text in (("box", "ann@one.example x\nben@two.example x\n"), ("virtual", "list@three.example ann@one.example\n"),
                        ("doms", "one.example\ntwo.example, three.example\n"), ("cf", "virtual_mailbox_maps = mysql:/etc/x.cf\nmyorigin = one.example\n"),
-                       ("odd", "virtual_alias_maps = ${x?{a}:{b}}\n"), ("nul", "a@one.example\0x\n")):
+                       ("odd", "virtual_alias_maps = ${x?{a}:{b}}\n"), ("nul", "a@one.example\0x\n"), ("shared", "ann@one.example one/\nben@one.example one/\n")):
         with open(os.path.join(root, name), "w") as f:
             f.write(text)
     at = lambda name: os.path.join(root, name)
@@ -163,6 +163,10 @@ def parameters():
           {"ann@one.example"}, "domains by -o")
     equal(lists("--main-cf", at("cf"), "-o", "virtual_mailbox_maps=hash:" + at("box"), "-o", "virtual_mailbox_domains=" + at("doms")),
           {"ann@one.example", "ben@two.example", '@three.example reject="550 5.1.1 no such mailbox"'}, "domains of a file")
+    # What another transport makes of the values is not known: they are no paths.
+    equal(lists("-o", "virtual_mailbox_maps=" + at("shared")), {"ann@one.example", "ben@one.example alias=ann@one.example"}, "one path")
+    equal(lists("-o", "virtual_mailbox_maps=" + at("shared"), "-o", "virtual_transport=lmtp:unix:private/x"),
+          {"ann@one.example", "ben@one.example"}, "another transport")
     for args, status, word in ((["--main-cf", at("cf")], 66, "/cf:1: virtual_mailbox_maps: \"mysql:/etc/x.cf\" is no text file"),
                                (["--main-cf", at("odd")], 65, "/odd:1: virtual_alias_maps: \"${x?{a}:{b}}\" is not understood"),
                                (["--main-cf", at("none")], 66, "none"), (["-o", "virtual_alias_maps=hash:" + at("nul")], 65, "/nul:1: a NUL octet"),
