@@ -11,6 +11,13 @@ export ROUNDS CELLS SERVERS TABLE SVG
 bench: all load-programs
 	@tests/load/bench.py
 
+# Not sanitized: it is loaded before the sanitizer's own library, which must come first.
+$(OBJ)/tests/load/parts/slowsync.so: tests/load/parts/slowsync.c
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) -std=gnu17 -O2 -g -fPIC -shared -D_GNU_SOURCE $(WARN) -o $@ $< -ldl
+load-programs: $(OBJ)/tests/load/parts/slowsync.so
+
 build/peers/node_modules/smtp-server:
 	@mkdir -p build/peers
 	npm install --silent --no-audit --no-fund --prefix build/peers smtp-server

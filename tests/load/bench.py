@@ -44,7 +44,7 @@ class Run:
         unknown = set(self.sections) - set(SECTIONS)
         if unknown:
             sys.exit("bench: no cells %s; there are: short all %s" % (" ".join(sorted(unknown)), " ".join(SECTIONS)))
-        self.rounds = int(os.environ.get("ROUNDS", 5))
+        self.rounds = int(os.environ.get("ROUNDS") or 5)
         self.fewer = (self.rounds + 1) // 2         # of what no aim asks for, or what takes long
         self.figures, self.lines, self.root, self.places = figures.Figures(), [], ROOT, 0
         self.table = os.environ.get("TABLE") or os.path.join(TOP, "build/bench/table.md")
@@ -107,16 +107,16 @@ def machine():
 
 
 def main():
-    run, began = Run(), time.time()
+    run, began = Run(), time.monotonic()
     try:
         run.say("# Benchmark, %s\n" % time.strftime("%Y-%m-%d %H:%M"))
         run.say("Medians of %d rounds (%d where no aim is concerned), interleaved.  At the start: %s." % (run.rounds, run.fewer, machine()))
         for name in run.sections:
-            t0 = time.time()
+            t0 = time.monotonic()
             importlib.import_module("cells_" + name).measure(run)
-            run.note("%s took %d s" % (name, time.time() - t0))
+            run.note("%s took %d s" % (name, time.monotonic() - t0))
         aims.report(run)
-        run.say("\nAt the end: %s.  The run took %d min." % (machine(), round((time.time() - began) / 60)))
+        run.say("\nAt the end: %s.  The run took %d min." % (machine(), round((time.monotonic() - began) / 60)))
         run.note("written: %s" % run.table)
     finally:
         for g in harness.on_end:
