@@ -72,13 +72,13 @@ def one(run, s, cell, seconds):
         run.figures.add(cell.name, s.name, switches=(sum(after.values()) - sum(turns.values())) * 1000 / n)
 
 
-def empty_large(s):
-    """Large messages go, or they fill the disk; but not their files: see bench.py about deleting."""
+def empty_large(s, octets=SIZES["1 MiB"] * 9 // 10):
+    """Messages of OCTETS go, or they fill the disk; but not their files: see bench.py about deleting."""
     for folder, _, files in os.walk(os.path.join(s.root, s.mail)):
         if ".journal" not in folder:
             for f in files:
                 path = os.path.join(folder, f)
-                if os.path.exists(path) and os.path.getsize(path) > SIZES["1 MiB"] * 9 // 10:
+                if os.path.exists(path) and os.path.getsize(path) > octets:
                     os.truncate(path, 0)
 
 
@@ -117,7 +117,7 @@ def group(run, chosen):
         for cell in chosen:
             seconds = 2 if cell.aim and run.full else 1
             for i in range(run.rounds if cell.aim else run.fewer):
-                for s in servers:
+                for s in servers[i % len(servers):] + servers[:i % len(servers)]:
                     if i == 0 or cell.aim or not s.slow:
                         one(run, s, cell, seconds)
                         if cell.large:

@@ -69,31 +69,42 @@ class Asker:
         return sorted(self.took)
 
 
-def measure(run):
-    s, = run.start([SlowDisk])
-    stalled = []
-    try:
-        for _ in range(run.rounds if run.rounds < 3 else 3):
-            asker = Asker(s.port)
-            v, why = load(s, "-c", "64", "-s", "10240", "-t", str(SECONDS))
-            took = asker.end()
-            if v is None:
-                run.figures.fail("noop", s.name, why)
-                continue
-            if v["max_ms"] < STALL_MS * 0.9:
-                run.figures.fail("noop", s.name, "no fsync took %d ms: the slowest message took %.0f ms" % (STALL_MS, v["max_ms"]))
-            stalled.append(v["max_ms"])
-            run.figures.add("noop", s.name, p50=took[len(took) // 2] * 1000, p99=took[len(took) * 99 // 100] * 1000, p999=took[len(took) * 999 // 1000] * 1000,
-                            max=took[-1] * 1000, n=len(took), rate=v["messages_per_second"], stall=v["max_ms"])
-    finally:
-        run.stop([s])
-    why = run.figures.why("noop", s.name)
-    run.say("\n## NOOP while 64 connections deliver and an fsync takes %d s\n" % (STALL_MS // 1000))
-    if why:
-        run.say("Failed: %s." % why)
+def one(run, s, cell, seconds, stall_ms):
+    asker = Asker(s.port)
+    v, why = load(s, "-c", "64", "-s", "10240", "-t", str(seconds))
+    took = asker.end()
+    if v is None:
+        run.figures.fail(cell, s.name, why)
         return
+    if v["max_ms"] < stall_ms * 0.9:
+        run.figures.fail(cell, s.name, "no fsync took %d ms: the slowest message took %.0f ms" % (stall_ms, v["max_ms"]))
+    ms = [x * 1000 for x in took]
+    run.figures.add(cell, s.name, n=len(ms), p50=ms[len(ms) // 2], p99=ms[len(ms) * 99 // 100], p999=ms[len(ms) * 999 // 1000], max=ms[-1],
+                    rate=v["messages_per_second"], stall=v["max_ms"])
+
+
+def line(run, cell, what):
+    why = run.figures.why(cell, "Letterplate")
 
     def m(metric, digits=2):
-        return number(run.figures.median("noop", s.name, metric), digits)
-    run.say(head("NOOPs", "p50 ms", "p99", "p99.9", "max", "messages a second meanwhile", "the slowest message, ms"))
-    run.say(row(m("n", 0), m("p50"), m("p99"), m("p999"), m("max"), m("rate", 0), m("stall", 0)))
+        return number(run.figures.median(cell, "Letterplate", metric), digits)
+    return row(what, "failed: " + why if why else m("n", 0), m("p50"), m("p99"), m("p999"), m("max"), m("rate", 0), m("stall", 0))
+
+
+def measure(run):
+    slow, = run.start([SlowDisk])
+    try:
+        plain, = run.start([peers.Letterplate])
+        try:
+            for _ in range(run.fewer):
+                one(run, slow, "noop", SECONDS, STALL_MS)
+                one(run, plain, "noop, no stall", SECONDS // 4, 0)
+        finally:
+            run.stop([plain])
+    finally:
+        run.stop([slow])
+    run.say("\n## NOOP while 64 connections deliver\n\nOne fsync of each worker takes %d s, then a second passes until the next one does; and, to compare, none does.\n"
+            % (STALL_MS // 1000))
+    run.say(head("", "NOOPs", "p50 ms", "p99", "p99.9", "max", "messages a second meanwhile", "the slowest message, ms"))
+    run.say(line(run, "noop", "an fsync takes %d s" % (STALL_MS // 1000)))
+    run.say(line(run, "noop, no stall", "none does"))

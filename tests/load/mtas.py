@@ -117,7 +117,7 @@ class Unpacked(peers.Peer):
 
 
 class OpenSMTPD(Unpacked):
-    name, slow, mail, idle_most = "OpenSMTPD", True, "mail", 1000     # its handshakes end in an error of OpenSSL 3's
+    name, slow, mail = "OpenSMTPD", True, "mail"     # its handshakes end in an error of OpenSSL 3's
     programs = os.path.join(UNPACKED, "opensmtpd")
     users = ("opensmtpd", 64991), ("opensmtpq", 64992)
     # Its spool is on the disk that is measured.

@@ -163,10 +163,11 @@ class NullSyncing(NullWriting):
 class Letterplate(Peer):
     name, tls, idle_most = "Letterplate", True, 10000
     limits, timeouts, more = "connections_per_ip = 0 errors = 0", 'command = "10m" drain = "10s"', {}
+    store = ""              # more of its section
 
     def start(self):
         offer = ' tls = "starttls"' if self.pair else ""
-        self.s = lib.Server(mailboxes=None, start=False, count=False, limits=self.limits, timeouts=self.timeouts, delivered_to="yes",
+        self.s = lib.Server(mailboxes=None, start=False, count=False, limits=self.limits, timeouts=self.timeouts, delivered_to="yes " + self.store,
                             store=self.root, message_size_limit="50MiB", extra=tls.section(self.pair) if self.pair else "",
                             listener='listener "mx" { address = {"127.0.0.1:%d"}%s }' % (self.port, offer), **self.more)
         self.prepare()

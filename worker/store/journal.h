@@ -18,15 +18,15 @@
 enum {
 	JOURNAL_SEGMENTS    = 16,   /* files a worker, an equal part of the configured size each */
 	JOURNAL_BLOCK       = 4096, /* a batch begins at a multiple: no acknowledged octet is written a second time */
-	JOURNAL_CONTENT_MAX = 64 << 10, /* octets of content; what is larger gains nothing from being written twice */
-	JOURNAL_TARGETS_MAX = 16,       /* mailboxes of a message; more take the direct way */
-	JOURNAL_BATCH       = 256,      /* messages of one fdatasync */
-	JOURNAL_STAGE       = 16,       /* messages that a thread stages before it looks whether somebody leads */
-	JOURNAL_KEEP        = 64,       /* messages that keep their folders open between stage and place */
-	JOURNAL_SPARE       = 64 << 10, /* octets at a segment's end for records that take others back */
-	JOURNAL_SYNC_MS     = 500,      /* how long acknowledged mail may stand unsynced in Maildirs */
-	JOURNAL_SYNC_OCTETS = 16 << 20, /* ...and how much of it, before the background sync begins */
-	JOURNAL_RETRY_MS    = 5000,     /* between attempts at what failed */
+	JOURNAL_CONTENT_MAX = STORE_CHUNK, /* octets; more content is being written to its file while it comes */
+	JOURNAL_TARGETS_MAX = 16,          /* mailboxes of a message; more take the direct way */
+	JOURNAL_BATCH       = 256,         /* messages of one fdatasync */
+	JOURNAL_STAGE       = 16,          /* messages that a thread stages before it looks whether somebody leads */
+	JOURNAL_KEEP        = 64,          /* messages that keep their folders open between stage and place */
+	JOURNAL_SPARE       = 64 << 10,    /* octets at a segment's end for records that take others back */
+	JOURNAL_SYNC_MS     = 500,         /* how long acknowledged mail may stand unsynced in Maildirs */
+	JOURNAL_SYNC_OCTETS = 16 << 20,    /* ...and how much of it, before the background sync begins */
+	JOURNAL_RETRY_MS    = 5000,        /* between attempts at what failed */
 	JOURNAL_IDS         = 1024, /* owners looked for: slots, and spare names for those whose slot is still held */
 	JOURNAL_FDS         = 2 * JOURNAL_SEGMENTS + 3 + 2 * JOURNAL_KEEP
 };
