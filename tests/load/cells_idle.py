@@ -40,7 +40,8 @@ class Held:
 
 
 def name(n, version):
-    return "%s idle sessions, %s" % ("as many as descriptors allow" if n is None else format(n, ","), "TLS " + version if version else "in clear")
+    where = "TLS " + version if version else "in clear"
+    return "as many idle sessions as are let in, %s" % where if n is None else "%s idle sessions, %s" % (format(n, ","), where)
 
 
 def one(run, kind, n, version, pair):
@@ -52,7 +53,7 @@ def one(run, kind, n, version, pair):
         holds.append(Held(s.port, FIRST, version))
         time.sleep(0.5)
         before = pss(s.pids())
-        # Two workers have twice the descriptors of one client.
+        # A worker whose descriptors are used up sends the next client away: that ends it.
         holds.append(Held(s.port, n or min(HOLDERS * hard, LIMIT_MOST), version))
         time.sleep(1)
         held, octets = holds[-1].n, pss(s.pids()) - before

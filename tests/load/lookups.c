@@ -1,6 +1,6 @@
 /*
  * lookups: how long looking up recipients takes in a snapshot of N mailboxes
- * userNNNNNNNN@dNNN.example.org, as tests/load/mailboxes.sh makes them.
+ * userNNNNNNNN@dNNN.example.org, as tests/load/cells_mailboxes.py makes them.
  *	lookups DIR N COUNT
  * Figures only, nothing is asserted but that the answers are right.
  */
