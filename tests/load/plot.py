@@ -3,7 +3,7 @@ import html
 import math
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 420, 64, 40, 170, 44
-COLOURS = "#777777", "#aaaaaa", "#555555", "#c0392b", "#2471a3", "#229954", "#7d3c98", "#b9770e"
+COLOURS = "#777777", "#aaaaaa", "#555555", "#c0392b", "#2471a3", "#229954", "#7d3c98", "#b9770e", "#17a589", "#5d4037"
 
 
 def ticks(low, high):
