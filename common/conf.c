@@ -533,10 +533,10 @@ check_auth(struct conf_parse *p, const struct conf_listener *l)
 		    "listener \"%s\" has auth but no tls: AUTH is only inside TLS; add a tls section, or leave auth "
 		    "out",
 		    l->name);
-	if (p->own->conf.credentials == NULL)
+	if (p->own->conf.credentials == NULL && p->own->conf.tokens.line == 0)
 		conf_mistakef(p, l->line,
 		    "listener \"%s\" has auth, but nothing is known of anybody: set credentials and make them with "
-		    "letterplate-credentials",
+		    "letterplate-credentials, or write a section tokens",
 		    l->name);
 }
 
@@ -649,6 +649,12 @@ conf_offers_auth(const struct conf *cf)
 		if (cf->listener[i].auth != CONF_AUTH_OFF)
 			return true;
 	return false;
+}
+
+bool
+conf_offers_passwords(const struct conf *cf)
+{
+	return conf_offers_auth(cf) && cf->credentials[0] != '\0';
 }
 
 bool

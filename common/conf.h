@@ -84,7 +84,8 @@ enum conf_kind {
 	CONF_K_NETWORKS,
 	CONF_K_DNS,
 	CONF_K_QUOTA,
-	CONF_K_CHECKS
+	CONF_K_CHECKS,
+	CONF_K_TOKENS
 };
 enum conf_on_failure { CONF_F_ACCEPT, CONF_F_TEMPFAIL, CONF_F_REJECT };
 enum conf_stage {
@@ -116,7 +117,7 @@ struct conf_handler {
 	const char          *module, *argument;     /* handler: path; "" if not set */
 	const char          *allow[CONF_ALLOW_MAX]; /* handler: "network", or a path it may write below */
 	size_t               nallow;
-	struct conf_address  socket; /* milter, policy */
+	struct conf_address  socket; /* milter, policy, tokens */
 	enum conf_stage      stage;  /* policy */
 };
 
@@ -181,6 +182,11 @@ struct conf {
 		unsigned            line; /* 0: there is no such section */
 		enum conf_when_full when_full;
 	} quota;
+	struct {
+		unsigned            line; /* 0: there is no such section */
+		struct conf_address socket;
+		uint32_t            timeout_ms;
+	} tokens; /* who is asked about OAuth's */
 	struct conf_listener    *listener;
 	size_t                   nlistener;
 	struct conf_tls_section *tls;
@@ -242,8 +248,11 @@ bool conf_answers_have(const struct conf_answers *a, const uint8_t ip[4]);
 /* Whether any listener offers TLS: then there are certificates, a key process, ticket keys. */
 bool conf_offers_tls(const struct conf *cf);
 
-/* Whether any listener offers AUTH: then there are credentials, and letterplate-auth. */
+/* Whether any listener offers AUTH: then somebody is asked who clients are. */
 bool conf_offers_auth(const struct conf *cf);
+
+/* Whether it is by password too: then there are credentials, and letterplate-auth. */
+bool conf_offers_passwords(const struct conf *cf);
 
 /* Whether DSN is offered: it is wanted, and there is a way for all reports. */
 bool conf_offers_dsn(const struct conf *cf);

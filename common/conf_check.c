@@ -88,7 +88,8 @@ check_sockets(struct check *c)
 		const char *path = ((const struct sockaddr_un *)&h->socket.ss)->sun_path;
 		struct stat st;
 
-		if ((h->kind != CONF_K_MILTER && h->kind != CONF_K_POLICY) || h->socket.ss.ss_family != AF_UNIX)
+		if ((h->kind != CONF_K_MILTER && h->kind != CONF_K_POLICY && h->kind != CONF_K_TOKENS) ||
+		    h->socket.ss.ss_family != AF_UNIX)
 			continue;
 		if (stat(path, &st) != 0)
 			say(c, h->socket.line, false,
@@ -171,6 +172,9 @@ check_credentials(struct check *c)
 	struct stat st;
 	int fd;
 
+	if (cf->tokens.line != 0 && !conf_offers_auth(cf))
+		say(c, cf->tokens.line, false,
+		    "warning: tokens are asked about by nobody: every listener says auth = \"off\"");
 	if (cf->credentials[0] == '\0')
 		return;
 	if (!conf_offers_auth(cf)) {

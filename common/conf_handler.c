@@ -22,11 +22,12 @@ static const struct {
 	{ "dns", CONF_K_DNS },
 	{ "quota", CONF_K_QUOTA },
 	{ "checks", CONF_K_CHECKS },
+	{ "tokens", CONF_K_TOKENS },
 };
 
 /* Names that log and stats use for what is always there, or has a section without a title. */
-static const char *const taken[] = { "limits", "recipients", "networks", "dns", "quota", "checks", "tls", "auth",
-	"other" };
+static const char *const taken[] = { "limits", "recipients", "networks", "dns", "quota", "checks", "tokens", "tls",
+	"auth", "other" };
 
 int
 conf_handler_kind(const char *section)
@@ -142,6 +143,13 @@ conf_handler_end(struct conf_parse *p, enum conf_kind kind, const char *title, u
 		h->timeout_ms = p->own->conf.dns.timeout_ms + DNS_GRACE_MS;
 	} else if (kind == CONF_K_QUOTA) {
 		p->own->conf.quota.line = line;
+	} else if (kind == CONF_K_TOKENS) {
+		p->own->conf.tokens.line = line;
+		h->socket = p->own->conf.tokens.socket;
+		h->timeout_ms = p->own->conf.tokens.timeout_ms;
+		h->on_failure = CONF_F_TEMPFAIL;
+		if (!conf_seen(p, "tokens", "socket"))
+			conf_mistake(p, line, "tokens has no socket; write e.g. socket = \"unix:/run/tokens\"");
 	} else {
 		p->own->conf.checks.line = line;
 	}

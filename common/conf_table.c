@@ -137,6 +137,10 @@ const struct conf_key conf_key[] = {
 	{ "quota", "when_full", conf_set_enum, ROOT(quota.when_full), "defer", 0, 0, "defer reject", CONF_CAN_ALWAYS,
 	    false },
 
+	{ "tokens", "socket", conf_set_socket, ROOT(tokens.socket), NULL, 1, 255, "", CONF_CAN_ALWAYS, false },
+	{ "tokens", "timeout", conf_set_duration, ROOT(tokens.timeout_ms), "10s", 100, MINUTE, "100ms to 1m",
+	    CONF_CAN_ALWAYS, false },
+
 	CHECK("helo_full", checks.helo_full),
 	CHECK("helo_literal", checks.helo_literal),
 	CHECK("helo_own", checks.helo_own),
@@ -199,6 +203,7 @@ const struct conf_section conf_section[] = {
 	{ "dns", false, false, CONF_CAN_DNS },
 	{ "quota", false, false, CONF_CAN_QUOTA },
 	{ "checks", false, false, CONF_CAN_ALWAYS },
+	{ "tokens", false, false, CONF_CAN_AUTH },
 	{ "timeouts", false, false, CONF_CAN_ALWAYS },
 	{ "limits", false, false, CONF_CAN_ALWAYS },
 	{ "log", false, false, CONF_CAN_ALWAYS },

@@ -88,10 +88,14 @@ enum {
 	X(AUTH_LOGIN, "auth_login", "clients that authenticated by LOGIN") \
 	X(AUTH_SCRAM, "auth_scram", "clients that authenticated by SCRAM-SHA-256") \
 	X(AUTH_SCRAM_PLUS, "auth_scram_plus", "clients that authenticated by SCRAM-SHA-256-PLUS") \
+	X(AUTH_OAUTHBEARER, "auth_oauthbearer", "clients that authenticated by OAUTHBEARER") \
+	X(AUTH_XOAUTH2, "auth_xoauth2", "clients that authenticated by XOAUTH2") \
 	X(AUTH_PLAIN_WRONG, "auth_plain_wrong", "wrong guesses by PLAIN") \
 	X(AUTH_LOGIN_WRONG, "auth_login_wrong", "wrong guesses by LOGIN") \
 	X(AUTH_SCRAM_WRONG, "auth_scram_wrong", "wrong guesses by SCRAM-SHA-256") \
 	X(AUTH_SCRAM_PLUS_WRONG, "auth_scram_plus_wrong", "wrong guesses by SCRAM-SHA-256-PLUS") \
+	X(AUTH_OAUTHBEARER_WRONG, "auth_oauthbearer_wrong", "tokens of OAUTHBEARER that were refused") \
+	X(AUTH_XOAUTH2_WRONG, "auth_xoauth2_wrong", "tokens of XOAUTH2 that were refused") \
 	X(AUTH_DEFERRED, "auth_deferred", "times it could not be told who a client is, or it had guessed too often") \
 	X(AUTH_DIED, "auth_died", "letterplate-auth ended unasked (master)") \
 	X(WORKERS_STARTED, "workers_started", "workers started (master)") \

@@ -107,7 +107,7 @@ const struct helper_kind helper_kind[HELPER_KINDS] = {
 	    .nfiles = 2,
 	    .channels = true,
 	    .died = STATS_AUTH_DIED,
-	    .offered = conf_offers_auth,
+	    .offered = conf_offers_passwords,
 	    .take = take_credentials },
 	/* Records wait in the spool while none runs: it is no part of the promise that a sender gets. */
 	[HELPER_REPORTS] = { .program = "letterplate-reports",

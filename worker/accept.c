@@ -199,8 +199,10 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	/* RFC 8689: a receiver that relays nothing keeps its promise by being reached inside TLS. */
 	if (cl->tls != CONF_TLS_NONE)
 		ls->smtp.ext |= SMTP_EXT_REQUIRETLS;
-	if (cl->auth != CONF_AUTH_OFF)
+	if (cl->auth != CONF_AUTH_OFF && cf->credentials[0] != '\0')
 		ls->smtp.ext |= SMTP_EXT_AUTH;
+	if (cl->auth != CONF_AUTH_OFF && cf->tokens.line != 0)
+		ls->smtp.ext |= SMTP_EXT_TOKENS;
 	ls->smtp.auth_required = cl->auth == CONF_AUTH_REQUIRED;
 	if (conf_offers_dsn(cf))
 		ls->smtp.ext |= SMTP_EXT_DSN;

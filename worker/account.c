@@ -103,9 +103,9 @@ void
 account_auth(struct session *s, const struct reply *r)
 {
 	static const enum stats_counter yes[] = { STATS_AUTH_PLAIN, STATS_AUTH_LOGIN, STATS_AUTH_SCRAM,
-		STATS_AUTH_SCRAM_PLUS };
+		STATS_AUTH_SCRAM_PLUS, STATS_AUTH_OAUTHBEARER, STATS_AUTH_XOAUTH2 };
 	static const enum stats_counter no[] = { STATS_AUTH_PLAIN_WRONG, STATS_AUTH_LOGIN_WRONG, STATS_AUTH_SCRAM_WRONG,
-		STATS_AUTH_SCRAM_PLUS_WRONG };
+		STATS_AUTH_SCRAM_PLUS_WRONG, STATS_AUTH_OAUTHBEARER_WRONG, STATS_AUTH_XOAUTH2_WRONG };
 	const struct sasl *x = smtp_sasl(s->smtp);
 	struct log_line l;
 

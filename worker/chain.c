@@ -95,7 +95,7 @@ chain_wanted(const struct chain_link *k, const struct session_view *v)
 		return false;
 	if (k->conf == NULL)
 		return true;
-	if (v->skip_all && k->conf->kind != CONF_K_QUOTA)
+	if (v->skip_all && k->conf->kind != CONF_K_QUOTA && k->conf->kind != CONF_K_TOKENS)
 		return false;
 	w = &k->conf->when;
 	while (i < w->nlistener && strcmp(w->listener[i], v->listener) != 0)

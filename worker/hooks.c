@@ -3,6 +3,8 @@
  */
 #include "worker/hooks.h"
 
+#include "common/credential.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -275,6 +277,24 @@ handler_client_name(const struct question *q, const char *name, const char *reve
 	h->has_reverse = name_copy(h->name[1], reverse);
 	s->name = h->has_name ? h->name[0] : NULL;
 	hooks_show(q);
+	return 0;
+}
+
+int
+handler_user(const struct question *q, struct span given)
+{
+	struct session *s = q->session_private;
+	char name[CREDENTIAL_USER_MAX + 1];
+	size_t n = credential_name(given, false, name);
+	struct span copy;
+
+	if (n == 0 || q->auth == NULL) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (arena_dup(&s->arena, span_of(name, n + 1), &copy) != 0)
+		return -1;
+	s->named = (const char *)copy.p;
 	return 0;
 }
 

@@ -30,15 +30,20 @@ let_in(struct session *s, struct reply *r)
 {
 	const struct sasl *x = smtp_sasl(s->smtp);
 	char name[CREDENTIAL_USER_MAX + 1];
-	size_t n = credential_name(span_of(x->user, x->nuser), false, name);
 	struct span copy;
 
-	/* A handler may let one in whom no file could have. */
-	if (arena_dup(&s->arena, n > 0 ? span_of(name, n + 1) : span_of(x->user, x->nuser + 1), &copy) != 0) {
-		unavailable(r);
-		return;
+	if (s->named == NULL) {
+		size_t n = credential_name(span_of(x->user, x->nuser), false, name);
+
+		/* A handler may let one in whom no file could have; but nobody is nobody. */
+		copy = n > 0 ? span_of(name, n + 1) : span_of(x->user, x->nuser + 1);
+		if (x->nuser == 0 || arena_dup(&s->arena, copy, &copy) != 0) {
+			unavailable(r);
+			return;
+		}
+		s->named = (const char *)copy.p;
 	}
-	s->user = (const char *)copy.p;
+	s->user = s->named;
 	reply_set(r, 235, ENH(2, 7, 0), "authenticated", "welcome");
 }
 
@@ -56,10 +61,10 @@ void
 login_conclude(struct session *s, enum verdict v, struct reply *r)
 {
 	enum sasl_step step = smtp_sasl(s->smtp)->step;
+	bool scram = step == SASL_FIRST || step == SASL_FINAL;
 
 	/* Who is asked about SCRAM must go on with it: the client has its proof of us to see. */
-	if (v != V_REPLY || (r->code >= 300 && r->code < 400 && step == SASL_PASSWORD) || r->code == 451 ||
-	    (r->code < 300 && step != SASL_PASSWORD))
+	if (v != V_REPLY || (r->code >= 300 && r->code < 400 && !scram) || r->code == 451 || (r->code < 300 && scram))
 		unavailable(r);
 	else if (r->code >= 200 && r->code < 300)
 		let_in(s, r);

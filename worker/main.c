@@ -238,7 +238,7 @@ main_auth(void)
 {
 	void *ctx;
 
-	if (!conf_offers_auth(me.conf)) {
+	if (!conf_offers_passwords(me.conf)) {
 		close(IPC_FD_AUTH);
 		return;
 	}

@@ -56,6 +56,7 @@ struct session {
 	const char            *remote, *local; /* in arena */
 	const char *proxy;       /* who really sits at the other end, when remote is only claimed; in arena, or NULL */
 	const char *name, *user; /* the client's host and its login, as XCLIENT claims, or NULL */
+	const char *named;       /* who it is if it is let in now, by handler_user(); NULL: who it says */
 	struct peer_claims *claims; /* peer.c's, or NULL */
 	const char         *end;    /* why it ended, a static word */
 	struct session_tls *tls;    /* in arena; NULL: in clear */

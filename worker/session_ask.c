@@ -199,6 +199,7 @@ session_auth(struct session *s)
 	struct reply r;
 
 	s->conn.secret = true;
+	s->named = NULL;
 	if (!login_confirmed(s, &r))
 		return session_begin_stage(s, CHAIN_AUTH, NULL);
 	session_answer(s, &r);

@@ -146,7 +146,7 @@ setup_outward(const struct worker *w, struct sandbox *sb)
 
 		if (h->kind == CONF_K_HANDLER)
 			setup_allow(h, sb);
-		if ((h->kind == CONF_K_MILTER || h->kind == CONF_K_POLICY) &&
+		if ((h->kind == CONF_K_MILTER || h->kind == CONF_K_POLICY || h->kind == CONF_K_TOKENS) &&
 		    setup_add(cf, out, &h->socket, SOCK_STREAM, h->line) != 0)
 			return -1;
 	}

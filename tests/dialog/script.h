@@ -119,7 +119,8 @@ script_ext(const char *file, int line, char *words)
 		const char *word;
 		unsigned    bit;
 	} exts[]     = { { "chunking", SMTP_EXT_CHUNKING }, { "smtputf8", SMTP_EXT_SMTPUTF8 }, { "dsn", SMTP_EXT_DSN },
-		    { "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS }, { "auth", SMTP_EXT_AUTH } };
+		    { "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS }, { "auth", SMTP_EXT_AUTH },
+		    { "tokens", SMTP_EXT_TOKENS } };
 	unsigned ext = 0;
 	char    *word;
 

@@ -406,7 +406,7 @@ stage_pull(struct stage *st, struct span *in)
 			st->closed = true;
 		stage_drain(st);
 		if (e == SMTP_EV_MORE) {
-			if (in->n >= SMTP_LINE_MAX)
+			if (in->n >= SMTP_AUTH_LINE_MAX)
 				stage_breach(st, "MORE with %zu octets left", in->n);
 			break;
 		}

@@ -16,6 +16,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[0] = os.path.join(HERE, "..", "lib")
 from harness import BIN, Skip, check, equal, main, test
+from policy import Policy, drip
 from server import Server, free_port, wait_for
 from tls import certificate, context, section
 
@@ -324,6 +325,145 @@ def the_process_dies_and_comes_back():
         d.quit()
 
 
+GOOD = "ya29.a0Af_H6SM-c1~2/3+4=="
+
+
+def token_server(answer, extra="timeout = \"2s\"", passwords=False, workers=1, **more):
+    p = Policy(answer)
+    folder = tempfile.mkdtemp(prefix="auth.")
+    path = os.path.join(folder, "credentials")
+    equal(credentials(path, "import", text="anna sesame\n").returncode, 0, "import")
+    port = free_port()
+    s = Server(listener='listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" auth = "optional" }' % port,
+               extra='%s\ntokens { socket = "%s" %s }\n%s' % (section(ec()), p.name, extra,
+                                                            'credentials = "%s"' % path if passwords else ""),
+               start=False, count=False, limits="connections_per_ip = 0", workers=workers, **more)
+    s.port, s.policy = port, p
+    s.start()
+    return s
+
+
+def bearer(c, token, user="anna@example.org"):
+    code, text = c.docmd("AUTH", "OAUTHBEARER " + b64("n,%s,\1host=mx\1port=25\1auth=Bearer %s\1\1" % ("a=" + user if user else "", token)))
+    if code != 334:
+        return code, text
+    equal(base64.b64decode(text), b'{"status":"invalid_token","schemes":"bearer"}', "why")
+    return c.docmd("AQ==")
+
+
+def xoauth2(c, token, user="anna@example.org"):
+    code, text = c.docmd("AUTH", "XOAUTH2 " + b64("user=%s\1auth=Bearer %s\1\1" % (user, token)))
+    if code != 334:
+        return code, text
+    equal(base64.b64decode(text), b'{"status":"401","schemes":"bearer"}', "why")
+    return c.docmd("")
+
+
+@test
+def tokens_are_asked_about():
+    def answer(r, _):
+        return "OK " + ("Anna@Example.org" if r["sasl_username"] == "" else "") if r["token"] == GOOD else "REJECT"
+    with token_server(answer) as s:
+        c = smtp(s)
+        equal(c.esmtp_features["auth"].split(), ["OAUTHBEARER", "XOAUTH2"], "offered")
+        equal(plain(c, "anna", "sesame")[0], 504, "no passwords here")
+        equal(bearer(c, "wrong")[0], 535, "wrong")
+        equal(bearer(c, GOOD)[0], 235, "right")
+        c.sendmail("a@client.example", [ALICE], TEXT)
+        c.close()
+        d = smtp(s)
+        equal(xoauth2(d, "wrong")[0], 535, "wrong")
+        equal(xoauth2(d, GOOD)[0], 235, "right")
+        d.close()
+        e = smtp(s)
+        equal(bearer(e, GOOD, user="")[0], 235, "whose the token is, is for the server to say")
+        e.close()
+        f = smtp(s)
+        equal([bearer(f, "wrong")[0] for _ in range(3)] + [f.docmd("AUTH", "XOAUTH2")[0]], [535] * 3 + [421], "three")
+        r = s.policy.requests[1]
+        equal((r["request"], r["protocol_state"], r["sasl_method"], r["sasl_username"], r["token"], r["client_address"],
+               r["helo_name"], r["encryption_protocol"]), ("oauth_token", "AUTH", "OAUTHBEARER", "anna@example.org", GOOD,
+               "127.0.0.1", "client.example", "TLSv1.3"), "request")
+        check(len(r["_lines"]) == len(r) - 1, "an attribute twice")
+        equal((s.counter("auth_oauthbearer"), s.counter("auth_oauthbearer_wrong"), s.counter("auth_xoauth2"),
+               s.counter("auth_xoauth2_wrong")), (2, 4, 1, 1), "counters")
+        wait_for(lambda: s.log().count("method=OAUTHBEARER") == 6, why="not logged")
+        equal(s.log().count("event=auth-failed"), 5, "failures")
+        check("user=anna@example.org" in s.log() and GOOD not in s.log() and b64("Bearer " + GOOD)[4:20] not in s.log(), "log")
+        equal(len(s.messages(ALICE)), 1, "messages")
+        check(b"with ESMTPSA" in s.messages(ALICE)[0].raw, "not ESMTPSA")
+        # There is nothing to guess at, so there is no process for it.
+        equal(pids_of_auth(s), [], "letterplate-auth runs")
+        if os.geteuid() == 0:
+            for pid in s.workers():
+                equal(memory_of(pid, GOOD.encode()), [], "a token stays")
+
+
+@test
+def what_is_no_answer_lets_nobody_in():
+    answers = {"silence": None, "closes": 1, "nonsense": b"hello\n\n", "dunno": "DUNNO", "defer": "DEFER", "number": "200",
+               "code": "450 4.7.1 later", "twice": b"action=OK\naction=REJECT\n\n", "empty": b"\n\n", "control": b"action=OK a\1b\n\n",
+               "permit": "PERMIT", "prepend": "PREPEND X-A: b", "discard": "DISCARD", "long": b"action=OK " + b"x" * 5000 + b"\n\n",
+               "nobody": "OK", "name": "OK \u00a0x"}
+    def answer(r, _):
+        a = answers[r["token"]]
+        if a == 1:
+            raise OSError
+        return a
+    with token_server(answer) as s:
+        for token in answers:
+            c = smtp(s)
+            began = time.monotonic()
+            code = bearer(c, token, user="" if token == "nobody" else "anna")[0]
+            equal(code, 454, token)
+            check(time.monotonic() - began < 5, "%s took too long" % token)
+            equal(c.mail("a@client.example")[0], 250, "the session goes on")
+            c.close()
+        equal(s.counter("auth_deferred"), len(answers), "deferred")
+        s.policy.answer = drip(b"action=OK\n\n")
+        c = smtp(s)
+        equal(bearer(c, GOOD)[0], 235, "octet by octet")
+        c.close()
+        s.policy.answer = lambda r, c: "REJECT" if r["token"] == "x" else "550 5.7.1 no"
+        c = smtp(s)
+        equal([bearer(c, "x")[0], xoauth2(c, "y")[0]], [535, 535], "no")
+        c.close()
+        s.policy.close()
+        c = smtp(s)
+        equal(bearer(c, GOOD)[0], 454, "nobody is there")
+        c.close()
+
+
+@test
+def a_silent_server_holds_nobody_else_up():
+    with token_server(lambda r, c: None, passwords=True, extra="") as s:
+        c = smtp(s)
+        equal(sorted(c.esmtp_features["auth"].split())[:2], ["LOGIN", "OAUTHBEARER"], "offered")
+        waiting = [smtp(s) for _ in range(20)]
+        for w in waiting:
+            w.putcmd("AUTH", "XOAUTH2 " + b64("user=a\1auth=Bearer x\1\1"))
+        time.sleep(0.2)
+        equal(plain(c, "anna", "sesame")[0], 235, "by password")
+        slowest = 0
+        for _ in range(50):
+            began = time.monotonic()
+            equal(c.noop()[0], 250, "NOOP")
+            slowest = max(slowest, time.monotonic() - began)
+        check(slowest < 0.5, "a NOOP took %f s" % slowest)
+        for w in waiting:
+            w.close()           # and nobody waits for those who are gone
+        c.close()
+
+
+@test
+def a_long_token():
+    long = "A" * 9000
+    with token_server(lambda r, c: "OK" if r["token"] == long else "REJECT") as s:
+        c = smtp(s)
+        equal(xoauth2(c, long)[0], 235, "9,000 octets")
+        c.close()
+
+
 @test
 def credentials_tool():
     folder = tempfile.mkdtemp(prefix="auth.")
@@ -370,6 +510,24 @@ def real_clients():
                                input="Subject: x\n\nbody\n", text=True, capture_output=True)
             equal(r.returncode, 0, mech + r.stderr)
         wait_for(lambda: len(s.messages(ALICE)) >= 7, why="messages")
+    with token_server(lambda r, c: "OK" if r["token"] == GOOD else "REJECT") as s:
+        for mech in "OAUTHBEARER", "XOAUTH2":
+            for token, codes in (GOOD, (0,)), ("wrong", (67,)):
+                r = subprocess.run(["curl", "-sSk", "--url", "smtps://127.0.0.1:%d/client.example" % s.port, "--user", "anna:",
+                                    "--oauth2-bearer", token, "--login-options", "AUTH=" + mech, "--mail-from",
+                                    "a@client.example", "--mail-rcpt", ALICE, "-T", "-"], input="Subject: x\r\n\r\nbody\r\n",
+                                   text=True, capture_output=True)
+                check(r.returncode in codes, "curl %s: %d %s" % (mech, r.returncode, r.stderr))
+        for mech in "oauthbearer", "xoauth2":
+            for token, right in (GOOD, True), ("wrong", False):
+                r = subprocess.run(["msmtp", "-C", "/dev/null", "--host=127.0.0.1", "--port=%d" % s.port, "--tls=on",
+                                    "--tls-starttls=off", "--tls-certcheck=off", "--auth=" + mech, "--user=anna",
+                                    "--passwordeval=echo '%s'" % token, "--from=a@client.example", ALICE],
+                                   input="Subject: x\n\nbody\n", text=True, capture_output=True)
+                equal(r.returncode == 0, right, "msmtp %s: %s" % (mech, r.stderr))
+        wait_for(lambda: len(s.messages(ALICE)) == 4, why="messages")
+        # curl takes OAUTHBEARER where both are offered, whatever it is told.
+        equal((s.counter("auth_oauthbearer"), s.counter("auth_xoauth2")), (3, 1), "counters")
 
 
 main()

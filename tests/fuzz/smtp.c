@@ -47,6 +47,8 @@ play(struct stage *st, struct chance *c, const uint8_t *data, size_t size, size_
 
 	if ((data[3] & 0x10) != 0)
 		cf.ext |= SMTP_EXT_AUTH;
+	if ((data[3] & 0x40) != 0)
+		cf.ext |= SMTP_EXT_TOKENS;
 	cf.auth_required = (data[3] & 0x20) != 0;
 
 	*c = (struct chance){ .seed = data[2] };

@@ -12,7 +12,7 @@ static struct sasl s;
 static enum sasl_got
 say(const void *text, size_t n)
 {
-	static char line[8192];
+	static char line[16384];
 	ssize_t len = sasl_encode(span_of(text, n), line, sizeof line);
 
 	ck_assert_int_ge(len, 0);
@@ -274,6 +274,78 @@ START_TEST(t_scram_bound)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	size_t n;
+	enum sasl_mech mech;
+	enum sasl_got got;
+	const char *user, *token;
+} tokens[] = {
+#define B(text, got, user, token) \
+	{ \
+		text, sizeof(text) - 1, SASL_OAUTHBEARER, got, user, token \
+	}
+#define X(text, got, user, token) \
+	{ \
+		text, sizeof(text) - 1, SASL_XOAUTH2, got, user, token \
+	}
+	B("n,a=anna,\1auth=Bearer abc\1\1", SASL_ASK, "anna", "abc"),
+	B("n,,\1auth=Bearer abc==\1\1", SASL_ASK, "", "abc=="),
+	B("y,,\1host=x\1port=1\1auth=bEARER  a.b-c_d~e/f+g\1more=\1\1", SASL_ASK, "", "a.b-c_d~e/f+g"),
+	B("n,a=a=2Cb,\1auth=Bearer abc\1\1", SASL_ASK, "a,b", "abc"),
+	B("n,a=an na,\1auth=Bearer abc\1\1", SASL_REFUSED, NULL, NULL),
+	B("n,a=a=2x,\1auth=Bearer abc\1\1", SASL_REFUSED, NULL, NULL),
+	B("n,,\1auth=\1\1", SASL_REFUSED, NULL, NULL),
+	B("n,,\1auth=Bearer \1\1", SASL_REFUSED, NULL, NULL),
+	B("n,,\1auth=Bearer =\1\1", SASL_REFUSED, NULL, NULL),
+	B("n,,\1auth=Bearer a=b\1\1", SASL_REFUSED, NULL, NULL),
+	B("n,,\1auth=Bearer a b\1\1", SASL_REFUSED, NULL, NULL),
+	B("n,,\1auth=Bearer a\nb\1\1", SASL_REFUSED, NULL, NULL), /* no line of a request of ours */
+	B("n,,\1auth=Bearer a\0b\1\1", SASL_BAD, NULL, NULL),
+	B("n,,\1auth=Basic abc\1\1", SASL_REFUSED, NULL, NULL),
+	B("n,,\1auth=Bearer abc\1auth=Bearer abd\1\1", SASL_BAD, NULL, NULL),
+	B("p=tls-exporter,,\1auth=Bearer abc\1\1", SASL_BAD, NULL, NULL),
+	B("n,b=anna,\1auth=Bearer abc\1\1", SASL_BAD, NULL, NULL),
+	B("n,a=,\1auth=Bearer abc\1\1", SASL_BAD, NULL, NULL),
+	B("n,,auth=Bearer abc\1\1", SASL_BAD, NULL, NULL),
+	B("n,,\1auth=Bearer abc\1", SASL_BAD, NULL, NULL),
+	B("n,,\1auth=Bearer abc", SASL_BAD, NULL, NULL),
+	B("n,,\1auth=Bearer abc\1\1x", SASL_BAD, NULL, NULL),
+	B("n,,\1host=x\1\1", SASL_BAD, NULL, NULL),
+	B("n,,\1\1", SASL_BAD, NULL, NULL),
+	B("n,,\1=x\1auth=Bearer abc\1\1", SASL_BAD, NULL, NULL),
+	B("n,,", SASL_BAD, NULL, NULL),
+	B("n", SASL_BAD, NULL, NULL),
+	B("", SASL_BAD, NULL, NULL),
+	X("user=Anna\1auth=Bearer abc\1\1", SASL_ASK, "anna", "abc"),
+	X("user=an na\1auth=Bearer abc\1\1", SASL_REFUSED, NULL, NULL),
+	X("user=\1auth=Bearer abc\1\1", SASL_REFUSED, NULL, NULL),
+	X("auth=Bearer abc\1\1", SASL_BAD, NULL, NULL),
+	X("user=anna\1\1", SASL_BAD, NULL, NULL),
+	X("user=anna\1auth=Bearer abc\1", SASL_BAD, NULL, NULL),
+	X("\1\1", SASL_BAD, NULL, NULL),
+	X("", SASL_BAD, NULL, NULL),
+};
+
+START_TEST(t_tokens)
+{
+	for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+		sasl_init(&s, tokens[i].mech);
+		ck_assert_int_eq(s.step, SASL_TOKEN);
+		ck_assert_msg(say(tokens[i].text, tokens[i].n) == tokens[i].got, "row %zu: %s", i, tokens[i].text);
+		if (tokens[i].got != SASL_ASK)
+			continue;
+		ck_assert_str_eq(s.user, tokens[i].user);
+		ck_assert_uint_eq(s.nuser, strlen(tokens[i].user));
+		ck_assert_msg(span_eq(s.password, span_str(tokens[i].token)), "row %zu", i);
+	}
+	s.step = SASL_EXPLAINED;
+	ck_assert_int_eq(sasl_take(&s, SPAN("AQ==")), SASL_REFUSED);
+	ck_assert_int_eq(sasl_take(&s, SPAN("!")), SASL_REFUSED);
+	ck_assert_int_eq(sasl_take(&s, SPAN("")), SASL_REFUSED);
+}
+END_TEST
+
 START_TEST(t_told)
 {
 	sasl_init(&s, SASL_SCRAM);
@@ -299,6 +371,7 @@ main(void)
 	tcase_add_test(tc, t_scram_first);
 	tcase_add_test(tc, t_scram_final);
 	tcase_add_test(tc, t_scram_bound);
+	tcase_add_test(tc, t_tokens);
 	tcase_add_test(tc, t_told);
 	suite_add_tcase(suite, tc);
 	return suite_run(suite);

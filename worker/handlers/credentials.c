@@ -203,6 +203,8 @@ make_ask(const struct sasl *s, struct auth_ask *a)
 		    add(a, &at, 3, s->final) && add(a, &at, 4, span_of(s->proof, sizeof(s->proof)));
 		break;
 	case SASL_CONFIRMED:
+	case SASL_TOKEN:
+	case SASL_EXPLAINED:
 		return 0;
 	}
 	return ok ? AUTH_ASK_HEAD + at : 0;
@@ -238,6 +240,8 @@ on_auth(void *ctx, const struct question *q, struct reply *r)
 	struct pending *p;
 
 	(void)ctx;
+	if (s->step == SASL_TOKEN)
+		return V_NEXT;
 	if (s->step == SASL_FINAL && !bound(s, q->auth)) {
 		reply_set(r, 535, ENH(5, 7, 8), "auth-binding", "your TLS is not ours");
 		return V_REPLY;

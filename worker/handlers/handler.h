@@ -211,6 +211,14 @@ struct edits *handler_edits(const struct question *q);
  */
 int handler_tag(const struct question *q, const char *word);
 
+/**
+ * handler_user(q, name):
+ * In on_auth: whoever is let in by this hook is ${name} (copied; prepared as
+ * letterplate-credentials does), and not who it says it is.  0, or -1 with errno
+ * EINVAL when it can be nobody's name, ENOMEM.
+ */
+int handler_user(const struct question *q, struct span name);
+
 /* The client's host name is ${name} (verified), ${reverse} (not verified); NULL: none.  Copied.  0, or -1 with errno ENOMEM. */
 int handler_client_name(const struct question *q, const char *name, const char *reverse);
 

@@ -8,6 +8,7 @@
 #include "worker/handlers/networks.h"
 #include "worker/handlers/policy/client.h"
 #include "worker/handlers/policy/policy.h"
+#include "worker/handlers/policy/tokens.h"
 #include "worker/handlers/quota.h"
 #include "worker/milter/milter.h"
 
@@ -29,6 +30,8 @@ handlers_of(enum conf_kind kind)
 		return &quota_ops;
 	case CONF_K_CHECKS:
 		return &checks_ops;
+	case CONF_K_TOKENS:
+		return &tokens_ops;
 	}
 	return NULL;
 }
@@ -36,5 +39,7 @@ handlers_of(enum conf_kind kind)
 uint32_t
 handlers_fds(enum conf_kind kind)
 {
-	return kind == CONF_K_MILTER ? MILTER_LINKS_MAX : kind == CONF_K_POLICY ? POLICY_CONNS_MAX : 0;
+	if (kind == CONF_K_MILTER)
+		return MILTER_LINKS_MAX;
+	return kind == CONF_K_POLICY || kind == CONF_K_TOKENS ? POLICY_CONNS_MAX : 0;
 }

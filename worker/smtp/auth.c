@@ -33,7 +33,16 @@ static const struct say say_failures = { .code = 421,
 bool
 auth_offered(const struct smtp *s)
 {
-	return s->tls && (s->cf->ext & SMTP_EXT_AUTH) != 0;
+	return s->tls && (s->cf->ext & (SMTP_EXT_AUTH | SMTP_EXT_TOKENS)) != 0;
+}
+
+/* SASL_MECHS: none, or none of those that are offered. */
+static enum sasl_mech
+find(const struct smtp *s, struct span name)
+{
+	enum sasl_mech m = sasl_find(name);
+
+	return s->cf->ext & (sasl_by_token(m) ? SMTP_EXT_TOKENS : SMTP_EXT_AUTH) ? m : SASL_MECHS;
 }
 
 void
@@ -71,6 +80,20 @@ challenge(struct smtp *s)
 	return s->sasl->named ? &password : &name;
 }
 
+/* Why a token is no good is said as a challenge, and the refusal when the client has answered that (RFC 7628 3.2.3). */
+static const struct say *
+refused(struct smtp *s)
+{
+	static const struct say bearer = { .code = 334, .reason = "auth-challenge", .text = SASL_FAILED_BEARER };
+	static const struct say xoauth2 = { .code = 334, .reason = "auth-challenge", .text = SASL_FAILED_XOAUTH2 };
+
+	if (s->sasl->step != SASL_TOKEN)
+		return over(s, &say_wrong);
+	s->sasl->step = SASL_EXPLAINED;
+	s->state = SMTP_ST_AUTH;
+	return s->sasl->mech == SASL_OAUTHBEARER ? &bearer : &xoauth2;
+}
+
 static const struct say *
 take(struct smtp *s, struct span response)
 {
@@ -85,7 +108,7 @@ take(struct smtp *s, struct span response)
 	case SASL_BAD:
 		break;
 	case SASL_REFUSED:
-		return over(s, &say_wrong);
+		return refused(s);
 	}
 	return over(s, &say_response);
 }
@@ -98,7 +121,7 @@ auth_begin(struct smtp *s, struct span arg)
 
 	/* What comes in vain, or of a mechanism that is not ours, is a password too. */
 	s->confided = true;
-	if ((s->cf->ext & SMTP_EXT_AUTH) == 0)
+	if ((s->cf->ext & (SMTP_EXT_AUTH | SMTP_EXT_TOKENS)) == 0)
 		return &say_not_offered;
 	if (!s->tls)
 		return &say_in_clear;
@@ -113,7 +136,7 @@ auth_begin(struct smtp *s, struct span arg)
 		name.n++;
 	if (name.n == 0)
 		return &say_syntax;
-	mech = sasl_find(name);
+	mech = find(s, name);
 	if (mech == SASL_MECHS)
 		return &say_mechanism;
 	s->sasl = arena_alloc(s->transaction, sizeof(*s->sasl));
@@ -131,7 +154,8 @@ auth_begin(struct smtp *s, struct span arg)
 const struct say *
 auth_line(struct smtp *s, struct span line)
 {
-	if (span_eq(line, SPAN("*")))
+	/* Who has been told why may not have it undone: it was a guess. */
+	if (span_eq(line, SPAN("*")) && s->sasl->step != SASL_EXPLAINED)
 		return over(s, &say_cancelled);
 	return take(s, line);
 }
@@ -151,6 +175,10 @@ auth_answer(struct smtp *s, const struct reply *r, struct buf *out)
 	if (r != NULL && r->code == 334 && sasl_told(s->sasl, span_of(r->text, r->n)) == 0) {
 		s->state = SMTP_ST_AUTH;
 		return smtp_send(s, r, out);
+	}
+	if (r != NULL && r->code == 535 && s->sasl->step == SASL_TOKEN) {
+		explicit_bzero(s->sasl->octets, sizeof(s->sasl->octets));
+		return smtp_say(s, refused(s), out);
 	}
 	(void)over(s, NULL);
 	if (r != NULL && r->code >= 200 && r->code < 300) {

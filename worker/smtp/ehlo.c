@@ -71,7 +71,9 @@ list_extensions(const struct smtp *s, struct list *l)
 	if ((ext & SMTP_EXT_REQUIRETLS) && s->tls)
 		list_add(l, "250-REQUIRETLS\r\n");
 	if (auth_offered(s))
-		list_add(l, "250-AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN\r\n");
+		list_add(l, "250-AUTH%s%s\r\n",
+		    ext & SMTP_EXT_AUTH ? " SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" : "",
+		    ext & SMTP_EXT_TOKENS ? " OAUTHBEARER XOAUTH2" : "");
 	if (s->xclient_ok)
 		list_add(l, "250-XCLIENT " XCLIENT_WORDS "\r\n");
 	if (s->cf->rcpt_max > 0)

@@ -1,11 +1,13 @@
 /*
  * sasl: see sasl.h.  PLAIN is RFC 4616, LOGIN draft-murchison-sasl-login, SCRAM
- * RFC 5802 and RFC 7677.  Names are compared without ASCII case everywhere, so
+ * RFC 5802 and RFC 7677, OAUTHBEARER RFC
+ * 7628, XOAUTH2 what Google and Microsoft document.  Names are compared without ASCII case everywhere, so
  * they are made lower case here, once.  PURE.
  */
 #include "worker/smtp/sasl.h"
 
-const char *const sasl_name[SASL_MECHS] = { "PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS" };
+const char *const sasl_name[SASL_MECHS] = { "PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "OAUTHBEARER",
+	"XOAUTH2" };
 
 enum sasl_mech
 sasl_find(struct span name)
@@ -93,7 +95,10 @@ sasl_init(struct sasl *s, enum sasl_mech mech)
 {
 	explicit_bzero(s, sizeof(*s));
 	s->mech = mech;
-	s->step = mech == SASL_PLAIN || mech == SASL_LOGIN ? SASL_PASSWORD : SASL_FIRST;
+	if (sasl_by_token(mech))
+		s->step = SASL_TOKEN;
+	else
+		s->step = mech == SASL_PLAIN || mech == SASL_LOGIN ? SASL_PASSWORD : SASL_FIRST;
 }
 
 /* The name; false: it is none that anybody can have. */
@@ -319,11 +324,97 @@ take_final(struct sasl *s)
 	return SASL_ASK;
 }
 
+/* --- tokens --- */
+
+/* b64token of RFC 6750 2.1. */
+static bool
+token_ok(struct span t)
+{
+	size_t n = t.n;
+
+	while (n > 0 && t.p[n - 1] == '=')
+		n--;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = ascii_lower(t.p[i]);
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || memchr("-._~+/", c, 6) != NULL))
+			return false;
+	}
+	return n > 0;
+}
+
+/* "Bearer TOKEN".  An empty one asks how it is done: it is told so by the refusal. */
+static bool
+take_bearer(struct sasl *s, struct span value)
+{
+	if (value.n < 7 || !span_caseeq(span_head(value, 7), SPAN("Bearer ")))
+		return false;
+	value = span_skip(value, 7);
+	while (value.n > 0 && value.p[0] == ' ')
+		value = span_skip(value, 1);
+	s->password = value;
+	return token_ok(value);
+}
+
+/* NAME "=" VALUE ^A, and an empty one at the end. */
+static enum sasl_got
+take_pairs(struct sasl *s, struct span rest, bool named)
+{
+	bool have = false, ok = true;
+
+	for (;;) {
+		const uint8_t *end = rest.n > 0 ? memchr(rest.p, 1, rest.n) : NULL;
+		struct span name, value = until(&rest, 1);
+
+		if (end == NULL)
+			return SASL_BAD;
+		if (value.n == 0)
+			break;
+		name = until(&value, '=');
+		if (name.n == 0 || memchr(value.n > 0 ? value.p : name.p, 0, value.n) != NULL)
+			return SASL_BAD;
+		if (span_eq(name, SPAN("auth"))) {
+			if (have)
+				return SASL_BAD;
+			have = true;
+			ok = take_bearer(s, value) && ok;
+		} else if (named && span_eq(name, SPAN("user"))) {
+			ok = take_user(s, value) && ok;
+		}
+	}
+	if (!have || rest.n > 0 || (named && s->nuser == 0 && ok))
+		return SASL_BAD;
+	return ok ? SASL_ASK : SASL_REFUSED;
+}
+
+/* OAUTHBEARER has a gs2-header with a name, or none; XOAUTH2 a pair "user". */
+static enum sasl_got
+take_token(struct sasl *s)
+{
+	struct span rest = span_of(s->octets, s->n), flag, authzid;
+	enum sasl_got got;
+	bool named;
+
+	if (s->mech == SASL_XOAUTH2)
+		return take_pairs(s, rest, true);
+	flag = until(&rest, ',');
+	if (flag.n != 1 || (flag.p[0] != 'n' && flag.p[0] != 'y'))
+		return SASL_BAD;
+	authzid = until(&rest, ',');
+	named = authzid.n > 0;
+	if ((named && (authzid.n < 3 || memcmp(authzid.p, "a=", 2) != 0)) || rest.n == 0 || rest.p[0] != 1)
+		return SASL_BAD;
+	got = take_pairs(s, span_skip(rest, 1), false);
+	return got == SASL_ASK && named && !take_saslname(s, span_skip(authzid, 2)) ? SASL_REFUSED : got;
+}
+
 enum sasl_got
 sasl_take(struct sasl *s, struct span line)
 {
 	ssize_t n = sasl_decode(line, s->octets, sizeof(s->octets));
 
+	if (s->step == SASL_EXPLAINED)
+		return SASL_REFUSED;
 	if (n < 0)
 		return SASL_BAD;
 	s->n = (size_t)n;
@@ -334,6 +425,9 @@ sasl_take(struct sasl *s, struct span line)
 		return take_first(s);
 	case SASL_FINAL:
 		return take_final(s);
+	case SASL_TOKEN:
+		return take_token(s);
+	case SASL_EXPLAINED:
 	case SASL_CONFIRMED:
 		break;
 	}

@@ -157,7 +157,7 @@ too_many_errors(const struct smtp *s)
 	return s->cf->errors_max > 0 && s->errors >= s->cf->errors_max;
 }
 
-/* The LF of the command line is among the first SMTP_LINE_MAX octets, or the line is too long. */
+/* The LF of the command line is among the first line_max() octets, or the line is too long. */
 static enum smtp_ev
 swallow_line(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev)
 {
@@ -197,20 +197,29 @@ show_line(struct smtp *s, struct span line, struct smtp_event *ev)
 
 static enum smtp_ev next_content(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev);
 
+static size_t
+line_max(const struct smtp *s, struct span in)
+{
+	bool auth = auth_offered(s) && in.n > 5 && span_caseeq(span_head(in, 5), SPAN("AUTH "));
+
+	return auth || s->state == SMTP_ST_AUTH ? SMTP_AUTH_LINE_MAX : SMTP_LINE_MAX;
+}
+
 static enum smtp_ev
 next_command(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev)
 {
 	const uint8_t *lf = NULL;
 	const struct say *say;
 	struct span line;
-	size_t n, taken;
+	size_t n, max, taken;
 
 	if (in->n == 0)
 		return SMTP_EV_MORE;
-	n = in->n < SMTP_LINE_MAX ? in->n : SMTP_LINE_MAX;
+	max = line_max(s, *in);
+	n = in->n < max ? in->n : max;
 	if (!s->swallow && s->seen < n)
 		lf = memchr(in->p + s->seen, '\n', n - s->seen);
-	if (s->swallow || (lf == NULL && n == SMTP_LINE_MAX))
+	if (s->swallow || (lf == NULL && n == max))
 		return swallow_line(s, in, out, ev);
 	if (lf == NULL) {
 		s->seen = n;

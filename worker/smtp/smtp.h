@@ -21,6 +21,7 @@
 enum {
 	/* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
 	SMTP_LINE_MAX      = 4096,
+	SMTP_AUTH_LINE_MAX = 12290, /* the same of AUTH and of what it is answered (RFC 4954 4), with its end */
 	SMTP_TEXT_LINE_MAX = 65536, /* octets of a line of content; RFC 5321 asks for 1,000 */
 	SMTP_OUT_MIN       = 2048,  /* octets that must be free in the output before smtp_next() or smtp_answer() */
 	SMTP_HELO_MAX      = 256,   /* octets of a HELO argument that are kept */
@@ -33,7 +34,8 @@ enum smtp_ext {                       /* what EHLO may offer */
 	SMTP_EXT_DSN        = 1 << 2, /* RFC 3461 */
 	SMTP_EXT_STARTTLS   = 1 << 3, /* RFC 3207 */
 	SMTP_EXT_REQUIRETLS = 1 << 4, /* RFC 8689; listed inside TLS alone */
-	SMTP_EXT_AUTH       = 1 << 5  /* RFC 4954; inside TLS alone */
+	SMTP_EXT_AUTH       = 1 << 5, /* RFC 4954, by password; inside TLS alone */
+	SMTP_EXT_TOKENS     = 1 << 6  /* the same by OAuth's token, RFC 7628 */
 };
 
 /* What a listener's sessions share; immutable while any of them lives. */

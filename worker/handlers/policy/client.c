@@ -55,6 +55,7 @@ client_close(struct policy_conn *k)
 static void
 client_done(struct policy_job *j, const struct policy_answer *a, const char *why)
 {
+	explicit_bzero(j->request, j->n); /* it may be a token */
 	free(j->request);
 	j->request = NULL;
 	j->conn = NULL;
@@ -348,6 +349,7 @@ policy_client_cancel(struct policy_client *c, struct policy_job *j)
 		TAILQ_REMOVE(&c->waiting, j, entry);
 		c->nwaiting--;
 	}
+	explicit_bzero(j->request, j->n); /* it may be a token */
 	free(j->request);
 	j->request = NULL;
 	j->conn = NULL;

@@ -106,6 +106,8 @@ request_state(const struct policy_facts *f)
 		return "RCPT";
 	case POLICY_DATA:
 		return "DATA";
+	case POLICY_AUTH:
+		return "AUTH";
 	case POLICY_END:
 		break;
 	}
@@ -124,11 +126,11 @@ request_keysize(const char *cipher)
 }
 
 static void
-request_session(struct request *rq, const struct policy_facts *f)
+request_session(struct request *rq, const char *what, const struct policy_facts *f)
 {
 	const struct session_view *s = f->view;
 
-	request_str(rq, "request", "smtpd_access_policy");
+	request_str(rq, "request", what);
 	request_str(rq, "protocol_state", request_state(f));
 	request_str(rq, "protocol_name", request_protocol(s));
 	request_host(rq, "client_address", s->remote);
@@ -141,6 +143,14 @@ request_session(struct request *rq, const struct policy_facts *f)
 	request_host(rq, "server_address", s->local);
 	request_number(rq, "server_port", s->local_port);
 	request_span(rq, "helo_name", s->helo);
+}
+
+static void
+request_tls(struct request *rq, const struct session_view *s)
+{
+	request_str(rq, "encryption_protocol", s->tls_version);
+	request_str(rq, "encryption_cipher", s->tls_cipher);
+	request_number(rq, "encryption_keysize", request_keysize(s->tls_cipher));
 }
 
 /* As Postfix: a recipient at RCPT, or the only one afterwards; a count when it is final; the size as declared until it is known. */
@@ -168,7 +178,7 @@ policy_request(const struct policy_facts *f, char *out)
 	const struct session_view *s = f->view;
 	struct request rq = { out, 0 };
 
-	request_session(&rq, f);
+	request_session(&rq, "smtpd_access_policy", f);
 	request_envelope(&rq, f);
 	request_str(&rq, "etrn_domain", "");
 	request_str(&rq, "stress", "");
@@ -179,12 +189,30 @@ policy_request(const struct policy_facts *f, char *out)
 	request_str(&rq, "ccert_issuer", "");
 	request_str(&rq, "ccert_fingerprint", "");
 	request_str(&rq, "ccert_pubkey_fingerprint", "");
-	request_str(&rq, "encryption_protocol", s->tls_version);
-	request_str(&rq, "encryption_cipher", s->tls_cipher);
-	request_number(&rq, "encryption_keysize", request_keysize(s->tls_cipher));
+	request_tls(&rq, s);
 	request_str(&rq, "policy_context", "");
 	request_str(&rq, "compatibility_level", "");
 	request_str(&rq, "mail_version", "letterplate " LETTERPLATE_VERSION);
+	rq.out[rq.n++] = '\n';
+	return rq.n;
+}
+
+size_t
+policy_request_token(const struct policy_facts *f, const struct auth_try *t, char *out)
+{
+	static const char name[] = "token=";
+	struct request rq = { out, 0 };
+
+	request_session(&rq, "oauth_token", f);
+	request_span(&rq, "instance", f->view->id);
+	request_str(&rq, "sasl_method", t->method);
+	request_span(&rq, "sasl_username", t->user);
+	request_tls(&rq, f->view);
+	memcpy(rq.out + rq.n, name, sizeof(name) - 1);
+	rq.n += sizeof(name) - 1;
+	memcpy(rq.out + rq.n, t->password.p, t->password.n);
+	rq.n += t->password.n;
+	rq.out[rq.n++] = '\n';
 	rq.out[rq.n++] = '\n';
 	return rq.n;
 }

@@ -11,10 +11,11 @@
 
 enum {
 	POLICY_VALUE_MAX   = 1024,    /* octets of a value; a longer one is cut */
-	POLICY_REQUEST_MAX = 16 << 10 /* octets of a request: all attributes at their longest */
+	POLICY_TOKEN_MAX   = 9216,    /* octets of a token, which is not cut */
+	POLICY_REQUEST_MAX = 24 << 10 /* octets of a request: all attributes at their longest */
 };
 
-enum policy_stage { POLICY_CONNECT, POLICY_HELO, POLICY_MAIL, POLICY_RCPT, POLICY_DATA, POLICY_END };
+enum policy_stage { POLICY_CONNECT, POLICY_HELO, POLICY_MAIL, POLICY_RCPT, POLICY_DATA, POLICY_END, POLICY_AUTH };
 
 /* What is asked about; what a stage does not know yet is NULL. */
 struct policy_facts {
@@ -32,4 +33,11 @@ struct policy_facts {
  * is no well-formed UTF-8 becomes '?'.
  */
 size_t policy_request(const struct policy_facts *f, char *out);
+
+/**
+ * policy_request_token(f, t, out):
+ * The same about a token, t->password, which is of RFC 6750's b64token and has
+ * at most POLICY_TOKEN_MAX octets; t->user is who is claimed to have it, or "".
+ */
+size_t policy_request_token(const struct policy_facts *f, const struct auth_try *t, char *out);
 #endif
