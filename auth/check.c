@@ -126,8 +126,8 @@ password_right(const struct auth_ask *a)
 	bool ok;
 
 	credential_nobody(check.list, user, &nobody);
-	ok = credential_check(credential_list_find(check.list, user),
-	    n > 0 ? span_of(password, (size_t)n) : said, &nobody);
+	ok = credential_check(
+	    credential_list_find(check.list, user), n > 0 ? span_of(password, (size_t)n) : said, &nobody);
 	explicit_bzero(password, sizeof password);
 	return ok && n > 0;
 }

@@ -13,8 +13,8 @@
 # `tools/install-deps lint` brings the tools.
 
 LINT := build/lint
-FORMAT_C := $(shell find common worker master keys reports tools tests examples -name '*.c' 2>/dev/null)
-FORMAT_H := $(shell find common worker master keys reports tools tests examples -name '*.h' 2>/dev/null)
+FORMAT_C := $(shell find common worker master keys auth reports tools tests examples -name '*.c' 2>/dev/null)
+FORMAT_H := $(shell find common worker master keys auth reports tools tests examples -name '*.h' 2>/dev/null)
 
 lint: lint-format lint-tidy lint-cppcheck lint-analyzer lint-scripts lint-man
 

@@ -306,6 +306,22 @@ def nothing_of_a_password_stays_in_memory():
 
 
 @test
+def who_does_not_exist_takes_as_long():
+    with server(workers=1, limits="auth_failures_per_ip = 0 auth_failures_per_user = 0") as s:
+        took = {"anna": [], "nobody": []}
+        for _ in range(4):
+            for user, times in took.items():
+                c = smtp(s)
+                began = time.monotonic()
+                equal(plain(c, user, "wrong")[0], 535, user)
+                times.append(time.monotonic() - began)
+                c.close()
+        # The exact figures are in docs/SECURITY.md; what must not be is a quick no.
+        known, unknown = min(took["anna"]), min(took["nobody"])
+        check(unknown > known / 2, "a name that exists took %.0f ms, another %.0f" % (1000 * known, 1000 * unknown))
+
+
+@test
 def the_process_dies_and_comes_back():
     with server() as s:
         def pids():
