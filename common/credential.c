@@ -244,7 +244,7 @@ credential_list_read(int fd, struct credentials *l, char *why, size_t cap)
 	}
 	text = malloc((size_t)st.st_size + 1);
 	n = text != NULL ? pread(fd, text, (size_t)st.st_size, 0) : -1;
-	if (n != st.st_size) {
+	if (text == NULL || n != st.st_size) {
 		snprintf(why, cap, "%s", n < 0 ? strerror(errno) : "it was cut short");
 		free(text);
 		return -1;

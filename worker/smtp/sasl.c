@@ -335,9 +335,9 @@ token_ok(struct span t)
 	while (n > 0 && t.p[n - 1] == '=')
 		n--;
 	for (size_t i = 0; i < n; i++) {
-		uint8_t c = ascii_lower(t.p[i]);
+		uint8_t c = t.p[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || memchr("-._~+/", c, 6) != NULL))
+		if (!name_octet(c) && c != '_' && c != '~' && c != '+' && c != '/')
 			return false;
 	}
 	return n > 0;
