@@ -234,6 +234,8 @@ def memory_of(pid, needle):
             if not mode.startswith("rw"):
                 continue
             a, b = (int(x, 16) for x in where.split("-"))
+            if b - a > 1 << 30:     # a sanitizer's own
+                continue
             try:
                 mem.seek(a)
                 text = mem.read(b - a)
