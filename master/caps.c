@@ -86,7 +86,7 @@ foreign(const struct conf *cf, char *path, size_t cap)
 int
 caps_drop(const struct conf *cf)
 {
-	uint64_t have, keep = BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL);
+	uint64_t have, keep = BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SETUID) | BIT(CAP_SETGID);
 	char path[sizeof(struct sockaddr_un)];
 	const char *why;
 

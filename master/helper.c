@@ -126,7 +126,7 @@ end(struct helper *h)
 {
 	LIST_REMOVE(h, entry);
 	if (h->pid > 0) {
-		(void)kill(h->pid, SIGKILL);
+		process_kill(h->pid, SIGKILL, h->gen->conf->user);
 		while (waitpid(h->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
@@ -267,7 +267,7 @@ hear(struct master *m, struct helper *h)
 	h->control = -1;
 	/* One that may leave is about to end by itself. */
 	if (h->pid > 0 && (errno != 0 || !h->kind->leaves))
-		(void)kill(h->pid, SIGKILL);
+		process_kill(h->pid, SIGKILL, h->gen->conf->user);
 }
 
 void
@@ -302,7 +302,7 @@ helper_dismiss(struct generation *gen, enum ipc_type type)
 		h->dismissed = true;
 		h->start_ms = 0;
 		if (h->pid > 0 && (h->control < 0 || ipc_send(h->control, type, 0) != 0))
-			(void)kill(h->pid, SIGKILL);
+			process_kill(h->pid, SIGKILL, h->gen->conf->user);
 	}
 }
 

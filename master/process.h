@@ -31,6 +31,14 @@ int process_open_exe(const char *name, char *path, size_t cap);
  */
 pid_t process_start(int exe, char *const *argv, const int *fd, unsigned n, int out, int *control);
 
+/**
+ * process_kill(pid, sig, user):
+ * Send ${sig} to a child that runs as us, or as ${user} by now: without
+ * CAP_KILL, which would reach everybody's processes, by a child of ours that
+ * becomes that user first.  It is sent soon, not at once; failures are logged.
+ */
+void process_kill(pid_t pid, int sig, const char *user);
+
 /* How a process ended, in words. */
 void process_words(int status, char *out, size_t cap);
 

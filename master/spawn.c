@@ -190,7 +190,7 @@ drop(struct slot *s, unsigned i, const char *why)
 	about(&l, LOG_L_ERROR, "worker-dropped", s, i, s->pid);
 	log_str(&l, "why", why);
 	log_end(&l);
-	(void)kill(s->pid, SIGKILL);
+	process_kill(s->pid, SIGKILL, s->gen->conf->user);
 }
 
 static void
@@ -268,7 +268,7 @@ spawn_due(struct master *m)
 			about(&l, LOG_L_WARN, "worker-killed", s, i, s->pid);
 			log_str(&l, "why", "it did not end in time");
 			log_end(&l);
-			(void)kill(s->pid, SIGKILL);
+			process_kill(s->pid, SIGKILL, s->gen->conf->user);
 			s->kill_ms = now + MASTER_KILL_MS;
 		}
 		if (s->state != WORKER_WAITING || now < s->start_ms)
@@ -315,7 +315,7 @@ spawn_tell(struct master *m, const struct generation *gen, enum ipc_type type)
 		if (s->pid == 0)
 			continue;
 		if (s->control < 0 || ipc_send(s->control, type, 0) != 0)
-			(void)kill(s->pid, SIGTERM);
+			process_kill(s->pid, SIGTERM, s->gen->conf->user);
 		/* A retired worker leaves its sessions alone for one drain and ends them within another. */
 		s->kill_ms =
 		    now + MASTER_KILL_MS + (type == IPC_RETIRE ? 2 : 1) * (int64_t)s->gen->conf->timeouts.drain_ms;
@@ -349,7 +349,7 @@ spawn_kill(struct master *m, const struct generation *gen)
 		struct slot *s = &m->slot[i];
 
 		if (s->pid > 0 && (gen == NULL || s->gen == gen)) {
-			(void)kill(s->pid, SIGKILL);
+			process_kill(s->pid, SIGKILL, s->gen->conf->user);
 			n++;
 		}
 	}

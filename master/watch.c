@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "master/notify.h"
+#include "master/process.h"
 #include "master/segment.h"
 
 void
@@ -60,7 +61,7 @@ end(struct master *m, unsigned i, int64_t now)
 	log_end(&l);
 	stats_add(m->stats, STATS_WORKERS_HUNG, 1);
 	/* Whoever has a debugger or wants a core sees where; a stopped one needs the second signal. */
-	(void)kill(s->pid, SIGABRT);
+	process_kill(s->pid, SIGABRT, s->gen->conf->user);
 	s->hung = true;
 	s->kill_ms = now + WATCH_ABORT_MS;
 }

@@ -10,7 +10,7 @@ deb:
 	git archive HEAD | tar -x -C $(DEB)/letterplate-$(DEB_VERSION)
 	cp -R contrib/debian $(DEB)/letterplate-$(DEB_VERSION)/debian
 	mkdir $(DEB)/letterplate-$(DEB_VERSION)/debian/completion
-	for p in letterplate letterplate-mailboxes letterplate-stats letterplate-log; do \
+	for p in letterplate letterplate-mailboxes letterplate-stats letterplate-log letterplate-trace letterplate-credentials; do \
 	    cp contrib/completion/letterplate $(DEB)/letterplate-$(DEB_VERSION)/debian/completion/$$p || exit 1; done
 	printf 'letterplate (%s) unstable; urgency=medium\n\n  * See CHANGES.md.\n\n -- The Letterplate authors <letterplate@lists.example.org>  %s\n' \
 	    '$(DEB_VERSION)' "$$(git log -1 --format=%aD)" >$(DEB)/letterplate-$(DEB_VERSION)/debian/changelog

@@ -36,13 +36,15 @@ install: all
 	chmod 644 $(call at,$(PKGCONFIGDIR))/letterplate.pc
 	sed -e 's|@BINDIR@|$(BINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' contrib/letterplate.service \
 	    >$(call at,$(UNITDIR))/letterplate.service
-	chmod 644 $(call at,$(UNITDIR))/letterplate.service
+	sed -e 's|@BINDIR@|$(BINDIR)|g' contrib/letterplate-stats.service >$(call at,$(UNITDIR))/letterplate-stats.service
+	chmod 644 $(call at,$(UNITDIR))/letterplate.service $(call at,$(UNITDIR))/letterplate-stats.service
 	$(INSTALL) -m 644 contrib/letterplate.socket $(call at,$(UNITDIR))/letterplate.socket
 	$(INSTALL) -m 644 contrib/letterplate.sysusers $(call at,$(SYSUSERSDIR))/letterplate.conf
 	$(INSTALL) -m 644 contrib/letterplate.tmpfiles $(call at,$(TMPFILESDIR))/letterplate.conf
 
 uninstall:
 	rm -f $(foreach p,$(PROGRAMS),$(call at,$(BINDIR)/$(p))) $(call at,$(UNITDIR)/letterplate.service) $(call at,$(UNITDIR)/letterplate.socket) \
+	    $(call at,$(UNITDIR)/letterplate-stats.service) \
 	    $(call at,$(SYSUSERSDIR)/letterplate.conf) $(call at,$(TMPFILESDIR)/letterplate.conf) \
 	    $(foreach m,$(MANUALS),$(call at,$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))))
 	rm -rf $(call at,$(EXAMPLEDIR)) $(call at,$(INCLUDEDIR)) $(call at,$(PKGCONFIGDIR)/letterplate.pc)

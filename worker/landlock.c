@@ -19,7 +19,7 @@
 
 #include "common/log.h"
 #include "worker/sandbox.h"
-#include "worker/sanitized.h"
+#include "common/sanitized.h"
 
 /*
  * Debian 12's headers are those of Linux 6.1 (ABI 2); what came later is

@@ -22,7 +22,7 @@
 
 #include "common/log.h"
 #include "worker/landlock.h"
-#include "worker/sanitized.h"
+#include "common/sanitized.h"
 #include "worker/seccomp.h"
 
 static int

@@ -26,7 +26,7 @@
 
 #include "common/log.h"
 #include "worker/sandbox.h"
-#include "worker/sanitized.h"
+#include "common/sanitized.h"
 
 enum { ARGS_MAX = 3 };
 

@@ -23,8 +23,8 @@ may_include() {
 	worker/handlers/credentials.*)
 		echo 'common/.*|worker/handlers/.*|worker/net/loop\.h|worker/smtp/sasl\.h' ;;
 	worker/handlers/*) echo 'common/.*|worker/handlers/.*|worker/net/(loop|dns)\.h|worker/smtp/(txn|edit)\.h' ;;
-	worker/sandbox.* | worker/landlock.* | worker/seccomp.* | worker/sanitized.*)
-		echo 'common/log\.h|worker/(sandbox|landlock|seccomp|sanitized)\.h' ;;
+	worker/sandbox.* | worker/landlock.* | worker/seccomp.*)
+		echo 'common/(log|sanitized)\.h|worker/(sandbox|landlock|seccomp)\.h' ;;
 	worker/*) echo 'common/.*|worker/(net|smtp|store|handlers)/.*|worker/[a-z_]*\.h' ;;
 	reports/*)
 		echo 'common/.*|reports/.*|worker/sandbox\.h|worker/store/store\.h' ;;
@@ -44,8 +44,8 @@ worker/landlock\.h	worker/(sandbox|landlock)\.c
 worker/seccomp\.h	worker/(sandbox|seccomp)\.c
 common/conf_priv\.h	common/conf
 sys/epoll\.h	worker/net/loop\.[ch]
-seccomp\.h	worker/seccomp\.c
-linux/landlock\.h	worker/landlock\.c
+seccomp\.h	worker/seccomp\.c|tools/stats/confine\.c
+linux/landlock\.h	worker/landlock\.c|tools/stats/confine\.c
 lmdb\.h	common/mdb|tools/mailboxes/
 confuse\.h	common/conf
 jansson\.h	tools/

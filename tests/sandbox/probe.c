@@ -35,7 +35,7 @@
 #include "tests/sandbox/probe.h"
 #include "worker/landlock.h"
 #include "worker/sandbox.h"
-#include "worker/sanitized.h"
+#include "common/sanitized.h"
 
 enum { ENTERED = 'e', WORKED = 'w', NOFILE = 32, FSIZE = 1 << 20, PATIENCE_MS = 5000, FAILURES_MAX = 10 };
 

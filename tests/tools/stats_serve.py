@@ -13,7 +13,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import BIN, TOP, Skip, check, equal, main, scratch, test
+from harness import BIN, TOP, Skip, check, equal, main, sanitized, scratch, test
 from server import Server, free_port, wait_for
 
 TOOL = os.path.join(BIN, "letterplate-stats")
@@ -134,8 +134,50 @@ def a_segment_that_is_not_there():
         code, _, data = w.ask("/stats.json")
         equal((code, "error" in json.loads(data)), (503, True), "/stats.json")
         with Server() as s:
-            os.symlink(s.path("state/stats"), d + "/stats")
+            os.link(s.path("state/stats"), d + "/stats")
             equal(w.ask("/metrics")[0], 200, "when it is there")
+
+
+@test
+def it_can_do_no_more_than_it_needs():
+    if sanitized():
+        raise Skip("a sanitizer's own calls are not confined")
+    d = scratch()
+    with Server() as s, Serving(d) as w:
+        w.ask("/metrics")
+        for task in os.listdir("/proc/%d/task" % w.p.pid):
+            with open("/proc/%d/task/%s/status" % (w.p.pid, task)) as f:
+                text = f.read()
+            check(re.search(r"^Seccomp:\t2$", text, re.M) and re.search(r"^NoNewPrivs:\t1$", text, re.M), "thread %s: %s" % (task, text))
+        # Landlock: what its folder leads to is not its folder.
+        os.symlink(s.path("state/stats"), d + "/stats")
+        equal(w.ask("/metrics")[0], 503, "a file outside of its folder")
+        os.unlink(d + "/stats")
+        os.link(s.path("state/stats"), d + "/stats")
+        equal(w.ask("/metrics")[0], 200, "one inside")
+        code, _, data = w.ask("/stats.json")
+        equal((code, [x["alive"] for x in json.loads(data)["workers"]]), (200, [True, True]), "who lives is seen")
+
+
+@test
+def another_folder_by_the_same_name():
+    # As systemd makes one for each start: the rule that confines it is for the one that was there.
+    d = os.path.join(scratch(), "run")
+    os.mkdir(d)
+    p = subprocess.Popen([TOOL, "serve", "-s", d, "--listen", "127.0.0.1:%d" % free_port()], stderr=subprocess.PIPE, text=True)
+    try:
+        time.sleep(0.5)
+        os.rmdir(d)
+        time.sleep(1.2)
+        equal(p.poll(), None, "while there is none")
+        os.mkdir(d + ".new")
+        os.rename(d + ".new", d)
+        equal(p.wait(10), 75, "status")
+        check("to be started again" in p.stderr.read(), "what it says")
+    finally:
+        p.kill()
+    r = subprocess.run([TOOL, "serve", "-s", d + "/none/stats", "--listen", "127.0.0.1:%d" % free_port()], capture_output=True, text=True, timeout=20)
+    equal(r.returncode, 66, r.stderr)
 
 
 @test
@@ -180,8 +222,8 @@ def the_page_in_a_browser():
         equal(console, [], "what the browser complains of")
         m = re.search(r'data-points="(\d+)"', dom)
         check(m and int(m.group(1)) >= 2, "no points: %s %s" % (dom[:2000], r.stderr[-500:]))
-        equal(dom.count("<canvas"), 6, "charts")
-        for text in "running, version", "no-such-mailbox", "550":
+        equal(dom.count("<canvas"), 8, "charts")
+        for text in "running, version", "no-such-mailbox", "550", "99 in 100 answer within", "since the start", "<td>recipients</td>":
             check(text in dom, "no '%s' in the page" % text)
 
 

@@ -8,15 +8,20 @@
 #include <errno.h>
 #include <getopt.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include <bsd/stdlib.h>
 
 #include "common/version.h"
 #include "tools/stats/assets.h"
+#include "tools/stats/confine.h"
 #include "tools/stats/show.h"
 
 enum {
@@ -184,13 +189,65 @@ wrong(const char *why)
 	return EX_USAGE;
 }
 
+/* A socket that listens, or -1 with errno. */
+static int
+listen_on(const union address *to)
+{
+	socklen_t len = to->sa.sa_family == AF_INET6 ? sizeof to->in6 : sizeof to->in;
+	int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1, err;
+
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+	    (to->sa.sa_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0) &&
+	    bind(fd, &to->sa, len) == 0 && listen(fd, CONNECTIONS_MAX) == 0)
+		return fd;
+	err = errno;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+/* The folder that Landlock lets us read in, as it was at the start. */
+static struct stat folder;
+
+static bool
+folder_look(const char *path, struct stat *st)
+{
+	char dir[CONFINE_PATH_MAX];
+
+	if (stat(path, st) == 0 && S_ISDIR(st->st_mode))
+		return true;
+	return confine_folder(path, dir, sizeof dir) == 0 && stat(dir, st) == 0;
+}
+
+/*
+ * Until a signal ends it: 0; or until the folder is another one, as
+ * systemd makes it for each start of the server: its rule is for the old one,
+ * so whoever looks after this process is to start it again.
+ */
+static int
+wait_for_the_end(const char *path, const sigset_t *end)
+{
+	static const struct timespec second = { 1, 0 };
+	struct stat now;
+
+	while (sigtimedwait(end, NULL, &second) < 0) {
+		if (!folder_look(path, &now) || (now.st_dev == folder.st_dev && now.st_ino == folder.st_ino))
+			continue;
+		show_error("the folder of the segment is another one than at the start: to be started again");
+		return EX_TEMPFAIL;
+	}
+	return EX_OK;
+}
+
 static int
 run(const char *path, const char *listen, union address *to)
 {
 	unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
 	struct MHD_Daemon *d;
 	sigset_t end;
-	int sig;
+	int fd, code;
 
 	sigemptyset(&end);
 	sigaddset(&end, SIGTERM);
@@ -198,18 +255,29 @@ run(const char *path, const char *listen, union address *to)
 	/* Before the thread is there, which inherits it. */
 	sigprocmask(SIG_BLOCK, &end, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	if (to->sa.sa_family == AF_INET6)
-		flags |= MHD_USE_IPv6;
-	d = MHD_start_daemon(flags, 0, NULL, NULL, handle, (void *)(uintptr_t)path, MHD_OPTION_SOCK_ADDR, &to->sa,
-	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
-	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
-	if (d == NULL) {
+	if (!folder_look(path, &folder)) {
+		warn("%s: its folder", path);
+		return EX_NOINPUT;
+	}
+	if ((fd = listen_on(to)) < 0) {
 		warn("cannot listen on %s", listen);
 		return EX_UNAVAILABLE;
 	}
-	sigwait(&end, &sig);
+	if (confine_files(path) != 0)
+		warn("not confined by Landlock");
+	d = MHD_start_daemon(flags, 0, NULL, NULL, handle, (void *)(uintptr_t)path, MHD_OPTION_LISTEN_SOCKET, fd,
+	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+	if (d == NULL) {
+		warn("cannot serve on %s", listen);
+		close(fd);
+		return EX_UNAVAILABLE;
+	}
+	if (confine_calls() != 0)
+		warn("not confined by seccomp");
+	code = wait_for_the_end(path, &end);
 	MHD_stop_daemon(d);
-	return EX_OK;
+	return code;
 }
 
 int

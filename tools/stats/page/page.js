@@ -93,6 +93,33 @@ function latencies(now, before, q) {
 	return found;
 }
 
+// The same of each handler that was asked.
+function handlerLatencies(now, before, q) {
+	const found = {};
+	for (const [name, h] of Object.entries(now.handlers ?? {})) {
+		const v = quantile(h.seconds, before.handlers?.[name]?.seconds, q);
+		if (v !== null)
+			found[name] = v;
+	}
+	return found;
+}
+
+// A histogram in a line: its bounds, and a bar for each bucket between them; buckets double.
+function bars(h) {
+	const list = [];
+	let n = 0;
+	for (const b of h.buckets) {
+		if (b.le !== "+Inf")
+			list.push([b.le, b.count - n]);
+		n = b.count;
+	}
+	const first = list.findIndex(([, c]) => c > 0), most = Math.max(...list.map(([, c]) => c));
+	if (first < 0)
+		return "";
+	const shown = list.slice(first).map(([, c]) => c === 0 ? "\u00a0" : "▁▂▃▄▅▆▇█"[Math.min(7, Math.floor(8 * c / most))]);
+	return "≤ " + time(list[first][0]) + " " + shown.join("") + " " + time(list[list.length - 1][0]);
+}
+
 function rows(id, head, list) {
 	const table = document.getElementById(id);
 	table.replaceChildren();
@@ -112,6 +139,12 @@ function tables(now, before, seconds) {
 	const reasons = now.reasons.map(r => [r.code, r.enhanced, r.reason, count(r.count), rate(r.count, was[key(r)], seconds)]);
 	reasons.sort((a, b) => b[4] - a[4] || b[0] - a[0]);
 	rows("reasons", ["code", "enhanced", "reason", "count", "rate"], reasons.map(r => [...r.slice(0, 4), perSecond(r[4])]));
+	rows("handlers", ["handler", "asked", "rate", "4xx", "5xx", "failed", "half below", "99 in 100 below", "since the start"],
+		Object.entries(now.handlers ?? {}).filter(([, h]) => h.asked > 0).map(([name, h]) => {
+			const v = [0.5, 0.99].map(q => quantile(h.seconds, null, q));
+			return [name, count(h.asked), perSecond(rate(h.asked, before.handlers?.[name]?.asked, seconds)), count(h.deferred),
+				count(h.refused), count(h.failed + h.timeouts), ...v.map(t => t === null ? "" : time(t)), bars(h.seconds)];
+		}));
 	rows("workers", ["slot", "pid", "generation", "sessions", "last beat"],
 		now.workers.map(w => [w.slot, w.alive ? w.pid : w.pid + " (gone)", w.generation, w.sessions, w.beat_age + " s ago"]));
 	rows("events", ["event", "count", "rate"], Object.entries(now.counters).filter(([, n]) => n > 0)
@@ -145,8 +178,12 @@ async function turn() {
 		// Another run of the server began to count anew.
 		if (last && last.started === now.started) {
 			const seconds = (now.at - last.at) / 1000;
-			for (const c of charts)
-				add(c, Date.now() / 1000, c.lines(now, last, seconds));
+			for (const c of charts) {
+				const lines = c.lines(now, last, seconds);
+				// What there is nothing of at all, as handlers in a config without any, gets no chart.
+				if (c.plot || Object.keys(lines).length > 0)
+					add(c, Date.now() / 1000, lines);
+			}
 			tables(now, last, seconds);
 			document.body.dataset.points = charts[0].times.length;
 		}
@@ -163,5 +200,7 @@ chart("octets taken", (n, b, s) => ({ octets: rate(n.octets, b.octets, s) }), oc
 chart("open now", n => ({ sessions: n.sessions.open, "being stored": n.gauges.commits_pending }), count);
 chart("latency, half are below", (n, b) => latencies(n, b, 0.5), time);
 chart("latency, 99 in 100 are below", (n, b) => latencies(n, b, 0.99), time);
+chart("handlers, half answer within", (n, b) => handlerLatencies(n, b, 0.5), time);
+chart("handlers, 99 in 100 answer within", (n, b) => handlerLatencies(n, b, 0.99), time);
 addEventListener("resize", () => { for (const c of charts) c.plot?.setSize({ width: Math.max(300, c.box.clientWidth - 12), height: 220 }); });
 turn();

@@ -4,8 +4,8 @@
  * make calls that nobody lists, so the sandbox gives way for them, and says so
  * in the log.  Such a build is for tests, never for mail.
  */
-#ifndef WORKER_SANITIZED_H_
-#define WORKER_SANITIZED_H_
+#ifndef COMMON_SANITIZED_H_
+#define COMMON_SANITIZED_H_
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) /* gcc */
 #define SANITIZED 1
