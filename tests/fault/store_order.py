@@ -49,6 +49,12 @@ def new_mailboxes_each_time():
 
 
 @test
+def folders_that_a_handler_chose():
+    traced(fresh(), "a", "-n", 40, "-c", 8, "-f", 7)
+    traced(fresh(), "a", "-n", 20, "-c", 4, "-f", 20, "-r", 3, "-B", "-S", 90000)
+
+
+@test
 def streamed():
     traced(fresh(), "a", "-n", 12, "-c", 4, "-s", 150000, "-S", 300000)
 
