@@ -263,6 +263,30 @@ def another_module_is_taken_up_by_hup():
 
 
 @test
+def one_is_built_from_what_is_installed():
+    """The header, by pkg-config, out of nothing else of ours."""
+    root = scratch("installed.")
+    subprocess.run(["make", "-C", TOP, "-s", "-o", "all", "install", "DESTDIR=" + root], check=True, capture_output=True, timeout=300)
+    env = dict(os.environ, PKG_CONFIG_PATH=root + "/usr/local/lib/pkgconfig", PKG_CONFIG_SYSROOT_DIR=root)
+    cflags = subprocess.run(["pkg-config", "--cflags", "letterplate"], env=env, check=True, capture_output=True, text=True).stdout.split()
+    examples = os.path.join(root, "usr/local/share/doc/letterplate/examples/modules")
+    equal(sorted(os.listdir(examples)), ["copy_to_folder.c", "quota_http.c", "reject_sender.c"], "examples")
+    for source in sorted(os.listdir(examples)):
+        so = os.path.join(FOLDER, "built_" + source[:-2] + ".so")
+        subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Werror", "-fPIC", "-shared", *cflags, "-o", so, os.path.join(examples, source)],
+                       cwd=root, check=True, timeout=60)
+    senders = os.path.join(FOLDER, "senders-built")
+    with open(senders, "w") as f:
+        f.write("bad@client.example\n")
+    with Server(extra='handler "built" { module = "%s" argument = "%s" }\n' % (os.path.join(FOLDER, "built_reject_sender.so"), senders)) as s:
+        c = s.client()
+        c.hello()
+        from_(c, "bad@client.example", 550)
+        from_(c, "good@client.example", 250)
+        c.quit()
+
+
+@test
 def what_cannot_be_loaded_is_told():
     s = Server(start=False, extra=section("old"))
     r = conf_test(s)
