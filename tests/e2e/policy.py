@@ -123,7 +123,7 @@ def deferred_unless_refused():
         c.cmd("RCPT TO:<%s>" % ALICE).is_(450, "4.7.1")
         c.quit()
         equal(len(grey.requests), 3, "questions to the greylist")
-        check('by=grey' in s.log(), "the log does not say who deferred")
+        wait_for(lambda: 'by=grey' in s.log(), why="the log does not say who deferred")
 
 
 @test
