@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "common/decimal.h"
 #include "common/log_sink.h"
 #include "common/xtext.h"
 
@@ -158,26 +159,53 @@ put_field(struct log_line *l, const char *key, const char *v, size_t n, bool quo
 	put(l, "\"", quoted);
 }
 
+/* What is written as it is, alone or within quotes; the rest is escape_one()'s. */
+enum { ALONE = 1, QUOTED = 2 };
+static const uint8_t as_it_is[256] = { [' '] = QUOTED,
+	['!'] = ALONE,
+	['#' ... '<'] = ALONE,
+	['='] = QUOTED,
+	['>' ... '['] = ALONE,
+	[']' ... '~'] = ALONE };
+
+/* The octets at the head of ${s} that are written as they are; which kinds they are is added to *kinds. */
+static size_t
+run(struct span s, uint8_t *kinds)
+{
+	size_t n = 0;
+
+	for (uint8_t k; n < s.n && (k = as_it_is[s.p[n]]) != 0; n++)
+		*kinds |= k;
+	return n;
+}
+
 void
 log_span(struct log_line *l, const char *key, struct span v)
 {
 	char text[LOG_VALUE_MAX], unit[UNIT_MAX];
 	bool quoted = cfg.json || v.n == 0;
 	size_t n = 0, used, u;
+	uint8_t kinds = 0;
 
 	if (!l->on)
 		return;
 	for (; v.n > 0; v = span_skip(v, used)) {
+		used = run(span_head(v, v.n < sizeof(text) - n ? v.n : sizeof(text) - n), &kinds);
+		if (used > 0) {
+			memcpy(text + n, v.p, used);
+			n += used;
+			continue;
+		}
 		u = escape_one(v, unit, &used);
 		if (u > sizeof(text) - n) {
 			l->cut = true;
 			break;
 		}
-		quoted = quoted || unit[0] == ' ' || unit[0] == '=' || unit[0] == '\\';
+		quoted = quoted || unit[0] == '\\';
 		memcpy(text + n, unit, u);
 		n += u;
 	}
-	put_field(l, key, text, n, quoted);
+	put_field(l, key, text, n, quoted || (kinds & QUOTED) != 0);
 }
 
 void
@@ -200,7 +228,7 @@ log_u64(struct log_line *l, const char *key, uint64_t v)
 	char b[32];
 
 	if (l->on)
-		put_number(l, key, b, snprintf(b, sizeof(b), "%" PRIu64, v));
+		put_field(l, key, b, decimal(b, v, 1), false);
 }
 
 void
@@ -215,10 +243,14 @@ log_i64(struct log_line *l, const char *key, int64_t v)
 void
 log_ms(struct log_line *l, const char *key, uint64_t us)
 {
-	char b[40];
+	char b[2 * DECIMAL_MAX + 1];
+	size_t n;
 
-	if (l->on)
-		put_number(l, key, b, snprintf(b, sizeof(b), "%" PRIu64 ".%03u", us / 1000, (unsigned)(us % 1000)));
+	if (!l->on)
+		return;
+	n = decimal(b, us / 1000, 1);
+	b[n++] = '.';
+	put_field(l, key, b, n + decimal(b + n, us % 1000, 3), false);
 }
 
 /*
@@ -246,7 +278,7 @@ put_time(struct log_line *l)
 	static _Thread_local char second[64];
 	struct timespec now = { 0 };
 	char b[80];
-	int n;
+	size_t n;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (now.tv_sec < 0)
@@ -255,9 +287,12 @@ put_time(struct log_line *l)
 		format_second(second, sizeof(second), now.tv_sec);
 		last = now.tv_sec;
 	}
-	n = snprintf(b, sizeof(b), "%s.%06ldZ", second, now.tv_nsec / 1000);
-	if (n > 0)
-		put_field(l, "time", b, (size_t)n, cfg.json);
+	n = strlen(second); /* less than 64 */
+	memcpy(b, second, n);
+	b[n++] = '.';
+	n += decimal(b + n, (uint64_t)now.tv_nsec / 1000, 6);
+	b[n++] = 'Z';
+	put_field(l, "time", b, n, cfg.json);
 }
 
 void

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <pthread.h>
 
+#include "common/decimal.h"
 #include "tests/unit/suite.h"
 #include "worker/store/unique.h"
 
@@ -20,6 +21,23 @@ START_TEST(host_encoding)
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		unique_init(&u, row[i].host, 0);
 		ck_assert_str_eq(u.host, row[i].want);
+	}
+}
+END_TEST
+
+START_TEST(numbers)
+{
+	static const struct {
+		uint64_t v;
+		size_t width;
+		const char *want;
+	} row[] = { { 0, 1, "0" }, { 0, 3, "000" }, { 7, 1, "7" }, { 42, 6, "000042" }, { 1234567, 6, "1234567" },
+		{ UINT64_MAX, 1, "18446744073709551615" }, { 1, DECIMAL_MAX, "00000000000000000001" } };
+	char out[DECIMAL_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		out[decimal(out, row[i].v, row[i].width)] = '\0';
+		ck_assert_str_eq(out, row[i].want);
 	}
 }
 END_TEST
@@ -122,6 +140,7 @@ main(void)
 	TCase *tc = tcase_create("unique");
 
 	tcase_add_test(tc, host_encoding);
+	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, form);
 	tcase_add_test(tc, longest);
 	tcase_add_test(tc, ours);

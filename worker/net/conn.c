@@ -32,7 +32,7 @@ conn_end(struct conn *c, bool lost)
 		tls_free(c->tls, !lost);
 	c->tls = NULL;
 	c->secured = false;
-	loop_unwatch(c->loop, &c->src);
+	loop_forget(c->loop, &c->src);
 	loop_timer_clear(&c->timer);
 	loop_task_clear(c->loop, &c->task);
 	close(c->src.fd);

@@ -107,6 +107,12 @@ void
 loop_unwatch(struct loop *l, struct loop_src *src)
 {
 	epoll_ctl(l->ep, EPOLL_CTL_DEL, src->fd, NULL);
+	loop_forget(l, src);
+}
+
+void
+loop_forget(struct loop *l, const struct loop_src *src)
+{
 	for (int i = l->at; i < l->nbatch; i++)
 		if (l->batch[i].data.ptr == src)
 			l->batch[i].data.ptr = NULL;

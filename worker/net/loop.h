@@ -73,6 +73,9 @@ int loop_watch_level(struct loop *l, struct loop_src *src, bool exclusive);
 /* Report nothing more of it, not even what this turn has already fetched.  Before close(2). */
 void loop_unwatch(struct loop *l, struct loop_src *src);
 
+/* The same without a system call, for a descriptor that nobody has a copy of and that is closed at once: epoll forgets it then (epoll(7)). */
+void loop_forget(struct loop *l, const struct loop_src *src);
+
 /* Fire ${t} once, ${ms} from now; set again, the old moment is forgotten.  Never fails. */
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t ms);
 void loop_timer_clear(struct loop_timer *t); /* not set: a no-op */

@@ -3,11 +3,12 @@
  */
 #include "worker/store/unique.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "common/decimal.h"
 
 /* A comma would look like the start of the size, a colon like Maildir's flags. */
 static bool
@@ -44,21 +45,37 @@ unique_next(struct unique *u, struct unique_name *n)
 	n->n = atomic_fetch_add_explicit(&u->count, 1, memory_order_relaxed) + 1;
 }
 
+/* ${mark} and a number at ${p}.  Behind it. */
+static char *
+put_number(char *p, const char *mark, uint64_t v, size_t width)
+{
+	p = stpcpy(p, mark);
+	return p + decimal(p, v, width);
+}
+
+/* The name in tmp/, all but its NUL.  Behind it. */
+static char *
+put_name(const struct unique *u, const struct unique_name *n, char *p)
+{
+	p = put_number(p, "", n->sec < 0 ? 0 : (uint64_t)n->sec, 1);
+	p = put_number(p, ".M", n->usec, 6);
+	p = put_number(p, "P", u->pid, 1);
+	p = put_number(p, "Q", n->n, 1);
+	p = put_number(p, "_", u->slot, 1);
+	p = stpcpy(p, ".");
+	return stpcpy(p, u->host);
+}
+
 void
 unique_tmp(const struct unique *u, const struct unique_name *n, char out[static UNIQUE_MAX])
 {
-	snprintf(out, UNIQUE_MAX, "%" PRId64 ".M%06" PRIu32 "P%uQ%" PRIu64 "_%u.%s", n->sec, n->usec, u->pid, n->n,
-	    u->slot, u->host);
+	put_name(u, n, out);
 }
 
 void
 unique_new(const struct unique *u, const struct unique_name *n, uint64_t size, char out[static UNIQUE_MAX])
 {
-	size_t len;
-
-	unique_tmp(u, n, out);
-	len = strlen(out);
-	snprintf(out + len, UNIQUE_MAX - len, ",S=%" PRIu64, size);
+	*put_number(put_name(u, n, out), ",S=", size, 1) = '\0';
 }
 
 /* Skip ${mark} and at least one digit; NULL when it does not stand there. */
