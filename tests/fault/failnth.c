@@ -291,9 +291,14 @@ fdatasync(int fd)
 EXPORT int
 syncfs(int fd)
 {
-	bool half;
+	bool half, traced;
+	int r;
 
-	return fails("syncfs", &half) ? -1 : REAL(syncfs)(fd);
+	if (fails("syncfs", &half))
+		return -1;
+	traced = enter();
+	r = REAL(syncfs)(fd);
+	TRACED(r, r == 0, "%s\n", "syncfs");
 }
 
 EXPORT ssize_t

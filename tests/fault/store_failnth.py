@@ -30,7 +30,12 @@ JOURNAL = {
     "journal-three-lmtp": ("-j", 8, "-n", 2, "-c", 2, "-t", 1, "-b", 3, "-r", 3, "-L", "-s", 3000),
     "journal-three-linked": ("-j", 8, "-n", 2, "-c", 2, "-t", 1, "-b", 3, "-r", 3, "-1", "-s", 3000),
 }
-ALL = dict(LOADS, **JOURNAL)
+# For so many mailboxes that the file system is synced.
+BULK = {
+    "bulk": ("-n", 2, "-c", 2, "-t", 2, "-b", 70, "-r", 70, "-s", 3000),
+    "bulk-lmtp-linked": ("-n", 1, "-c", 1, "-t", 1, "-b", 70, "-r", 70, "-L", "-1", "-s", 3000),
+}
+ALL = dict(LOADS, **JOURNAL, **BULK)
 SHORT = -1
 
 
@@ -209,6 +214,16 @@ def journal_open_a_folder():
 def journal_open_a_folder_by_path():
     for error in errno.ENOSYS, errno.EXDEV, errno.EMFILE:
         every("openat2", error, loads=JOURNAL, survives=True)
+
+
+@test
+def bulk_sync():
+    every("syncfs", errno.EIO, loads=BULK)
+
+
+@test
+def bulk_place():
+    every("renameat2", errno.EIO, loads=BULK)
 
 
 @test

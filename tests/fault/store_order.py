@@ -70,6 +70,16 @@ def more_recipients_than_a_batch():
 
 
 @test
+def so_many_that_the_file_system_is_synced():
+    path = fresh()
+    traced(path, "a", "-n", 3, "-c", 2, "-b", 120, "-r", 100)
+    traced(path, "b", "-n", 3, "-c", 2, "-b", 120, "-r", 100, "-1")
+    with open(os.path.join(os.path.dirname(path), "a.trace")) as f:
+        calls = [line.split()[0] for line in f]
+    check(calls.count("syncfs") == 6 and "fsync" not in calls, "%d syncfs, %d fsync" % (calls.count("syncfs"), calls.count("fsync")))
+
+
+@test
 def linked():
     traced(fresh(), "a", "-n", 20, "-c", 4, "-r", 3, "-1", "-S", 200000)
 

@@ -169,6 +169,11 @@ class Order:
             node = node.entries[p]
         return None if node.clean else "content of " + way
 
+    def sync(self, node):
+        node.clean, node.durable = True, dict(node.entries)
+        for child in node.entries.values():
+            self.sync(child)
+
     def play(self, line, paths):
         """${paths}: ID -> where its files stand in the end."""
         op, _, rest = line.rstrip("\n").partition(" ")
@@ -180,6 +185,8 @@ class Order:
         elif op == "fsync":
             node = self.node(rest)
             node.clean, node.durable = True, dict(node.entries)
+        elif op == "syncfs":
+            self.sync(self.root)
         elif op == "unlink":
             folder, name = self.parent(rest)
             del folder.entries[name]

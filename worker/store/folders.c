@@ -63,6 +63,14 @@ folders_flush(int fd)
 }
 
 int
+folders_sync_all(int fd)
+{
+	struct stat st;
+
+	return syncfs(fd) == -1 || fstat(fd, &st) == -1 ? -1 : 0;
+}
+
+int
 folders_sync(int at)
 {
 	int fd = folders_open(at, "."), err;

@@ -59,4 +59,7 @@ int folders_flush(int fd);
 
 /* The same by a descriptor of its own. */
 int folders_sync(int at);
+
+/* syncfs(2) of the file system that ${fd} is on, and the same question.  Errors are told of what was written since ${fd} was opened.  0, or -1 with errno. */
+int folders_sync_all(int fd);
 #endif

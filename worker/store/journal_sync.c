@@ -6,11 +6,11 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/store/folders.h"
 #include "worker/store/journal.h"
 
 uint64_t
@@ -20,15 +20,6 @@ journal_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* fstat: XFS that has shut down is not to be believed otherwise, see folders_flush(). */
-static int
-sync_all(const struct journal *j)
-{
-	struct stat st;
-
-	return syncfs(j->md->root) == -1 || fstat(j->md->root, &st) == -1 ? -1 : 0;
 }
 
 /*
@@ -84,7 +75,7 @@ journal_sync_pass(struct journal *j)
 	unsynced = j->unsynced;
 	j->unsynced = 0;
 	pthread_mutex_unlock(&j->mutex);
-	if (sync_all(j) == -1) {
+	if (folders_sync_all(j->md->root) == -1) {
 		log_msg(LOG_L_ERROR, "journal", "syncing the mailboxes failed: %s; writing %llu octets anew",
 		    strerror(errno), (unsigned long long)unsynced);
 		err = repair(j, snap) == -1 ? errno : 0;

@@ -271,7 +271,9 @@ commit_submit(struct store_msg *m)
 		m->job.kept = m->job.quick = true;
 		maildir_submit(m, journal_stage_run, commit_done);
 	} else {
-		maildir_submit(m, maildir_commit_run, commit_done);
+		bool bulk = m->nspot >= MAILDIR_BULK && m->spool == NULL;
+
+		maildir_submit(m, bulk ? maildir_bulk_run : maildir_commit_run, commit_done);
 	}
 }
 

@@ -14,6 +14,7 @@
 
 enum {
 	MAILDIR_BATCH = 16, /* files of one message that are written, then synced together; three descriptors each */
+	MAILDIR_BULK  = 64, /* mailboxes of a message from which on the file system is synced, and not each file and folder */
 	MAILDIR_TRIES = 8,  /* times to open a mailbox in order to clean up in it */
 	/* Descriptors the store may hold beside one for each message over STORE_CHUNK octets: for RLIMIT_NOFILE. */
 	MAILDIR_FDS = 2 + MAILBOX_CACHE + IOPOOL_THREADS * (3 * MAILDIR_BATCH + 8)
@@ -107,8 +108,11 @@ void maildir_append_run(struct iojob *j);
 /* In the pool: make the message durable in every target; msg.result and spot.err say how it went. */
 void maildir_commit_run(struct iojob *j);
 
+/* The same for MAILDIR_BULK mailboxes and more, of a message without spool. */
+void maildir_bulk_run(struct iojob *j);
+
 /*
- * In the pool, for the journal: the two halves of maildir_commit_run() without
+ * In the pool, for those who sync by another way: the two halves of maildir_commit_run() without
  * any sync, for a message without spool.  maildir_stage(): 0, 1 when a mailbox
  * is on another file system, or -1: it failed and is over.  With ${keep} its
  * folders stay open until maildir_place(), which concludes it.
