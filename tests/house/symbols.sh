@@ -14,10 +14,15 @@ for file in $(find common worker master keys reports tools -name '*.c' | sort); 
 		failed=1
 		continue
 	fi
-	dir=$(dirname "$file")
-	module=$(find "$dir" -maxdepth 1 -name '*.h' -exec basename {} .h \; | tr '\n' '|')
-	base=$(basename "$file" .c)
-	module="$module$base|${base%%_*}|$(basename "$dir")"
+	dir=${file%/*}
+	module=
+	for h in "$dir"/*.h; do
+		h=${h##*/}
+		module="$module${h%.h}|"
+	done
+	base=${file##*/}
+	base=${base%.c}
+	module="$module$base|${base%%_*}|${dir##*/}"
 	case $file in
 	common/xtext.c) module="$module|path" ;;   # path_encode: of a Maildir's path, beside its siblings
 	worker/asks.c) module="$module|ask" ;;     # one of them

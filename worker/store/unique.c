@@ -45,11 +45,24 @@ unique_next(struct unique *u, struct unique_name *n)
 	n->n = atomic_fetch_add_explicit(&u->count, 1, memory_order_relaxed) + 1;
 }
 
+/* Digits of three numbers of 64 bits and three of 32, the marks ".M" "P" "Q" "_" "." ",S=", the host with its NUL. */
+_Static_assert(3 * DECIMAL_MAX + 3 * 10 + 9 + UNIQUE_HOST_MAX <= UNIQUE_MAX, "a name has room");
+
+/* ${text} at ${p}.  Behind it. */
+static char *
+put_text(char *p, const char *text)
+{
+	size_t n = strlen(text);
+
+	memcpy(p, text, n);
+	return p + n;
+}
+
 /* ${mark} and a number at ${p}.  Behind it. */
 static char *
 put_number(char *p, const char *mark, uint64_t v, size_t width)
 {
-	p = stpcpy(p, mark);
+	p = put_text(p, mark);
 	return p + decimal(p, v, width);
 }
 
@@ -62,8 +75,8 @@ put_name(const struct unique *u, const struct unique_name *n, char *p)
 	p = put_number(p, "P", u->pid, 1);
 	p = put_number(p, "Q", n->n, 1);
 	p = put_number(p, "_", u->slot, 1);
-	p = stpcpy(p, ".");
-	return stpcpy(p, u->host);
+	p = put_text(p, ".");
+	return put_text(p, u->host);
 }
 
 void
