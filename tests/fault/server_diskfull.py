@@ -3,30 +3,16 @@
 """server_diskfull: a disk without room or inodes: 452 4.3.1, nothing half-written, and service is back when there is room."""
 import os
 import shutil
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from disk import mounted, run
 import harness
-from harness import Skip, check, equal, main, need_root, test
+from harness import check, equal, main, need_root, test
 from server import Server, wait_for
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 HEAD = b"Subject: x\r\n\r\n"
-mounted = []
-harness.own_mounts()
-
-
-def run(*args):
-    r = subprocess.run(args, capture_output=True, text=True)
-    if r.returncode != 0:
-        raise Skip("%s: %s" % (" ".join(args), r.stderr.strip()))
-
-
-@harness.on_end.append
-def unmount():
-    while mounted:
-        subprocess.run(["umount", "-l", mounted.pop()], capture_output=True)
 
 
 def mount(kind, **options):

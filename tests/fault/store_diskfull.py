@@ -6,24 +6,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-import harness
-from harness import Skip, check, equal, main, need_root, scratch, test
+from disk import mounted, run
+from harness import check, equal, main, need_root, scratch, test
 import store
-
-mounted = []
-harness.own_mounts()
-
-
-def run(*args):
-    r = subprocess.run(args, capture_output=True, text=True)
-    if r.returncode != 0:
-        raise Skip("%s: %s" % (" ".join(args), r.stderr.strip()))
-
-
-@harness.on_end.append
-def unmount():
-    while mounted:
-        subprocess.run(["umount", mounted.pop()], capture_output=True)
 
 
 def disk(kind, options="", size=0, mkfs=()):

@@ -20,7 +20,7 @@ KINDS = {
 }
 CUT_IOCTL = 0x8004587D          # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
 NOLOGFLUSH = 2                  # the same number in both
-mounted = []
+mounted = []                    # what is unmounted at the end; who mounts something else adds it
 harness.own_mounts()
 
 
@@ -33,7 +33,7 @@ def run(*args):
 @harness.on_end.append
 def unmount():
     while mounted:
-        subprocess.run(["umount", mounted.pop()], capture_output=True)
+        subprocess.run(["umount", "-l", mounted.pop()], capture_output=True)
 
 
 class Disk:
