@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pwd.h>
 #include <linux/close_range.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,9 +174,11 @@ process_kill(pid_t pid, int sig, const char *user)
 	if (child != 0)
 		return;
 	pw = getpwnam(user);
-	if (pw == NULL || pw->pw_uid == 0 || setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0 || kill(pid, sig) != 0) {
+	if (pw == NULL || pw->pw_uid == 0 || setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0 ||
+	    kill(pid, sig) != 0) {
 		if (errno != ESRCH)
-			log_msg(LOG_L_ERROR, "kill", "cannot signal process %d as %s: %s", (int)pid, user, strerror(errno));
+			log_msg(
+			    LOG_L_ERROR, "kill", "cannot signal process %d as %s: %s", (int)pid, user, strerror(errno));
 		_exit(1);
 	}
 	_exit(0);

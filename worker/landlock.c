@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "worker/sandbox.h"
 #include "common/sanitized.h"
+#include "worker/sandbox.h"
 
 /*
  * Debian 12's headers are those of Linux 6.1 (ABI 2); what came later is

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "worker/landlock.h"
 #include "common/sanitized.h"
+#include "worker/landlock.h"
 #include "worker/seccomp.h"
 
 static int

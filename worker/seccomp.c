@@ -25,8 +25,8 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "worker/sandbox.h"
 #include "common/sanitized.h"
+#include "worker/sandbox.h"
 
 enum { ARGS_MAX = 3 };
 

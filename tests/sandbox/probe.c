@@ -32,10 +32,10 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/sanitized.h"
 #include "tests/sandbox/probe.h"
 #include "worker/landlock.h"
 #include "worker/sandbox.h"
-#include "common/sanitized.h"
 
 enum { ENTERED = 'e', WORKED = 'w', NOFILE = 32, FSIZE = 1 << 20, PATIENCE_MS = 5000, FAILURES_MAX = 10 };
 

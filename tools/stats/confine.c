@@ -79,8 +79,7 @@ confine_files(const char *path)
 		return 0;
 	}
 	rule.parent_fd = folder_of(path);
-	if (rule.parent_fd >= 0 &&
-	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0)
+	if (rule.parent_fd >= 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0)
 		rc = (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
 	err = errno;
 	if (rule.parent_fd >= 0)

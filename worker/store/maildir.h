@@ -14,8 +14,9 @@
 
 enum {
 	MAILDIR_BATCH = 16, /* files of one message that are written, then synced together; three descriptors each */
-	MAILDIR_BULK  = 64, /* mailboxes of a message from which on the file system is synced, and not each file and folder */
-	MAILDIR_TRIES = 8,  /* times to open a mailbox in order to clean up in it */
+	MAILDIR_BULK =
+	    64, /* mailboxes of a message from which on the file system is synced, and not each file and folder */
+	MAILDIR_TRIES = 8, /* times to open a mailbox in order to clean up in it */
 	/* Descriptors the store may hold beside one for each message over STORE_CHUNK octets: for RLIMIT_NOFILE. */
 	MAILDIR_FDS = 2 + MAILBOX_CACHE + IOPOOL_THREADS * (3 * MAILDIR_BATCH + 8)
 };
