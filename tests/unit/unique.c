@@ -50,9 +50,14 @@ START_TEST(form)
 
 	unique_init(&u, "mx.example.org", 2);
 	u.pid = 99;
+	/* What stood there before is no part of the name: it has an end of its own. */
+	memset(name, '9', sizeof(name));
 	unique_tmp(&u, &n, name);
+	ck_assert_uint_lt(strnlen(name, sizeof(name)), sizeof(name));
 	ck_assert_str_eq(name, "1764000000.M000042P99Q7_2.mx.example.org");
+	memset(name, '9', sizeof(name));
 	unique_new(&u, &n, 10240, name);
+	ck_assert_uint_lt(strnlen(name, sizeof(name)), sizeof(name));
 	ck_assert_str_eq(name, "1764000000.M000042P99Q7_2.mx.example.org,S=10240");
 }
 END_TEST

@@ -82,7 +82,7 @@ put_name(const struct unique *u, const struct unique_name *n, char *p)
 void
 unique_tmp(const struct unique *u, const struct unique_name *n, char out[static UNIQUE_MAX])
 {
-	put_name(u, n, out);
+	*put_name(u, n, out) = '\0';
 }
 
 void
