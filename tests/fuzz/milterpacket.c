@@ -4,6 +4,7 @@
  */
 #include "worker/milter/packet.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -36,6 +37,27 @@ header(struct span name, struct span value)
 	}
 }
 
+/* What goes to the client: lines that all have the code, none too long. */
+static void
+wire(const struct reply *r)
+{
+	char out[REPLY_WIRE_MAX], code[4];
+	size_t n = reply_format(r, SPAN("id"), out), from = 0, lines = 0;
+
+	must(n <= sizeof(out));
+	snprintf(code, sizeof(code), "%u", (unsigned)r->code);
+	for (size_t i = 1; i < n; i++) {
+		must((out[i] == '\n') == (out[i - 1] == '\r'));
+		if (out[i] != '\n')
+			continue;
+		must(i + 1 - from <= REPLY_LINE_MAX && memcmp(out + from, code, 3) == 0);
+		must(out[from + 3] == (i + 1 == n ? ' ' : '-'));
+		from = i + 1;
+		lines++;
+	}
+	must(from == n && lines >= 1 && lines <= REPLY_LINES_MAX);
+}
+
 static void
 reply(struct span value)
 {
@@ -48,7 +70,8 @@ reply(struct span value)
 	}
 	must(r.code >= 400 && r.code <= 599 && ENH_CLASS(r.enh) == r.code / 100u && r.n <= REPLY_TEXT_MAX);
 	for (size_t i = 0; i < r.n; i++)
-		must(r.text[i] >= 0x20 && r.text[i] <= 0x7e);
+		must((r.text[i] >= 0x20 && r.text[i] <= 0x7e) || (r.text[i] == '\n' && i > 0));
+	wire(&r);
 }
 
 static void
