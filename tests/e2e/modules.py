@@ -12,6 +12,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from client import Closed
 from harness import BIN, TOP, check, equal, main, scratch, test
 from server import Server, wait_for
 
@@ -156,6 +157,46 @@ def one_that_crashes_takes_one_worker_and_no_message():
         c.message([ALICE], TEXT).is_(250)
         c.quit()
         equal(len(s.messages(ALICE)), 2, "messages")
+
+
+@test
+def many_crashes_lose_nothing_acknowledged():
+    """What was answered 250 stands in the mailbox once, whatever the module of its worker did a moment later."""
+    with Server(extra=section("trouble"), workers=2, count=False, limits="connections_per_ip = 0") as s:
+        s.may_die, over, queued = True, threading.Event(), []
+
+        def sender():
+            while not over.is_set():
+                try:
+                    c = s.client()
+                    if c.greeting.code != 220:
+                        continue
+                    c.hello()
+                    for _ in range(10):
+                        queued.append(c.message([ALICE], TEXT).is_(250).queued)
+                except (Closed, OSError):
+                    pass                    # its worker is dead: what was not answered may stand or not
+        threads = [threading.Thread(target=sender) for _ in range(6)]
+        for t in threads:
+            t.start()
+        for n in range(1, 7):
+            time.sleep(0.2)
+            try:
+                c = s.client()
+                c.hello()
+                c.cmd("MAIL FROM:<crash@client.example>").is_(250)
+                c.cmd("RCPT TO:<%s>" % ALICE)
+            except (Closed, OSError):
+                pass
+            wait_for(lambda: s.log().count("event=worker-died") >= n, why="no worker died of it")
+        over.set()
+        for t in threads:
+            t.join()
+        s.term()                            # the journal is placed
+        check(len(queued) > 20, "only %d were acknowledged" % len(queued))
+        ids = [m.id for m in s.messages(ALICE)]
+        equal(sorted(set(queued) - set(ids)), [], "acknowledged and gone")
+        equal(len(ids), len(set(ids)), "messages that stand there, and different ones")
 
 
 def rcpts(s, sender, n):
