@@ -114,6 +114,20 @@ def copies_stand_in_a_folder():
 
 
 @test
+def it_is_given_what_is_said_of_reports():
+    """RFC 3461: what was validated, decoded where it is xtext of printable ASCII."""
+    with Server(extra=section("trouble") + 'dsn = yes\ndsn_relay = "127.0.0.1:1"\n') as s:
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<dsn@client.example> RET=HDRS ENVID=a+2Bb").is_(250)
+        r = c.cmd("RCPT TO:<%s> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@old.example" % ALICE).is_(550, "5.7.1")
+        check("ret 2 envid a+b notify 10 orcpt rfc822;x+2By@old.example" in r.text, r.text)
+        r = c.cmd("RCPT TO:<%s>" % ALICE).is_(550)
+        check("notify 0 orcpt  [" in r.text, r.text)
+        c.quit()
+
+
+@test
 def it_adds_a_field_and_a_tag():
     with Server(extra=section("trouble")) as s:
         c = s.client()

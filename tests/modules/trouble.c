@@ -1,7 +1,7 @@
 /*
  * trouble: a module that does what it is told by the sender's address: crashes,
- * never answers, says nothing sensible, or keeps a thread of the pool for half
- * a second ("busy") or for ever ("stuck").
+ * never answers, says nothing sensible, tells what it was given of a DSN, or
+ * keeps a thread of the pool for half a second ("busy") or for ever ("stuck").
  */
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +58,12 @@ trouble_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 {
 	(void)ctx;
 	r->code = 0;
+	if (told(q, "dsn")) {
+		reply_set(r, 550, ENH(5, 7, 1), "dsn", "ret %u envid %.*s notify %u orcpt %.*s", q->txn->dsn_ret,
+		    (int)q->txn->envid.n, (const char *)q->txn->envid.p, q->rcpt->notify, (int)q->rcpt->orcpt.n,
+		    (const char *)q->rcpt->orcpt.p);
+		return V_REPLY;
+	}
 	if (told(q, "crash"))
 		abort();
 	if (told(q, "never"))
