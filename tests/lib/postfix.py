@@ -27,6 +27,7 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
+tlsmgr unix - - n 1000? 1 tlsmgr
 postlog unix-dgram n - n - 1 postlogd
 """
 MAIN = """\

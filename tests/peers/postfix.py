@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 from harness import check, equal, main, need_root, test
 from postfix import Postfix
+from tls import certificate
 from server import Server, wait_for
 
 ALICE, BOB, CAROL = ("%s@example.org" % x for x in ("alice", "bob", "carol"))
@@ -127,6 +128,28 @@ def dsn_both_ways():
         equal(word, "bounced", "status")
         check("550 5.7.1" in reply, reply)
         equal([s.counter("reports_" + x) for x in ("queued", "sent", "delivered", "failed")], [2, 1, 1, 0], "counters")
+
+
+@test
+def a_report_inside_tls():
+    """A Postfix that offers STARTTLS takes it inside TLS."""
+    need_root()
+    pair = certificate("postfix.example")
+    s = Dsn(start=False)
+    with Postfix(harness.scratch("postfix."), "error", "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = %s\n"
+                 "smtpd_tls_key_file = %s\nsmtpd_tls_loglevel = 1" % pair) as p, s:
+        s.relay_port = p.port
+        s.write_config()
+        s.start()
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<joe@client.example>").is_(250)
+        c.cmd("RCPT TO:<%s> NOTIFY=SUCCESS" % ALICE).is_(250)
+        c.data(TEXT.encode()).is_(250)
+        c.quit()
+        wait_for(lambda: s.counter("reports_sent") == 1, 30, lambda: "not sent: " + s.log()[-600:])
+        equal(s.counter("reports_tls"), 1, "inside TLS")
+        check("Anonymous TLS connection established from" in p.log(), p.log()[-600:])
 
 
 main()
