@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # check: timeout=240
 """tls: STARTTLS, required and implicit TLS, certificates by name, tickets, injection, a reload, and where the keys are."""
+import collections
 import json
 import os
 import re
@@ -294,23 +295,33 @@ def ticket(ctx, s, port):
 @test
 def tickets_are_good_at_every_worker_and_after_a_reload():
     with server("implicit", workers=3, log='level = "debug"') as s:
+        resumed = []
+
+        def slots():
+            """How many each worker has resumed, by the log."""
+            return collections.Counter(re.findall(r"slot=(\d+) event=tls .*resumed=yes", s.log()))
         for version in V12, V13:
             ctx = context(None, version)
             session = ticket(ctx, s, s.port)
             check(session.has_ticket, "no ticket")
 
-            def resume(n):
-                for _ in range(n):
-                    c = implicit(s, s.port, ctx, session=session)
-                    check(c.sock.session_reused, "%s: not resumed" % version)
-                    c.quit()
-            resume(40)
+            def resume():
+                """Until two workers that begin sessions now have taken it, and at least 24 times."""
+                before = slots()
+                for n in range(40):
+                    some = [implicit(s, s.port, ctx, session=session) for _ in range(6)]
+                    for c in some:
+                        check(c.sock.session_reused, "%s: not resumed" % version)
+                        c.quit()
+                    resumed.extend(some)
+                    if n >= 3 and sum((slots() - before).values()) == 6 * (n + 1) and len(slots() - before) >= 2:
+                        return
+                raise AssertionError("%s: all were at the workers %s" % (version, slots() - before))
+            resume()
             s.reload()
-            resume(40)
-        wait_for(lambda: s.counter("tls_resumed") == 160, why="counter")
-        lines = [x for x in s.log().splitlines() if "event=tls " in x and "resumed=yes" in x]
-        slots = {re.search(r"slot=(\d+)", x).group(1) for x in lines}
-        check(len(slots) >= 4, "all were at the workers %s" % slots)
+            resume()
+        wait_for(lambda: s.counter("tls_resumed") == len(resumed), why="counter")
+        check(len(slots()) >= 4, "all were at the workers %s" % slots())
 
 
 @test
