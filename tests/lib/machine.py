@@ -40,7 +40,7 @@ verb=$1 now=no; shift
 for s; do
     s=${s%.service}
     case $s in --now) now=yes; continue ;; -*) continue ;; esac
-    unit=$(ls /etc/systemd/system/$s.service /usr/local/lib/systemd/system/$s.service 2>/dev/null | head -1)
+    unit=$(ls /{etc,usr/local/lib,lib}/systemd/system/$s.service 2>/dev/null | head -1)
     get() { sed -n "s/^$1=//p" "$unit" | head -1; }
     case $s in
     dovecot) start='/usr/sbin/dovecot -F' reload='doveadm reload' ;;
@@ -82,6 +82,8 @@ JOURNALCTL = """\
 #!/bin/bash
 # journalctl: a stand-in: what a service has written.
 while [ $# -gt 0 ]; do case $1 in -u) unit=$2; shift 2 ;; *) shift ;; esac; done
+# The log has a thread of its own: nobody who types is as quick as a script.
+sleep 1
 exec cat "/run/services/${unit:-letterplate}.log"
 """
 
