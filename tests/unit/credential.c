@@ -71,6 +71,8 @@ START_TEST(t_round_trip)
 	ck_assert_ptr_null(credential_list_find(&again, span_str("")));
 	credential_list_free(&again);
 	ck_assert_uint_eq(again.n, 0);
+	free(text);
+	free(second);
 }
 END_TEST
 
@@ -93,6 +95,7 @@ START_TEST(t_cut_anywhere)
 	ck_assert_int_eq(read_text(text, n + 1, &l, why), -1);
 	text[n] = '\0';
 	ck_assert_int_eq(read_text(text, n + 1, &l, why), -1);
+	free(text);
 }
 END_TEST
 
