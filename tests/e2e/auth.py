@@ -330,7 +330,7 @@ def who_does_not_exist_takes_as_long():
                 equal(plain(c, user, "wrong")[0], 535, user)
                 times.append(time.monotonic() - began)
                 c.close()
-        # The exact figures are in docs/SECURITY.md; what must not be is a quick no.
+        # The exact figures are in docs/decisions/054-auth.md; what must not be is a quick no.
         known, unknown = min(took["anna"]), min(took["nobody"])
         check(unknown > known / 2, "a name that exists took %.0f ms, another %.0f" % (1000 * known, 1000 * unknown))
 

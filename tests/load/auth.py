@@ -93,7 +93,7 @@ def noop(seconds):
             others = [multiprocessing.Process(target=guess, args=(s, stop, count), daemon=True) for _ in range(n)]
             for p in others:
                 p.start()
-            time.sleep(3 if n else 0)
+            time.sleep(8 if n else 0)       # until all have begun
             before, began = count.value, time.monotonic()
             took = noops(s, seconds)
             rate = (count.value - before) / (time.monotonic() - began)
