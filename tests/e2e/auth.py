@@ -642,4 +642,86 @@ def a_trace_never_shows_what_a_client_knows():
         equal(shown, [], "secrets in the log")
 
 
+def traces(s):
+    """How many traces each worker knows of cannot be asked; a session that all of them show says that they are there."""
+    found = [subprocess.Popen([os.path.join(BIN, "letterplate-trace"), "-d", s.path("state"), *more], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) for more in ((), ("-j",))]
+    end = time.monotonic() + 20
+    for p in found:
+        os.set_blocking(p.stdout.fileno(), False)
+        p.seen = b""
+    while not all(b"probe.example" in p.seen for p in found):
+        if time.monotonic() > end:
+            raise AssertionError("no trace of a session")
+        c = smtp(s)
+        c.docmd("NOOP", "probe.example")
+        c.close()
+        time.sleep(0.05)
+        for p in found:
+            p.seen += p.stdout.read() or b""
+    return found
+
+
+@test
+def a_trace_never_shows_what_a_client_knows():
+    """A live trace over every mechanism, right and wrong, and over what goes wrong on the way; each secret in each of its forms."""
+    secrets, words = {"sesame", "open it", "opensesame", "nearlythere"}, set()
+    with server(limits="auth_failures_per_ip = 0 auth_failures_per_user = 0") as s:
+        found = traces(s)
+        tls = smtp(s)
+
+        def say(line):
+            """A line of secrets: all that stands in it is not to be seen."""
+            words.update(w for w in line.split()[2 if line.startswith("AUTH") else 0:] if len(w) > 2)
+            return tls.docmd(line)
+        for password, code in (("opensesame", 535), ("sesame", 235)):
+            equal(say("AUTH PLAIN " + b64("\0anna\0" + password))[0], code, "PLAIN at once")
+            tls.close()
+            tls = smtp(s)
+            equal(tls.docmd("AUTH PLAIN")[0], 334, "PLAIN")
+            equal(say(b64("\0anna\0" + password))[0], code, "PLAIN")
+            tls.close()
+            tls = smtp(s)
+            equal(tls.docmd("AUTH LOGIN")[0], 334, "LOGIN")
+            equal(say(b64("anna"))[0], 334, "a name")
+            equal(say(b64(password))[0], code, "LOGIN")
+            tls.close()
+            tls = smtp(s)
+        for password, code in (("nearlythere", 535), ("sesame", 235)):
+            real = tls.docmd
+            sent = []
+
+            def note(cmd, args="", real=real, sent=sent):
+                sent.append((cmd + " " + args).strip())
+                return real(cmd, args)
+            tls.docmd = note
+            equal(scram(tls, "anna", password)[0], code, "SCRAM")
+            words.update(w for line in sent for w in line.split() if len(w) > 12 and not w.startswith("SCRAM"))
+            tls.close()
+            tls = smtp(s)
+        # What is no base64, is cut off, is called off, or comes where no command is: none of it is shown either.
+        for lines in (["AUTH PLAIN", "not base64 " + b64("sesame")], ["AUTH LOGIN", b64("anna"), "*"], ["AUTH PLAIN " + b64("sesame")[:-3]],
+                      ["AUTH LOGIN " + b64("anna"), b64("sesame") + "=" * 9], ["AUTH BOGUS " + b64("sesame")], ["auth\tplain " + b64("open it")],
+                      ["AUTH LOGIN", b64("x" * 4000)], ["AUTH PLAIN " + b64("\0anna\0sesame") + " trailing"]):
+            for line in lines:
+                words.update(w for w in line.replace("\t", " ").split() if len(w) > 2 and w.upper() not in ("AUTH", "PLAIN", "LOGIN", "BOGUS", "NOT"))
+                tls.docmd(line)
+            tls.close()
+            tls = smtp(s)
+        tls.quit()
+        time.sleep(0.3)
+        for secret in secrets:
+            words |= {secret, b64(secret), b64(secret).rstrip("="), b64("\0anna\0" + secret)}
+        words -= {"base64", "trailing"}
+        for p in found:
+            p.send_signal(signal.SIGINT)
+            p.wait(20)
+            text = (p.seen + (p.stdout.read() or b"")).decode(errors="replace")
+            check("AUTH" in text and "235" in text and "535" in text and "334" in text, "the dialogue is shown: %s" % text[-2000:])
+            shown = sorted(w for w in words if w in text)
+            equal(shown, [], "secrets in %s" % text)
+        shown = sorted(w for w in words if w in s.log())
+        equal(shown, [], "secrets in the log")
+
+
 main()
