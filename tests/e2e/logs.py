@@ -111,16 +111,16 @@ def a_reader_that_hangs_stops_nobody():
         p = subprocess.Popen([os.path.join(BIN, "letterplate"), "-c", s.path("letterplate.conf")], stdout=writer,
                              stderr=writer, stdin=subprocess.DEVNULL)
         try:
-            wait_for(lambda: len(answering(s)) == 2, 10, "no workers")
+            wait_for(lambda: len(answering(s)) == 2, 60, "no workers")
             fill(writer)
             os.kill(answering(s)[0]["pid"], signal.SIGKILL)
-            wait_for(lambda: s.counter("workers_started") == 3, 10, "the dead worker is not replaced")
+            wait_for(lambda: s.counter("workers_started") == 3, 60, "the dead worker is not replaced")
             s.count = False
             s.client().quit()
             p.send_signal(signal.SIGHUP)
-            wait_for(lambda: s.counter("reloads") == 1, 10, "HUP is not obeyed")
+            wait_for(lambda: s.counter("reloads") == 1, 60, "HUP is not obeyed")
             p.send_signal(signal.SIGTERM)
-            equal(p.wait(20), 0, "status")
+            equal(p.wait(60), 0, "status")
         finally:
             p.kill()
             p.wait()

@@ -1,4 +1,5 @@
 #!/usr/bin/env -S python3 -B
+# check: timeout=300
 """milter: what a milter is told, what its answers do, and what it may not."""
 import os
 import re

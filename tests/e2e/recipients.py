@@ -1,4 +1,5 @@
 #!/usr/bin/env -S python3 -B
+# check: timeout=300
 """recipients: every kind of entry of the mailbox list, as a client meets it and as it lands on disk."""
 import os
 import shutil
@@ -118,7 +119,7 @@ def without_delivered_to_it_is_one_file():
 def a_thousand_recipients():
     many = "".join("u%d@example.org\n" % i for i in range(1100))
     with Server(mailboxes=many, recipient_limit=1000) as s:
-        c = s.client()
+        c = s.client(timeout=180.0)    # a thousand files are written, on a disk that others use too
         c.hello()
         c.cmd("MAIL FROM:<a@client.example>").is_(250)
         c.send(b"".join(b"RCPT TO:<u%d@example.org>\r\n" % i for i in range(1002)))

@@ -345,7 +345,7 @@ class Server:
         return left
 
 
-def wait_for(true, timeout=10.0, why="waited in vain", step=0.02):
+def wait_for(true, timeout=30.0, why="waited in vain", step=0.02):
     end = time.monotonic() + timeout * (3 if harness.sanitized() else 1)
     while not true():
         if time.monotonic() > end:

@@ -21,7 +21,11 @@ def variant():
         return f.read().strip()
 
 
-def wait_for(what, timeout=10.0, why="not in time"):
+# How long something may take that is only to happen at all; a machine may be busy with other things.
+PATIENCE = 60.0
+
+
+def wait_for(what, timeout=PATIENCE, why="not in time"):
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         got = what()
@@ -116,7 +120,7 @@ class Master:
     def said(self, word):
         return sum(word in n.split("\n") for n in self.hear())
 
-    def wait_note(self, word, n=1, timeout=15.0):
+    def wait_note(self, word, n=1, timeout=PATIENCE):
         wait_for(lambda: self.said(word) >= n or self.child.poll() is not None, timeout,
                  lambda: "no %s: %s: %s" % (word, self.notes, self.text()))
         check(self.said(word) >= n, "ended with %s: %s" % (self.child.poll(), self.text()))
@@ -125,7 +129,7 @@ class Master:
         with open(self.path("log"), errors="replace") as f:
             return f.read()
 
-    def wait_log(self, pattern, n=1, timeout=15.0):
+    def wait_log(self, pattern, n=1, timeout=PATIENCE):
         return wait_for(lambda: (lambda f: f if len(f) >= n else None)(re.findall(pattern, self.text())), timeout,
                         lambda: "no %s in: %s" % (pattern, self.text()))
 
@@ -147,7 +151,7 @@ class Master:
         return wait_for(self.pids)[0]
 
     def greeting(self, port=None):
-        with socket.create_connection(("127.0.0.1", port or self.port), 5) as c:
+        with socket.create_connection(("127.0.0.1", port or self.port), 30) as c:
             return c.recv(100).decode()
 
     def served_by(self, generation):
@@ -174,7 +178,7 @@ class Master:
         return subprocess.run([os.path.join(BIN, "letterplate"), "ctl", "-d", self.path("state"), *args],
                               capture_output=True, text=True, timeout=timeout)
 
-    def term(self, timeout=15.0):
+    def term(self, timeout=PATIENCE):
         self.signal(signal.SIGTERM)
         return self.child.wait(timeout)
 

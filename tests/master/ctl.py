@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# check: timeout=180
+# check: timeout=300
 """ctl: the control socket and `letterplate ctl`: what is answered and with which exit status, who is
 not heard, and clients that want to hold the master up."""
 import array

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# check: timeout=180
+# check: timeout=300
 """life: the master's life, with a stub for its workers: start, READY, death and
 replacement, back-off, reload good and bad, stop, and what it refuses to start with.
 The stub's words stand in tests/master/stubworker.c."""

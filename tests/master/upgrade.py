@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# check: timeout=180
+# check: timeout=300
 """upgrade: USR2 and `letterplate ctl upgrade`, with a stub for the workers: the same pid, sockets and counters
 go on; a new program that is no good, or whose workers are none, leaves the old one serving."""
 import array

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-# check: timeout=180
+# check: timeout=300
 """watch: a worker whose loop hangs is replaced, WATCHDOG=1 is said while all loops turn, and nobody is killed for a
 time in which the master was held up.  With a stub for the workers; five seconds are the shortest patience."""
 import os
