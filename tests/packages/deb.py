@@ -75,8 +75,8 @@ class Service:
         with open(root.file("lib/systemd/system/letterplate.service")) as f:
             unit = dict(re.findall(r"^(\w+)=(.*)$", f.read(), re.M))
         os.makedirs(root.file("run/letterplate"), exist_ok=True)
-        equal(unit["LogsDirectory"], "letterplate", "LogsDirectory")
-        os.makedirs(root.file("var/log/letterplate"), int(unit["LogsDirectoryMode"], 8), exist_ok=True)
+        if "LogsDirectory" in unit:     # an older version has none
+            os.makedirs(root.file("var/log/" + unit["LogsDirectory"]), int(unit["LogsDirectoryMode"], 8), exist_ok=True)
         root.run(*unit["ExecStartPre"].split())
         self.log = open(os.path.join(root.top, "log"), "wb")
         self.child = subprocess.Popen(["chroot", root.path] + unit["ExecStart"].split(), stderr=self.log)
@@ -223,7 +223,10 @@ def installed_used_upgraded_and_purged():
         check("held" in subjects(root), "the session that was held")
         root.run("apparmor_parser", "-QK", "/etc/apparmor.d/usr.bin.letterplate")
 
-        # The log in a file, rotated while it is written.
+        # The log in a file, rotated while it is written; its folder is systemd's to make, as the new unit says.
+        with open(root.file("lib/systemd/system/letterplate.service")) as f:
+            check("\nLogsDirectory=letterplate\n" in f.read(), "LogsDirectory")
+        os.makedirs(root.file("var/log/letterplate"), 0o750, exist_ok=True)
         with open(root.file("etc/letterplate/letterplate.conf"), "w") as f:
             f.write(re.sub(r"^log \{", 'log {\n    to = "file:/var/log/letterplate/letterplate.log"', text, flags=re.M))
         root.run("letterplate", "ctl", "-c", "/etc/letterplate/letterplate.conf", "reload")

@@ -35,24 +35,17 @@ int
 confine_folder(const char *path, char *out, size_t cap)
 {
 	const char *slash = strrchr(path, '/');
-	int n = snprintf(out, cap, "%.*s/", slash != NULL ? (int)(slash - path) : 1, slash != NULL ? path : ".");
+	struct stat st;
+	int n;
 
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		n = snprintf(out, cap, "%s", path);
+	else
+		n = snprintf(out, cap, "%.*s/", slash != NULL ? (int)(slash - path) : 1, slash != NULL ? path : ".");
 	if (n > 0 && (size_t)n < cap)
 		return 0;
 	errno = ENAMETOOLONG;
 	return -1;
-}
-
-/* The folder to be read in: O_PATH, or -1 with errno.  The segment's file is replaced now and then; its folder stays. */
-static int
-folder_of(const char *path)
-{
-	char dir[CONFINE_PATH_MAX];
-	struct stat st;
-
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return confine_folder(path, dir, sizeof dir) == 0 ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 int
@@ -78,7 +71,7 @@ confine_files(const char *path)
 		close(ruleset);
 		return 0;
 	}
-	rule.parent_fd = folder_of(path);
+	rule.parent_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (rule.parent_fd >= 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0)
 		rc = (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
 	err = errno;

@@ -9,15 +9,14 @@
 
 enum { CONFINE_PATH_MAX = 4096 };
 
-/* The folder that the file ${path} stands in.  0, or -1 with errno ENAMETOOLONG. */
+/* ${path} if it is a folder, or the one that it stands in.  0, or -1 with errno ENAMETOOLONG. */
 int confine_folder(const char *path, char *out, size_t cap);
 
 /**
  * confine_files(path):
  * Landlock, for this thread and those that it starts: nothing but reading in
- * the folder of the segment ${path} (or in ${path}, if that is one), no TCP
- * port to bind or connect to, no signal to others, as far as the kernel knows
- * these; with NO_NEW_PRIVS.  After the socket listens, before any other thread
+ * the folder ${path}, no TCP port to bind or connect to, as far as the kernel
+ * knows these; with NO_NEW_PRIVS.  After the socket listens, before any other thread
  * is there.  0, or -1 with errno (ENOSYS, EOPNOTSUPP: a kernel without Landlock).
  */
 int confine_files(const char *path);

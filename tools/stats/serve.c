@@ -208,18 +208,11 @@ listen_on(const union address *to)
 	return -1;
 }
 
-/* The folder that Landlock lets us read in, as it was at the start. */
-static struct stat folder;
-
-static bool
-folder_look(const char *path, struct stat *st)
-{
-	char dir[CONFINE_PATH_MAX];
-
-	if (stat(path, st) == 0 && S_ISDIR(st->st_mode))
-		return true;
-	return confine_folder(path, dir, sizeof dir) == 0 && stat(dir, st) == 0;
-}
+/* The folder that Landlock lets us read in: its name, and what it was at the start. */
+static struct {
+	char name[CONFINE_PATH_MAX];
+	struct stat st;
+} folder;
 
 /*
  * Until a signal ends it: 0; or until the folder is another one, as
@@ -227,13 +220,13 @@ folder_look(const char *path, struct stat *st)
  * so whoever looks after this process is to start it again.
  */
 static int
-wait_for_the_end(const char *path, const sigset_t *end)
+wait_for_the_end(const sigset_t *end)
 {
 	static const struct timespec second = { 1, 0 };
 	struct stat now;
 
 	while (sigtimedwait(end, NULL, &second) < 0) {
-		if (!folder_look(path, &now) || (now.st_dev == folder.st_dev && now.st_ino == folder.st_ino))
+		if (stat(folder.name, &now) != 0 || (now.st_dev == folder.st.st_dev && now.st_ino == folder.st.st_ino))
 			continue;
 		show_error("the folder of the segment is another one than at the start: to be started again");
 		return EX_TEMPFAIL;
@@ -255,7 +248,7 @@ run(const char *path, const char *listen, union address *to)
 	/* Before the thread is there, which inherits it. */
 	sigprocmask(SIG_BLOCK, &end, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	if (!folder_look(path, &folder)) {
+	if (confine_folder(path, folder.name, sizeof folder.name) != 0 || stat(folder.name, &folder.st) != 0) {
 		warn("%s: its folder", path);
 		return EX_NOINPUT;
 	}
@@ -263,7 +256,7 @@ run(const char *path, const char *listen, union address *to)
 		warn("cannot listen on %s", listen);
 		return EX_UNAVAILABLE;
 	}
-	if (confine_files(path) != 0)
+	if (confine_files(folder.name) != 0)
 		warn("not confined by Landlock");
 	d = MHD_start_daemon(flags, 0, NULL, NULL, handle, (void *)(uintptr_t)path, MHD_OPTION_LISTEN_SOCKET, fd,
 	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
@@ -275,7 +268,7 @@ run(const char *path, const char *listen, union address *to)
 	}
 	if (confine_calls() != 0)
 		warn("not confined by seccomp");
-	code = wait_for_the_end(path, &end);
+	code = wait_for_the_end(&end);
 	MHD_stop_daemon(d);
 	return code;
 }
