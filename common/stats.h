@@ -109,6 +109,9 @@ enum {
 	X(RELOADS_FAILED, "reloads_failed", "configs refused at HUP (master)")
 #define STATS_GAUGES(X) \
 	X(SESSIONS_OPEN, "sessions_open", "sessions open now") \
+	X(STORE_FREE, "store_free", "octets free where mail is stored") \
+	X(STORE_SIZE, "store_size", "octets that the file system there has") \
+	X(STORE_FILES_FREE, "store_files_free", "files that may still be made there, 0 where there is no such limit") \
 	X(COMMITS_PENDING, "commits_pending", "messages being made durable now") \
 	X(REPORTS_WAITING, "reports_waiting", "delivery reports in the spool now") \
 	X(SANDBOX_LEVEL, "sandbox_level", "bits: 1 uid, 2 Landlock, 4 seccomp") \
@@ -322,7 +325,7 @@ struct stats_sum {
 	uint64_t reply[STATS_CODES];
 	uint64_t counter[STATS_NCOUNTERS];
 	uint64_t gauge
-	    [STATS_NGAUGES]; /* sums; of DIRECTORY_*, CERTIFICATE_* and SANDBOX_LEVEL the smallest over live workers */
+	    [STATS_NGAUGES]; /* sums; of STORE_*, DIRECTORY_*, CERTIFICATE_* and SANDBOX_LEVEL the smallest over live workers */
 	uint64_t                  bucket[STATS_NHISTOGRAMS][STATS_BUCKETS];
 	uint64_t                  sum_us[STATS_NHISTOGRAMS];
 	struct stats_row         *row; /* sorted by code, enhanced code, reason */

@@ -34,6 +34,7 @@
 #include "worker/plugin.h"
 #include "worker/pretend.h"
 #include "worker/sandbox.h"
+#include "worker/room.h"
 #include "worker/session.h"
 #include "worker/setup.h"
 #include "worker/tap.h"
@@ -267,6 +268,8 @@ main_inside(void)
 		pretend_store(w);
 	else
 		w->store = &store_journal;
+	if (!me.pretends && room_open(me.conf->store.path) != 0)
+		log_msg(LOG_L_WARN, "start", "what is free in %s cannot be asked: %s", me.conf->store.path, strerror(errno));
 	if (w->store->open(&me.env, &w->store_ctx) != 0)
 		main_fail(EX_CANTCREAT);
 	w->chain.stats = w->stats;
@@ -305,6 +308,7 @@ main_second(struct loop_timer *t)
 		stats_gauge(me.w.stats, STATS_CERTIFICATE_EXPIRES, (uint64_t)tls_expires());
 		stats_gauge(me.w.stats, STATS_CERTIFICATE_DAYS, left > 0 ? (uint64_t)left / MAIN_DAY_S : 0);
 	}
+	room_second(me.pool, me.w.stats);
 	dropped = log_dropped();
 	stats_add(me.w.stats, STATS_LOG_DROPPED, dropped - me.dropped);
 	me.dropped = dropped;

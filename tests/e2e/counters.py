@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 """counters: every reply is counted once, by code and by reason, in all forms of letterplate-stats."""
 import collections
+import json
 import os
 import re
 import subprocess
@@ -110,6 +111,25 @@ def a_missing_or_foreign_file_is_a_clear_error():
                 equal(r.stdout, "", "output for " + name)
                 equal(len(r.stderr.strip().splitlines()), 1, "lines of error for " + name)
                 check(path in r.stderr, "the error does not name the file: %s" % r.stderr)
+
+
+@test
+def the_room_where_mail_is_stored():
+    with Server() as s:
+        def gauges():
+            return json.loads(stats(s.path("state", "stats"), "--json").stdout)["gauges"]
+        wait_for(lambda: gauges()["store_size"] > 0, 30, "it is not asked for")
+        g, v = gauges(), os.statvfs(s.store_path)
+        equal(g["store_size"], v.f_blocks * v.f_frsize, "its size, and not twice that of two workers")
+        check(abs(g["store_free"] - v.f_bavail * v.f_frsize) < v.f_blocks * v.f_frsize / 10, "free: %s, %s" % (g, v))
+        check(re.search(r"^  disk: \S+ \S+ of \S+ \S+ free, room for [0-9,.a-zA-Z ]+ files$", stats(s.path("state", "stats")).stdout, re.M),
+              stats(s.path("state", "stats")).stdout)
+        check("letterplate_store_free " in stats(s.path("state", "stats"), "--prometheus").stdout, "--prometheus")
+        c = s.client()
+        c.hello()
+        c.message([ALICE], TEXT).is_(250)
+        c.quit()
+        check(re.search(r"^  journal: 1 messages, 1.0 a sync$", stats(s.path("state", "stats")).stdout, re.M), "journal")
 
 
 main()

@@ -11,6 +11,7 @@
 #include "tools/stats/format.h"
 #include "tools/stats/show.h"
 
+enum { DISK_FEW = 20 };                                 /* less than one part in so many free: red */
 enum { CERTIFICATE_DAYS_FEW = 14 };                     /* an administrator should have renewed it */
 enum { LABEL = 42, NUMBER = 16, SHARE = 9, RATE = 11 }; /* columns */
 
@@ -105,6 +106,26 @@ server_state(const struct table *t)
 		process_state(t, &s->sum.worker[i]);
 }
 
+/* The disk that mail goes to, and the journal in front of it. */
+static void
+disk(const struct table *t)
+{
+	const uint64_t *g = t->s->sum.gauge, *c = t->s->sum.counter;
+	char a[FORMAT_MAX], b[FORMAT_MAX], n[FORMAT_MAX], line[128];
+
+	if (g[STATS_STORE_SIZE] != 0) {
+		snprintf(line, sizeof(line), "disk: %s of %s free, room for %s files", format_size(g[STATS_STORE_FREE], a),
+		    format_size(g[STATS_STORE_SIZE], b), format_count(g[STATS_STORE_FILES_FREE], n));
+		if (g[STATS_STORE_FREE] < g[STATS_STORE_SIZE] / DISK_FEW)
+			alarm_line(t, "%s", line);
+		else
+			fprintf(t->f, "  %s\n", line);
+	}
+	if (c[STATS_JOURNAL_BATCHES] != 0)
+		fprintf(t->f, "  journal: %s messages, %.1f a sync\n", format_count(c[STATS_JOURNAL_RECORDS], a),
+		    (double)c[STATS_JOURNAL_RECORDS] / (double)c[STATS_JOURNAL_BATCHES]);
+}
+
 static void
 surroundings(const struct table *t)
 {
@@ -122,6 +143,7 @@ surroundings(const struct table *t)
 		    format_age(t->s->now > g[STATS_DIRECTORY_MADE] ? t->s->now - g[STATS_DIRECTORY_MADE] : 0, c));
 	else
 		alarm_line(t, "directory: none that can be read");
+	disk(t);
 	if (g[STATS_CERTIFICATE_EXPIRES] == 0)
 		return;
 	snprintf(line, sizeof(line), "certificates: the first expires %s, in %" PRIu64 " days",

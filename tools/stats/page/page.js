@@ -162,6 +162,8 @@ function say(s) {
 		"since " + new Date(s.started * 1000).toLocaleString()];
 	if (g.directory_made)
 		parts.push(count(g.directory_entries) + " directory entries of " + new Date(g.directory_made * 1000).toLocaleString());
+	if (g.store_size)
+		parts.push("disk " + Math.round(100 * g.store_free / g.store_size) + " % free");
 	if (g.certificate_expires)
 		parts.push("certificate good for " + g.certificate_days + " days");
 	state((s.running ? "running, " : "NOT RUNNING, ") + parts.join(", "), !s.running);
