@@ -33,8 +33,8 @@
 #include "worker/net/dns.h"
 #include "worker/plugin.h"
 #include "worker/pretend.h"
-#include "worker/sandbox.h"
 #include "worker/room.h"
+#include "worker/sandbox.h"
 #include "worker/session.h"
 #include "worker/setup.h"
 #include "worker/tap.h"
@@ -269,7 +269,8 @@ main_inside(void)
 	else
 		w->store = &store_journal;
 	if (!me.pretends && room_open(me.conf->store.path) != 0)
-		log_msg(LOG_L_WARN, "start", "what is free in %s cannot be asked: %s", me.conf->store.path, strerror(errno));
+		log_msg(LOG_L_WARN, "start", "what is free in %s cannot be asked: %s", me.conf->store.path,
+		    strerror(errno));
 	if (w->store->open(&me.env, &w->store_ctx) != 0)
 		main_fail(EX_CANTCREAT);
 	w->chain.stats = w->stats;

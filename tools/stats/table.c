@@ -114,8 +114,9 @@ disk(const struct table *t)
 	char a[FORMAT_MAX], b[FORMAT_MAX], n[FORMAT_MAX], line[128];
 
 	if (g[STATS_STORE_SIZE] != 0) {
-		snprintf(line, sizeof(line), "disk: %s of %s free, room for %s files", format_size(g[STATS_STORE_FREE], a),
-		    format_size(g[STATS_STORE_SIZE], b), format_count(g[STATS_STORE_FILES_FREE], n));
+		snprintf(line, sizeof(line), "disk: %s of %s free, room for %s files",
+		    format_size(g[STATS_STORE_FREE], a), format_size(g[STATS_STORE_SIZE], b),
+		    format_count(g[STATS_STORE_FILES_FREE], n));
 		if (g[STATS_STORE_FREE] < g[STATS_STORE_SIZE] / DISK_FEW)
 			alarm_line(t, "%s", line);
 		else
