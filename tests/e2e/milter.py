@@ -155,8 +155,8 @@ def recipients_that_were_refused():
             c.cmd("RCPT TO:<nobody@example.org>").is_(550, "5.1.1")
             c.send(b"RCPT TO:<nobody2@example.org>\r\nRCPT TO:<alice@example.org> NOTIFY=x\r\nRCPT TO:<alice@example.org>\r\n"
                    b"RCPT TO:<nobody3@example.org>\r\nDATA\r\n")
-            for code in (550, 555, 250, 550, 354):
-                c.reply().is_(code)
+            for want in (550, 555, 250, 550, 354):
+                c.reply().is_(want)
             c.send(TEXT + b".\r\n")
             c.reply().is_(250)
             c.message(ALICE, TEXT).is_(250)
