@@ -210,6 +210,57 @@ def local_accounts_lead_on():
     check(re.search(r"/virtual:10: .* leads to the local account 'who@localhost'", m.told), m.told)
 
 
+def written(cf, **maps):
+    """A folder with main.cf, and with the MAPS; %(root)s is the folder."""
+    root = folder()
+    for name, text in dict(maps, main_cf=cf).items():
+        with open(os.path.join(root, "main.cf" if name == "main_cf" else name), "w") as f:
+            f.write(text % {"root": root})
+    return root
+
+
+def printed(root, status):
+    return run("-d", root, "import", "postfix", "--main-cf", os.path.join(root, "main.cf"), "--print", status=status)
+
+
+@test
+def what_fans_out_has_an_end():
+    """Each name has eight others in it, ten deep: told at once, and not after 8^10 of them."""
+    cf = "virtual_mailbox_domains = $a0\n" + "".join("a%d =%s\n" % (i, 8 * (" $a%d" % (i + 1))) for i in range(10)) + "a10 =\n"
+    r = printed(written(cf), os.EX_DATAERR)
+    check("virtual_mailbox_domains" in r.stderr and r.stderr.count("\n") < 100, r.stderr[:2000])
+    names = "abcdefgh"
+    cf = """myorigin = example.net
+mydestination = example.net
+virtual_alias_domains = example.org
+virtual_alias_maps = hash:%(root)s/virtual
+alias_maps = hash:%(root)s/aliases
+"""
+    r = printed(written(cf, virtual="u@example.org a\n", aliases="".join("%s: %s\n" % (n, 12 * (",".join(names) + ",")) for n in names)),
+                os.EX_DATAERR)
+    check("leads through more than 999 local accounts" in r.stderr, r.stderr[:2000])
+
+
+@test
+def a_whole_address_wins_over_a_name():
+    """virtual(5): user@domain is asked before user, in whatever order they stand."""
+    cf = """myorigin = example.org
+virtual_mailbox_domains = b.example
+virtual_mailbox_maps = hash:%(root)s/mailbox
+virtual_alias_domains = example.org
+virtual_alias_maps = hash:%(root)s/virtual
+"""
+    r = printed(written(cf, mailbox="".join("%s@b.example %s/\n" % (n, n) for n in ("a", "b", "i", "bare", "whole")), virtual="""a a@b.example
+b b@b.example
+info i@b.example
+info1 bare@b.example
+info1@example.org whole@b.example
+"""), os.EX_DATAERR)
+    check("virtual:4: 'info1' has no '@'" in r.stderr, r.stderr)
+    check("info1@example.org alias=whole@b.example\n" in r.stdout, r.stdout + r.stderr)
+    check("info@example.org alias=i@b.example\n" in r.stdout, r.stdout)
+
+
 @test
 def as_load_does():
     m = Maps(os.path.join(folder(), "m"), "ann@one.example one.example/ann/\nben@one.example one.example/ben/\n", "")

@@ -16,7 +16,8 @@ enum {
 	POSTFIX_LINE_MAX =
 	    1 << 20,            /* octets of a logical line; virtual_alias_expansion_limit keeps real ones far below */
 	POSTFIX_FILES_MAX = 64, /* files of one import */
-	POSTFIX_DEPTH_MAX = 20  /* $names inside of $names */
+	POSTFIX_DEPTH_MAX = 20,  /* $names inside of $names */
+	POSTFIX_NAMES_MAX = 1000 /* $names that one value takes, those inside of others included */
 };
 
 /* A logical line of a table (postmap(1)), or a parameter of main.cf. */
@@ -48,6 +49,7 @@ struct postfix {
 	char                *file[POSTFIX_FILES_MAX];
 	size_t               nfiles;
 	unsigned             rows;     /* read so far */
+	unsigned             names;    /* expanded so far for one value */
 	uint64_t             mistakes; /* what cannot be represented */
 };
 

@@ -118,7 +118,8 @@ value_of(struct postfix *p, const char *name, int depth)
 		} else if (s[1] == '$') {
 			putc('$', out);
 			s += 2;
-		} else if (depth == POSTFIX_DEPTH_MAX || expand_name(p, &s, out, depth) != 0) {
+		} else if (depth == POSTFIX_DEPTH_MAX || p->names++ >= POSTFIX_NAMES_MAX ||
+		    expand_name(p, &s, out, depth) != 0) {
 			postfix_mistake(p, r != NULL ? r->file : name, r != NULL ? r->line : 0,
 			    "%s: \"%s\" is not understood; give its value by -o %s=VALUE", name, s, name);
 			fclose(out);
@@ -148,5 +149,6 @@ postfix_main_cf(struct postfix *p, const char *file)
 char *
 postfix_value(struct postfix *p, const char *name)
 {
+	p->names = 0;
 	return value_of(p, name, 0);
 }

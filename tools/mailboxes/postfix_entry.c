@@ -10,7 +10,10 @@
 #include "common/entry.h"
 #include "tools/mailboxes/postfix_turn.h"
 
-enum { ACCOUNTS_MAX = 10 }; /* accounts that lead to accounts, before it is taken for a circle */
+enum {
+	ACCOUNTS_MAX        = 10,  /* accounts that lead to accounts, before it is taken for a circle */
+	ACCOUNTS_PASSED_MAX = 1000 /* accounts that an alias leads through: what fans out at each step has no end */
+};
 
 const char *
 postfix_domain(const char *key)
@@ -155,6 +158,12 @@ account_target(struct turn *t, const struct postfix_row *r, struct targets *to, 
 	char name[NORM_KEY_MAX + 1], *copy, *rest, *w;
 	const struct postfix_row *a;
 
+	if (to->passed >= ACCOUNTS_PASSED_MAX)
+		return; /* it was told */
+	if (++to->passed == ACCOUNTS_PASSED_MAX) {
+		bad_target(t, r, to, "leads through more than %d local accounts", ACCOUNTS_PASSED_MAX - 1);
+		return;
+	}
 	snprintf(name, sizeof(name), "%.*s", (int)(strrchr(key, '@') - key), key);
 	a = to->depth < ACCOUNTS_MAX ? postfix_find(&t->p->accounts, name) : NULL;
 	if (a == NULL) {

@@ -256,29 +256,35 @@ guess_domains(struct turn *t)
 	postfix_sort(&p->aliasdomains);
 }
 
-/* A name alone is one at myorigin (virtual(5)), unless that one has a row. */
+/* A name alone is one at myorigin (virtual(5)), unless that one has a row.  All are looked for before any is renamed: the table is in order. */
 static void
 complete_names(struct turn *t)
 {
 	struct postfix_table *a = &t->p->alias;
-	char key[2 * NORM_KEY_MAX];
+	char key[2 * NORM_KEY_MAX], **made;
 	size_t n = a->n;
 
 	if (postfix_find(&t->p->domains, t->p->myorigin) == NULL &&
 	    postfix_find(&t->p->aliasdomains, t->p->myorigin) == NULL)
 		return;
+	if ((made = calloc(n + 1, sizeof(*made))) == NULL)
+		t->rc = EX_OSERR;
 	for (size_t i = 0; i < n && t->rc == 0; i++) {
-		struct postfix_row *r = &a->row[i];
-
-		if (strpbrk(r->key, "@.") != NULL)
+		if (strpbrk(a->row[i].key, "@.") != NULL)
 			continue;
-		snprintf(key, sizeof(key), "%s@%s", r->key, t->p->myorigin);
-		if (postfix_find(a, key) == NULL) {
-			free(r->key);
-			if ((r->key = strdup(key)) == NULL)
-				t->rc = EX_OSERR;
-		}
+		snprintf(key, sizeof(key), "%s@%s", a->row[i].key, t->p->myorigin);
+		if (postfix_find(a, key) == NULL && (made[i] = strdup(key)) == NULL)
+			t->rc = EX_OSERR;
 	}
+	for (size_t i = 0; made != NULL && i < n; i++) {
+		if (t->rc != 0 || made[i] == NULL) {
+			free(made[i]);
+			continue;
+		}
+		free(a->row[i].key);
+		a->row[i].key = made[i];
+	}
+	free(made);
 	if (t->rc == 0)
 		postfix_sort(a);
 }

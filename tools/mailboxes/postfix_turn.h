@@ -25,6 +25,7 @@ struct targets {
 	char  *domain; /* "@domain" stands there: all names of another domain */
 	bool   self;   /* the address itself is among them */
 	int    depth;  /* of accounts that lead to accounts */
+	int    passed; /* accounts that were passed on the way, each time that they were */
 	bool   bad;    /* one of them cannot be represented */
 	bool   quiet;  /* which is told elsewhere */
 };
