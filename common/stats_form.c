@@ -177,6 +177,8 @@ take_handlers(struct stats_form *f, const struct line *l)
 	f->handler.word_max = v[3];
 	f->handler.hist = v[4];
 	f->handler.nhist = v[5];
+	/* Those of rows of another size. */
+	memset(f->handler.answer, 0xff, sizeof f->handler.answer);
 }
 
 static void

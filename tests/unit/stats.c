@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "common/stats.h"
+#include "common/stats_form.h"
 #include "tests/unit/suite.h"
 #include "tools/stats/show.h"
 
@@ -665,6 +666,31 @@ START_TEST(damage_is_no_danger)
 }
 END_TEST
 
+/* Answers are told for rows of one size, and then the rows are others: what lies behind the slot is nobody's. */
+START_TEST(a_form_that_takes_itself_back)
+{
+	enum { SLOT = STATS_PAGE };
+	static const struct stats_head h = { .magic = STATS_MAGIC,
+		.layout = 4u << 24 | 1,
+		.nslots = 1,
+		.slot_size = SLOT,
+		.head = STATS_HEAD,
+		.settled = 1 };
+	static const char form[] = "word pid 0\nreplies - 8 1\nhandlers - 0 1 4096 8 0 1\n"
+				   "answer next 4088\nhandlers - 4072 1 24 8 8 0\n";
+	struct stats_form f;
+
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	ck_assert_int_eq(ftruncate(fd, STATS_HEAD + SLOT), 0);
+	ck_assert_int_eq(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
+	ck_assert_int_eq(pwrite(fd, form, sizeof(form), STATS_FORM), sizeof(form));
+	ck_assert_int_eq(stats_form_read(fd, &f), 0);
+	ck_assert_uint_eq(f.handler.at, 4072);
+	for (size_t i = 0; i < STATS_NANSWERS; i++)
+		ck_assert(f.handler.answer[i] == STATS_FORM_NONE || f.handler.answer[i] + 8 <= f.handler.size);
+}
+END_TEST
+
 static int
 make_segment(const char *where, unsigned seconds)
 {
@@ -725,6 +751,7 @@ suite(void)
 	tcase_add_test(t, a_version_that_no_writer_made);
 	tcase_add_test(t, counts_stop_at_the_top);
 	tcase_add_test(t, damage_is_no_danger);
+	tcase_add_test(t, a_form_that_takes_itself_back);
 	suite_add_tcase(s, t);
 	return s;
 }
