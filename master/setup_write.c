@@ -129,28 +129,62 @@ fail(const char *path)
 	return EX_CANTCREAT;
 }
 
+/*
+ * Make ${name} in the folder ${at} and give it away: it itself, and nothing that
+ * took its place meanwhile, for others may write where it is made (/var/mail).
+ * 0, or -1 with errno.
+ */
+static int
+make_in(int at, const char *name, mode_t mode, uid_t uid, gid_t gid)
+{
+	struct stat st;
+	int fd, rc, err;
+
+	if (mkdirat(at, name, 0700) != 0)
+		return -1;
+	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	rc = fstat(fd, &st);
+	if (rc == 0 && st.st_uid != geteuid()) {
+		errno = EEXIST;
+		rc = -1;
+	}
+	/* The owner first: at no time is it another one's with this mode. */
+	if (rc == 0 && (fchown(fd, uid, gid) != 0 || fchmod(fd, mode) != 0))
+		rc = -1;
+	err = errno;
+	close(fd);
+	errno = err;
+	return rc;
+}
+
 /* Make a folder and those above it, which get mode 0755; one that is there is left as it is. */
 static int
 make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
-	char *up;
-	int rc = 0;
+	char *up, *last;
+	int rc = 0, at = -1;
 
 	if (access(path, F_OK) == 0)
 		return 0;
 	up = strdup(path);
-	if (up == NULL)
-		return fail(path);
-	if (strcmp(dirname(up), path) != 0)
+	last = strdup(path);
+	if (up == NULL || last == NULL)
+		rc = fail(path);
+	else if (strcmp(dirname(up), path) != 0)
 		rc = make_folder(up, 0755, geteuid(), getegid());
+	if (rc == 0 &&
+	    ((at = open(up, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+		make_in(at, basename(last), mode, uid, gid) != 0))
+		rc = fail(path);
+	else if (rc == 0)
+		printf("made %s\n", path);
+	if (at >= 0)
+		close(at);
 	free(up);
-	if (rc != 0)
-		return rc;
-	/* The owner first: at no time is it another one's with this mode. */
-	if (mkdir(path, 0700) != 0 || chown(path, uid, gid) != 0 || chmod(path, mode) != 0)
-		return fail(path);
-	printf("made %s\n", path);
-	return 0;
+	free(last);
+	return rc;
 }
 
 static int

@@ -228,6 +228,61 @@ def a_file_has_its_name_when_it_is_on_disk():
         check("write" in kinds[:at] and kinds[at - 1] == "fsync" and kinds[at + 1] == "fsync folder", "%s: %s" % (name, kinds))
 
 
+# What somebody does who may write where the store is made: what was made is moved away, and a link leads elsewhere.
+SWAP = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void
+swap(int at, const char *name)
+{
+	const char *last = strrchr(name, '/');
+
+	if (strcmp(last != NULL ? last + 1 : name, "mail") == 0 && unlinkat(at, name, AT_REMOVEDIR) == 0)
+		(void)!symlinkat(getenv("SWAP_TO"), at, name);
+}
+
+int
+mkdirat(int at, const char *name, mode_t mode)
+{
+	int rc = ((int (*)(int, const char *, mode_t))dlsym(RTLD_NEXT, "mkdirat"))(at, name, mode);
+
+	if (rc == 0)
+		swap(at, name);
+	return rc;
+}
+
+int
+mkdir(const char *name, mode_t mode)
+{
+	return mkdirat(AT_FDCWD, name, mode);
+}
+"""
+
+
+@test
+def a_folder_that_is_swapped_for_a_link_gives_nothing_away():
+    if sanitized():
+        raise Skip("a sanitizer's runtime has to be the first that is loaded")
+    top, other = folder(), folder()
+    with open(os.path.join(other, "swap.c"), "w") as f:
+        f.write(SWAP)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", "swap.so", "swap.c", "-ldl"], cwd=other, check=True, timeout=60)
+    victim = os.path.join(other, "victim")
+    os.mkdir(victim)
+    os.chmod(victim, 0o751)
+    was = os.stat(victim)
+    setup(*flags(top), status=os.EX_CANTCREAT, env=dict(os.environ, LD_PRELOAD=other + "/swap.so", SWAP_TO=victim))
+    now = os.stat(victim)
+    equal((now.st_mode, now.st_uid, now.st_gid), (was.st_mode, was.st_uid, was.st_gid), "who has what the link leads to")
+    check(not os.path.exists(os.path.join(top, "letterplate.conf")), "a config")
+
+
 # --- on a terminal ---
 
 class Terminal:
