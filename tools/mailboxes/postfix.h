@@ -14,8 +14,8 @@
 
 enum {
 	POSTFIX_LINE_MAX =
-	    1 << 20,            /* octets of a logical line; virtual_alias_expansion_limit keeps real ones far below */
-	POSTFIX_FILES_MAX = 64, /* files of one import */
+	    1 << 20,             /* octets of a logical line; virtual_alias_expansion_limit keeps real ones far below */
+	POSTFIX_FILES_MAX = 64,  /* files of one import */
 	POSTFIX_DEPTH_MAX = 20,  /* $names inside of $names */
 	POSTFIX_NAMES_MAX = 1000 /* $names that one value takes, those inside of others included */
 };

@@ -11,7 +11,7 @@
 #include "tools/mailboxes/postfix_turn.h"
 
 enum {
-	ACCOUNTS_MAX        = 10,  /* accounts that lead to accounts, before it is taken for a circle */
+	ACCOUNTS_MAX = 10,         /* accounts that lead to accounts, before it is taken for a circle */
 	ACCOUNTS_PASSED_MAX = 1000 /* accounts that an alias leads through: what fans out at each step has no end */
 };
 
