@@ -4,6 +4,7 @@ stays in memory; a network, host name and processes of its own; a stand-in for s
 It needs root, name spaces and overlayfs, and skips without.  All of it goes with close().
 """
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -20,6 +21,9 @@ for d in {folders}; do
     chmod --reference=/$d {top}/$d.upper
     mount -t overlay -o lowerdir=/$d,upperdir={top}/$d.upper,workdir={top}/$d.work machine /$d
 done
+# "make install" looks after build/, which is the tests' own.
+mkdir {top}/build.upper {top}/build.work
+mount -t overlay -o lowerdir={build},upperdir={top}/build.upper,workdir={top}/build.work machine {build}
 mount -t tmpfs -o mode=755 machine /run
 mkdir -p /run/lock {top}/bin
 ip link set lo up
@@ -94,7 +98,7 @@ class Machine:
         self.top = scratch("machine.")
         self.holder = subprocess.Popen(
             ["unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c",
-             START.format(top=self.top, folders=" ".join(FOLDERS), hostname=hostname)],
+             START.format(top=self.top, build=os.path.join(TOP, "build"), folders=" ".join(FOLDERS), hostname=hostname)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.pid = self.first()
         self.script("systemctl", SYSTEMCTL)
@@ -143,7 +147,9 @@ class Machine:
         env = {"PATH": "%s/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" % self.top, "HOME": "/root", "LC_ALL": "C.UTF-8",
                "TERM": "dumb", "USER": "root"}
         env.update((k, v) for k, v in os.environ.items() if k.endswith("SAN_OPTIONS"))
-        return subprocess.run(["nsenter", "-t", str(self.pid), "-m", "-n", "-u", "-p", "--wd=" + cwd, "bash", "-euo", "pipefail", "-c", text],
+        return subprocess.run(["nsenter", "-t", str(self.pid), "-m", "-n", "-u", "-p", "bash", "-euo", "pipefail", "-c",
+                               # Not nsenter's --wd, which would be the folder outside.
+                               "cd %s\n%s" % (shlex.quote(cwd), text)],
                               env=env, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               errors="replace", timeout=timeout)
 
