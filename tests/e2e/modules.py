@@ -250,6 +250,21 @@ def what_the_pool_has_no_room_for_fails_at_once():
 
 
 @test
+def how_long_it_took_is_a_histogram():
+    with Server(extra=section("trouble")) as s:
+        c, = rcpts(s, "busy", 1)
+        c.reply().is_(250)
+        c.quit()
+        text = subprocess.run([os.path.join(BIN, "letterplate-stats"), "-s", s.path("state/stats"), "--prometheus"],
+                              capture_output=True, text=True, check=True).stdout
+        got = dict(x.rsplit(" ", 1) for x in text.splitlines() if 'handler="trouble"' in x and "handler_seconds" in x)
+        took = float(got['letterplate_handler_seconds_sum{handler="trouble"}'])
+        check(0.5 <= took < 5, "seconds: %s" % took)
+        below = {float(k.split('le="')[1][:-2]): int(v) for k, v in got.items() if "_bucket" in k}
+        check(below[max(below)] > 0 and any(v < below[max(below)] for k, v in below.items() if 0.01 < k < 0.5), "buckets: %s" % below)
+
+
+@test
 def a_job_that_never_ends_does_not_keep_the_server():
     with Server(extra=section("trouble", timeout="5m"), timeouts='drain = "1s"', count=False) as s:
         c = s.client()

@@ -370,6 +370,48 @@ static const char *const no_nets[] = { "", "/", "/8", "10.0.0.0/", "10.0.0.0/33"
 	"10.0.0.1/31", "10.0.0.0/ 8", "10.0.0/8", "::/129", "::1/127", "2001:db9::/31", "x", "10.0.0.0/8x",
 	"fe80::1%lo/64", "1111111111111111111111111111111111111111111111111111/8" };
 
+/* The sections of who is asked, with every key and form that is fixed. */
+START_TEST(who_is_asked)
+{
+	static const char text[] = HOST MX
+	    "handler \"name\" { module = \"/path/x.so\"  argument = \"some text\" }\n"
+	    "milter \"opendkim\" { socket = \"inet:127.0.0.1:8891\"  timeout = \"30s\"  on_failure = \"accept\" }\n"
+	    "policy \"postgrey\" { socket = \"inet:127.0.0.1:10023\"  stage = \"end\"  timeout = \"10s\"  on_failure = "
+	    "\"reject\" }\n"
+	    "networks { accept = {}  reject = {\"198.51.100.0/24\"}  skip_checks = {} }\n"
+	    "dns { servers = {\"127.0.0.1:5353\"}  timeout = \"5s\"  blocklists = {\"dnsbl.example=10\"}  allowlists = "
+	    "{}  "
+	    "threshold = 10 }\n"
+	    "milter \"second\" { socket = \"unix:/path\" }\n"
+	    "quota { when_full = \"reject\" }\n"
+	    "checks { helo_own = yes }\n";
+	static const char *const names[] = { "name", "opendkim", "postgrey", "networks", "dns", "second", "quota",
+		"checks" };
+	struct conf *cf = good(text);
+
+	ck_assert_uint_eq(cf->nhandler, sizeof(names) / sizeof(names[0]));
+	for (size_t i = 0; i < cf->nhandler; i++)
+		ck_assert_str_eq(cf->handler[i].name, names[i]);
+	ck_assert_str_eq(cf->handler[0].module, "/path/x.so");
+	ck_assert_str_eq(cf->handler[0].argument, "some text");
+	ck_assert_int_eq(cf->handler[1].on_failure, CONF_F_ACCEPT);
+	ck_assert_uint_eq(cf->handler[1].timeout_ms, 30000);
+	ck_assert_int_eq(cf->handler[2].stage, CONF_S_END);
+	ck_assert_int_eq(cf->handler[2].on_failure, CONF_F_REJECT);
+	ck_assert_int_eq(cf->handler[5].socket.ss.ss_family, AF_UNIX);
+	ck_assert_int_eq(cf->handler[5].on_failure, CONF_F_TEMPFAIL);
+	ck_assert_uint_eq(cf->networks.reject.n, 1);
+	ck_assert_uint_eq(cf->networks.accept.n + cf->networks.skip_checks.n, 0);
+	ck_assert_uint_eq(cf->dns.nblock, 1);
+	ck_assert_str_eq(cf->dns.block[0].zone, "dnsbl.example");
+	ck_assert_int_eq(cf->dns.block[0].weight, 10);
+	ck_assert_uint_eq(cf->dns.threshold, 10);
+	ck_assert_int_eq(cf->quota.when_full, CONF_FULL_REJECT);
+	ck_assert(cf->checks.helo_own && !cf->checks.helo_full && !cf->checks.sender_domain);
+	conf_free(cf);
+}
+END_TEST
+
 START_TEST(no_networks)
 {
 	struct conf_net net;
@@ -543,6 +585,7 @@ main(void)
 	tcase_add_test(t, size_and_duration);
 	tcase_add_test(t, words);
 	LOOP(t, network_members, members);
+	tcase_add_test(t, who_is_asked);
 	tcase_add_test(t, no_networks);
 	tcase_add_test(t, addresses);
 	LOOP(t, scanned, scans);
