@@ -336,6 +336,48 @@ def who_does_not_exist_takes_as_long():
 
 
 @test
+def a_damaged_file_is_refused_and_the_old_one_stays():
+    with server(workers=1) as s:
+        with open(s.credentials) as f:
+            text = f.read()
+        for damage in text[:-8], "", text + "x", text.replace("scrypt", "crypt", 1):
+            with open(s.credentials, "w") as f:
+                f.write(damage)
+            n = s.log().count("event=reload-refused")
+            s.signal(signal.SIGHUP)
+            wait_for(lambda: s.log().count("event=reload-refused") == n + 1, why="a damaged file is taken")
+            c = smtp(s)
+            equal(plain(c, "anna", "sesame")[0], 235, "the old one")
+            c.close()
+        os.unlink(s.credentials)
+        s.signal(signal.SIGHUP)
+        wait_for(lambda: s.log().count("event=reload-refused") == 5, why="a file that is gone is taken")
+        # What it had open it has when it is started again, whatever became of the name.
+        equal(credentials(s.credentials, "add", "carl", text="x\n").returncode, 0, "add")
+        old = pids_of_auth(s)
+        c = smtp(s)
+        equal(plain(c, "carl", "x")[0], 535, "not yet")
+        c.close()
+        s.reload()
+        wait_for(lambda: len(pids_of_auth(s)) == 1 and pids_of_auth(s) != old, why="the old process stays")
+        c = smtp(s)
+        equal(plain(c, "carl", "x")[0], 235, "now")
+        c.close()
+        # Cut under a process that dies: nobody gets in until it is whole again, and nothing else suffers.
+        with open(s.credentials, "r+") as f:
+            whole = f.read()
+            f.truncate(20)
+        os.kill(pids_of_auth(s)[0], signal.SIGKILL)
+        wait_for(lambda: "its end is missing" in s.log() or "is none that letterplate-credentials writes" in s.log(), why="not said")
+        c = smtp(s)
+        equal(c.noop()[0], 250, "NOOP")
+        with open(s.credentials, "r+") as f:
+            f.write(whole)
+        wait_for(lambda: plain(c, "carl", "x")[0] == 235, why="whole again")
+        c.close()
+
+
+@test
 def the_process_dies_and_comes_back():
     with server() as s:
         def pids():
