@@ -28,14 +28,14 @@ enum { ARENA_CHUNK_MAX = 64 << 10 }; /* octets at which chunks stop to double */
 
 struct arena_chunk {
 	struct arena_chunk *next;
-	size_t size, used; /* octets of data[] */
+	uint32_t size, used; /* octets of data[] */
 	_Alignas(max_align_t) uint8_t data[];
 };
 
 void
 arena_init(struct arena *a, size_t first, size_t limit)
 {
-	*a = (struct arena){ .first = first, .limit = limit };
+	*a = (struct arena){ .first = (uint32_t)first, .limit = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX };
 }
 
 /* A chunk that takes ${total} octets from the system, in no list yet. */
@@ -49,8 +49,8 @@ arena_chunk_new(struct arena *a, size_t total)
 	c = calloc(1, total);
 	if (c == NULL)
 		return NULL;
-	c->size = total - sizeof(*c);
-	a->held += total;
+	c->size = (uint32_t)(total - sizeof(*c));
+	a->held += (uint32_t)total; /* within the limit */
 	ASAN_POISON_MEMORY_REGION(c->data, c->size);
 	return c;
 }
@@ -60,7 +60,7 @@ arena_take(struct arena_chunk *c, size_t rounded, size_t n)
 {
 	uint8_t *p = c->data + c->used;
 
-	c->used += rounded;
+	c->used += (uint32_t)rounded;
 	ASAN_UNPOISON_MEMORY_REGION(p, n);
 	return p;
 }

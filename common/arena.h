@@ -12,14 +12,14 @@ struct arena_chunk;
 
 struct arena {
 	struct arena_chunk *head;  /* newest chunk, NULL when empty */
-	size_t              held;  /* octets allocated from the system */
-	size_t              limit; /* octets it may ever hold */
-	size_t              first; /* octets of the first chunk */
+	uint32_t            held;  /* octets allocated from the system */
+	uint32_t            limit; /* octets it may ever hold */
+	uint32_t            first; /* octets of the first chunk */
 };
 
 #pragma GCC visibility push(default) /* for C modules */
 
-/* An empty arena that starts with a chunk of ${first} octets and never holds more than ${limit}. */
+/* An empty arena that starts with a chunk of ${first} octets and never holds more than ${limit}, each less than 4 GiB. */
 void arena_init(struct arena *a, size_t first, size_t limit);
 
 /**

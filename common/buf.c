@@ -13,7 +13,7 @@ enum { BUF_FIRST = 256 }; /* octets of the first block, unless more is wanted */
 void
 buf_init(struct buf *b, size_t max)
 {
-	*b = (struct buf){ .max = max };
+	*b = (struct buf){ .max = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX };
 }
 
 /* Move to a block of at least ${need} octets, need <= max.  No realloc: it would leave a copy that nobody wipes. */
@@ -37,9 +37,9 @@ buf_grow(struct buf *b, size_t need)
 		free(b->base);
 	}
 	b->base = base;
-	b->cap = cap;
+	b->cap = (uint32_t)cap;
 	b->r = 0;
-	b->w = len;
+	b->w = (uint32_t)len;
 	return 0;
 }
 
@@ -63,7 +63,7 @@ buf_room(struct buf *b, size_t want, size_t *n)
 	} else if (b->cap - b->w < want) {
 		memmove(b->base, b->base + b->r, len);
 		b->r = 0;
-		b->w = len;
+		b->w = (uint32_t)len;
 	}
 	*n = want;
 	return b->base + b->w;
@@ -74,7 +74,7 @@ buf_added(struct buf *b, size_t n)
 {
 	if (n > b->cap - b->w)
 		abort();
-	b->w += n;
+	b->w += (uint32_t)n;
 }
 
 void
@@ -82,7 +82,7 @@ buf_drop(struct buf *b, size_t n)
 {
 	if (n > buf_len(b))
 		abort();
-	b->r += n;
+	b->r += (uint32_t)n;
 	if (b->r == b->w)
 		b->r = b->w = 0;
 }
@@ -103,7 +103,7 @@ buf_put(struct buf *b, const void *p, size_t n)
 	if (to == NULL)
 		return -1;
 	memcpy(to, p, n);
-	b->w += n;
+	b->w += (uint32_t)n;
 	return 0;
 }
 

@@ -10,11 +10,11 @@
 
 struct buf {
 	uint8_t *base;     /* NULL while nothing was ever put, or after buf_free() */
-	size_t   r, w;     /* read and write offsets, r <= w <= cap */
-	size_t   cap, max; /* octets allocated; octets allowed */
+	uint32_t r, w;     /* read and write offsets, r <= w <= cap */
+	uint32_t cap, max; /* octets allocated; octets allowed */
 };
 
-/* An empty queue that never holds more than ${max} octets.  Allocates nothing. */
+/* An empty queue that never holds more than ${max} octets, nor 4 GiB.  Allocates nothing. */
 void buf_init(struct buf *b, size_t max);
 
 /**

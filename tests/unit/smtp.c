@@ -266,7 +266,7 @@ START_TEST(t_names_are_bounded)
 		if (round == 500)
 			held = st.session.held;
 		if (round > 500 && st.session.held != held)
-			ck_abort_msg("the arena grows: %zu, %zu", held, st.session.held);
+			ck_abort_msg("the arena grows: %zu, %u", held, st.session.held);
 	}
 	stage_fini(&st);
 }
@@ -311,7 +311,7 @@ START_TEST(t_no_memory)
 		cf.ext = SMTP_EXT_CHUNKING | SMTP_EXT_DSN;
 		start(&st, &cf);
 		st.transaction.first = 64;
-		st.transaction.limit = limit;
+		st.transaction.limit = (uint32_t)limit;
 		feed(&st, script);
 		ck_assert(st.closed);
 		ck_assert_ptr_nonnull(strstr(st.replies.p, "\r\n221 "));
