@@ -7,7 +7,7 @@
 #   make bench-peers                       brings Postfix, OpenSMTPD, Exim and smtp-server, which bench then compares with
 #
 # smtp-server comes from npm's registry, into build/peers; OpenSMTPD and Exim are unpacked there (mk/peers.mk).
-export ROUNDS CELLS SERVERS TABLE SVG
+# What stands on the command line is passed on by itself; "export" would give every test an empty ROUNDS.
 bench: all load-programs
 	@tests/load/bench.py
 
