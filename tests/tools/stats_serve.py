@@ -19,20 +19,22 @@ from server import Server, free_port, wait_for
 TOOL = os.path.join(BIN, "letterplate-stats")
 
 
+def listens(p, port):
+    check(p.poll() is None, "it ended: %s" % (p.stderr.read() if p.poll() is not None else ""))
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
 class Serving:
     def __init__(self, path):
         self.port = free_port()
         self.p = subprocess.Popen([TOOL, "serve", "-s", path, "--listen", "127.0.0.1:%d" % self.port], stderr=subprocess.PIPE)
 
     def __enter__(self):
-        def there():
-            check(self.p.poll() is None, "it ended: %s" % (self.p.stderr.read() if self.p.poll() is not None else ""))
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return True
-            except OSError:
-                return False
-        wait_for(there, 10, "it does not listen")
+        wait_for(lambda: listens(self.p, self.port), 20, "it does not listen")
         return self
 
     def __exit__(self, *_):
@@ -164,9 +166,10 @@ def another_folder_by_the_same_name():
     # As systemd makes one for each start: the rule that confines it is for the one that was there.
     d = os.path.join(scratch(), "run")
     os.mkdir(d)
-    p = subprocess.Popen([TOOL, "serve", "-s", d, "--listen", "127.0.0.1:%d" % free_port()], stderr=subprocess.PIPE, text=True)
+    port = free_port()
+    p = subprocess.Popen([TOOL, "serve", "-s", d, "--listen", "127.0.0.1:%d" % port], stderr=subprocess.PIPE, text=True)
     try:
-        time.sleep(0.5)
+        wait_for(lambda: listens(p, port), 20, "it does not listen")
         os.rmdir(d)
         time.sleep(1.2)
         equal(p.poll(), None, "while there is none")
