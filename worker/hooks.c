@@ -281,18 +281,18 @@ handler_client_name(const struct question *q, const char *name, const char *reve
 }
 
 int
-handler_user(const struct question *q, struct span given)
+handler_user(const struct question *q, struct span name)
 {
 	struct session *s = q->session_private;
-	char name[CREDENTIAL_USER_MAX + 1];
-	size_t n = credential_name(given, false, name);
+	char text[CREDENTIAL_USER_MAX + 1];
+	size_t n = credential_name(name, false, text);
 	struct span copy;
 
 	if (n == 0 || q->auth == NULL) {
 		errno = EINVAL;
 		return -1;
 	}
-	if (arena_dup(&s->arena, span_of(name, n + 1), &copy) != 0)
+	if (arena_dup(&s->arena, span_of(text, n + 1), &copy) != 0)
 		return -1;
 	s->named = (const char *)copy.p;
 	return 0;
