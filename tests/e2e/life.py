@@ -258,4 +258,22 @@ def a_message_at_the_moment_of_term_is_not_lost():
         equal(acked, 20, "acknowledged")
 
 
+@test
+def a_worker_of_another_user_that_hangs_is_killed():
+    # The master is root without CAP_KILL, and the worker is another user by then.
+    with Server(timeouts='drain = "1s"') as s:
+        s.count, s.may_die = False, True
+        hung = s.workers()[0]
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            s.child.send_signal(signal.SIGTERM)
+            s.child.wait(40)
+        finally:
+            try:
+                os.kill(hung, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        check("event=worker-killed" in s.log(), s.log()[-2000:])
+
+
 main()

@@ -21,6 +21,6 @@ int confine_folder(const char *path, char *out, size_t cap);
  */
 int confine_files(const char *path);
 
-/* seccomp, for all threads: system calls that are not on the list fail with EPERM.  0, or -1 with errno. */
+/* seccomp, for this thread and those that it starts: system calls that are not on the list fail with EPERM.  0, or -1 with errno. */
 int confine_calls(void);
 #endif

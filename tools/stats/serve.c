@@ -256,8 +256,11 @@ run(const char *path, const char *listen, union address *to)
 		warn("cannot listen on %s", listen);
 		return EX_UNAVAILABLE;
 	}
+	/* Before there is anybody to answer. */
 	if (confine_files(folder.name) != 0)
 		warn("not confined by Landlock");
+	if (confine_calls() != 0)
+		warn("not confined by seccomp");
 	d = MHD_start_daemon(flags, 0, NULL, NULL, handle, (void *)(uintptr_t)path, MHD_OPTION_LISTEN_SOCKET, fd,
 	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
@@ -266,8 +269,6 @@ run(const char *path, const char *listen, union address *to)
 		close(fd);
 		return EX_UNAVAILABLE;
 	}
-	if (confine_calls() != 0)
-		warn("not confined by seccomp");
 	code = wait_for_the_end(&end);
 	MHD_stop_daemon(d);
 	return code;
