@@ -98,15 +98,17 @@ def one_round(disk, n, rng):
     relay = relay or Sink(port)
     relay.mode = lambda verb, k: None
     s.start()
-    wait_for(lambda: not s.waiting(), 60, lambda: "%s: in the spool: %s" % (what, s.waiting()[:5]))
+    def lost():
+        both = told([m.text for m in list(relay.mails)], name) + told([m.raw for m in s.messages(HERE)], name)
+        return [x for x in load.acked if x not in both]
+    wait_for(lambda: not lost() and not s.waiting(), 60,
+             lambda: "%s: %d of %d have no report: %s" % (what, len(lost()), len(load.acked), lost()[:5]))
+    s.stop()
     away = told([m.text for m in relay.mails], name)
     here = told([m.raw for m in s.messages(HERE)], name)
     stand = {m.content.split(b"\n", 1)[0].decode()[9:] for m in s.messages(BOX)}
-    s.stop()
     relay.close()
     both = away + here
-    lost = [x for x in load.acked if x not in both]
-    check(not lost, "%s: %d of %d have no report: %s" % (what, len(lost), len(load.acked), lost[:5]))
     check(not set(both) - stand, "%s: told of what is not there: %s" % (what, sorted(set(both) - stand)[:5]))
     check(not set(load.acked) - stand, "%s: acknowledged and not there: %s" % (what, sorted(set(load.acked) - stand)[:5]))
     twice = [sum(x.values()) - len(x) for x in (away, here)]
