@@ -303,6 +303,7 @@ main_second(struct loop_timer *t)
 	clock_gettime(CLOCK_REALTIME, &now);
 	stats_beat(me.w.stats, (uint64_t)now.tv_sec);
 	recipients_refresh(me.w.recipients);
+	iopool_tick(me.pool);
 	if (tls_expires() != 0) {
 		int64_t left = tls_expires() - now.tv_sec;
 

@@ -235,6 +235,82 @@ START_TEST(quick_jobs)
 }
 END_TEST
 
+/* A quick job hangs and has not said so: one that waits behind it waits for two ticks, and the next for none. */
+START_TEST(quick_jobs_that_hang)
+{
+	struct iopool *p = iopool_start(3, 100);
+	struct job j[3];
+	int gate[2];
+
+	ck_assert_int_eq(pipe(gate), 0);
+	for (size_t i = 0; i < 3; i++) {
+		job_init(&j[i], i == 0 ? gate[0] : -1);
+		j[i].io.quick = true;
+	}
+	ck_assert_int_eq(iopool_submit(p, &j[0].io), 0);
+	while (!atomic_load(&j[0].begun))
+		usleep(1000);
+	ck_assert_int_eq(iopool_submit(p, &j[1].io), 0);
+	iopool_tick(p);
+	usleep(20000);
+	ck_assert_uint_eq(iopool_reap(p), 0);
+	iopool_tick(p);
+	turn(p);
+	ck_assert_uint_eq(j[1].ended, 1);
+	ck_assert_int_eq(iopool_submit(p, &j[2].io), 0);
+	turn(p);
+	ck_assert_uint_eq(j[2].ended, 1);
+	/* What was taken for slow is counted again when it is over. */
+	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	turn(p);
+	ck_assert_uint_eq(j[0].ended, 1);
+	iopool_tick(p);
+	iopool_tick(p);
+	ck_assert_int_eq(iopool_submit(p, &j[2].io), 0);
+	turn(p);
+	ck_assert_uint_eq(j[2].ended, 2);
+	iopool_stop(p);
+	close(gate[0]);
+	close(gate[1]);
+}
+END_TEST
+
+static int stopped_gate;
+
+/* It opens the gate that the job before it waits for. */
+static void
+opener_run(struct iojob *io)
+{
+	job_run(io);
+	if (write(stopped_gate, "x", 1) != 1)
+		abort();
+}
+
+/* Who stops ticks no more: what waits behind a quick job that hangs is done all the same. */
+START_TEST(stop_behind_one_that_hangs)
+{
+	struct iopool *p = iopool_start(3, 100);
+	struct job j[2];
+	int gate[2];
+
+	ck_assert_int_eq(pipe(gate), 0);
+	stopped_gate = gate[1];
+	for (size_t i = 0; i < 2; i++) {
+		job_init(&j[i], i == 0 ? gate[0] : -1);
+		j[i].io.quick = true;
+	}
+	j[1].io.run = opener_run;
+	ck_assert_int_eq(iopool_submit(p, &j[0].io), 0);
+	while (!atomic_load(&j[0].begun))
+		usleep(1000);
+	ck_assert_int_eq(iopool_submit(p, &j[1].io), 0);
+	iopool_stop(p);
+	ck_assert_uint_eq(j[0].ended + j[1].ended, 2);
+	close(gate[0]);
+	close(gate[1]);
+}
+END_TEST
+
 static struct iopool *more_pool;
 static struct iojob *more[4];
 
@@ -300,6 +376,8 @@ main(void)
 	tcase_add_test(tc, stop_drains);
 	tcase_add_test(tc, slow_jobs);
 	tcase_add_test(tc, quick_jobs);
+	tcase_add_test(tc, quick_jobs_that_hang);
+	tcase_add_test(tc, stop_behind_one_that_hangs);
 	tcase_add_test(tc, more_of_a_kind);
 	tcase_add_test(tc, bad_arguments);
 	suite_add_tcase(s, tc);

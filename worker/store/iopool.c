@@ -7,7 +7,9 @@
  * A thread is called only when those at work are too few for what waits: one,
  * and another for each IOPOOL_BEHIND jobs.  To wake one for each job cost more
  * than most jobs do.  Who waits, because its job is not a quick one or has
- * said so (iopool_slow), is not counted among them.
+ * said so (iopool_slow), is not counted among them, nor is one whose quick job
+ * was not over from one iopool_tick() to the next: a file system may hang
+ * below any call.
  */
 #include "worker/store/iopool.h"
 
@@ -30,7 +32,9 @@ struct member {
 	pthread_t thread;
 	pthread_cond_t work; /* called, or stop */
 	bool called;
-	bool slow; /* its job waits */
+	bool at_work;
+	bool slow;                  /* its job waits */
+	unsigned long jobs, ticked; /* taken so far; ... at the last iopool_tick() */
 	struct member *below;
 };
 
@@ -96,9 +100,11 @@ take(struct iopool *p)
 
 /* With the lock. */
 static void
-leave_looking(struct iopool *p)
+leave_looking(struct iopool *p, struct member *m)
 {
-	me->slow = true;
+	if (m->slow)
+		return;
+	m->slow = true;
 	p->looking--;
 	call(p);
 }
@@ -106,11 +112,32 @@ leave_looking(struct iopool *p)
 void
 iopool_slow(struct iopool *p)
 {
-	if (me == NULL || me->pool != p || me->slow)
+	if (me == NULL || me->pool != p)
 		return;
 	pthread_mutex_lock(&p->lock);
-	leave_looking(p);
+	leave_looking(p, me);
 	pthread_mutex_unlock(&p->lock);
+}
+
+/* Jobs that are at work are slow; all of them, or those that were at the last tick. */
+static void
+notice_slow(struct iopool *p, bool all)
+{
+	pthread_mutex_lock(&p->lock);
+	for (unsigned i = 0; i < p->nthreads; i++) {
+		struct member *m = &p->member[i];
+
+		if (m->at_work && (all || m->ticked == m->jobs))
+			leave_looking(p, m);
+		m->ticked = m->jobs;
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void
+iopool_tick(struct iopool *p)
+{
+	notice_slow(p, false);
 }
 
 struct iojob *
@@ -154,10 +181,12 @@ work(struct iopool *p)
 	bool kept;
 
 	while ((j = take(p)) != NULL) {
+		me->jobs++;
+		me->at_work = true;
 		if (j->quick)
 			call(p);
 		else
-			leave_looking(p);
+			leave_looking(p, me);
 		pthread_mutex_unlock(&p->lock);
 		kept = j->kept;
 		j->run(j);
@@ -166,7 +195,7 @@ work(struct iopool *p)
 		pthread_mutex_lock(&p->lock);
 		if (me->slow)
 			p->looking++;
-		me->slow = false;
+		me->slow = me->at_work = false;
 	}
 }
 
@@ -366,6 +395,8 @@ iopool_pending(const struct iopool *p)
 static void
 drain(struct iopool *p)
 {
+	/* Nobody ticks any more. */
+	notice_slow(p, true);
 	while (p->pending > 0) {
 		pthread_mutex_lock(&p->lock);
 		p->drain = true;

@@ -68,6 +68,14 @@ void iopool_ended(struct iopool *p, struct iojob *j);
 void iopool_slow(struct iopool *p);
 
 /**
+ * iopool_tick(p):
+ * Now and then, in the loop: a quick job that was at work at the last call
+ * already is taken for one that has said iopool_slow(), so that nothing waits
+ * for more than two calls behind a disk that hangs.
+ */
+void iopool_tick(struct iopool *p);
+
+/**
  * iopool_more(p, run):
  * In run(): the job that is next in the queue, if it has the same ${run}; the
  * caller does its work too.  It must be a kept one.  Else NULL.
