@@ -152,6 +152,8 @@ conf_handler_end(struct conf_parse *p, enum conf_kind kind, const char *title, u
 			conf_mistake(p, line, "tokens has no socket; write e.g. socket = \"unix:/run/tokens\"");
 	} else {
 		p->own->conf.checks.line = line;
+		/* What is refused when it is known must not get in because it takes too long to know. */
+		h->on_failure = CONF_F_TEMPFAIL;
 	}
 	h->kind = kind;
 	h->line = line;

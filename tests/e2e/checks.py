@@ -41,12 +41,12 @@ CASES = [
 NOWHERE = {"a@one", "a@192.0.2.9", "bob@example.org", "x@EXAMPLE.net", "root@mx.test.example"}
 
 
-def serve(dns, on, extra="", **more):
+def serve(dns, on, extra="", timeout="500ms", **more):
     port = free_port()
     keys = " ".join("%s = yes" % k for k in on)
     s = Server(BOXES, workers=1, listener='listener "mx" { address = {"127.0.0.1:%d", "unix:@"} '
                'xclient_from = {"127.0.0.1/32"} }' % port, extra=extra + "checks { %s }\n" % keys +
-               'dns { servers = {"%s"} timeout = "500ms" }\n' % dns.name, start=False, **more)
+               'dns { servers = {"%s"} timeout = "%s" }\n' % (dns.name, timeout), start=False, **more)
     s.port = port
     s.listener = s.listener.replace("@", s.path("socket"))
     s.write_config()
@@ -157,6 +157,20 @@ def a_slow_answer_holds_nobody_else_up_and_is_remembered():
         c.message(ALICE, TEXT, sender="b@slow.example").is_(250)
         c.quit()
         equal(dns.asked, asked, "questions")
+
+
+@test
+def answers_that_come_one_by_one_let_nobody_in():
+    """Each question is answered in time, or not at all; all of them together take longer than the chain waits."""
+    holder, key, zone = [], ("MX", "late.example"), dict(ZONE)
+    zone[key], zone["A", "late.example"] = late(holder, key, [], 2.5), lambda q: None
+    dns = Dns(zone)
+    holder.append(dns)
+    with serve(dns, ["sender_domain"], timeout="3s") as s:
+        c = client(s)
+        c.send(b"MAIL FROM:<a@late.example>\r\n")
+        c.reply().is_(451)
+        c.quit()
 
 
 @test
