@@ -109,13 +109,16 @@ checks_stranger(const struct session_view *s)
 	return !checks_address(span_str(s->local), local) || memcmp(local, s->remote_addr, sizeof(local)) != 0;
 }
 
-/* Our host name, or an address of ours with or without brackets. */
+/* Our host name, with the dot that ends every name or without it, or an address of ours with or without brackets. */
 static bool
 checks_is_ours(struct span helo, const struct session_view *s)
 {
 	uint8_t a[16], local[16];
-	struct span bare = checks_is_literal(helo) ? span_of(helo.p + 1, helo.n - 2) : helo;
+	struct span bare;
 
+	if (helo.n > 0 && helo.p[helo.n - 1] == '.')
+		helo.n--;
+	bare = checks_is_literal(helo) ? span_of(helo.p + 1, helo.n - 2) : helo;
 	if (span_caseeq(helo, span_str(s->hostname)))
 		return true;
 	return checks_address(bare, a) && checks_address(span_str(s->local), local) && memcmp(a, local, sizeof(a)) == 0;
