@@ -37,7 +37,8 @@ class Sink:
         self.listener.bind(("127.0.0.1", port))
         self.listener.listen(64)
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     @property
     def address(self):
@@ -50,6 +51,12 @@ class Sink:
         self.close()
 
     def close(self):
+        # Its thread is woken and ends first: it would go on with the descriptor's number, which is soon another listener's.
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.acceptor.join()
         self.listener.close()
         for s in self.open:
             try:
