@@ -51,7 +51,7 @@ $(LINT)/%.analyzed: %.c $(OBJ)/%.o mk/lint.mk
 	@touch $@
 lint-analyzer: $(SRC_product:%.c=$(LINT)/%.analyzed)
 
-SCRIPTS_SH = $(shell grep -rIlE -m1 '^\#!/bin/(ba)?sh' --exclude-dir=build --exclude-dir=.git .)
+SCRIPTS_SH = $(shell grep -rIlE -m1 '^\#!/bin/(ba)?sh' --exclude-dir=build --exclude-dir=.git --exclude='*.md' --exclude='*.py' .)
 SCRIPTS_PY = $(shell find tests tools examples -name '*.py' 2>/dev/null; \
     grep -rIlE -m1 '^\#!/usr/bin/(env )?python3' --exclude-dir=build --exclude-dir=.git --exclude='*.py' .)
 lint-scripts:

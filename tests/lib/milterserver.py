@@ -56,3 +56,11 @@ def header(name, value):
 
 def indexed(n, name, value):
     return struct.pack(">I", n) + header(name, value)
+
+
+def sessions_of(s, starts):
+    """How many sessions the worker says it may have, at the last of so many STARTS: its line comes a moment after it is ready."""
+    def said():
+        return re.findall(r"at most (\d+) sessions", s.log())
+    wait_for(lambda: len(said()) >= starts, 10, "no word of sessions")
+    return int(said()[-1])

@@ -48,13 +48,13 @@ unique_next(struct unique *u, struct unique_name *n)
 /* Digits of three numbers of 64 bits and three of 32, the marks ".M" "P" "Q" "_" "." ",S=", the host with its NUL. */
 _Static_assert(3 * DECIMAL_MAX + 3 * 10 + 9 + UNIQUE_HOST_MAX <= UNIQUE_MAX, "a name has room");
 
-/* ${text} at ${p}.  Behind it. */
+/* ${text} with its NUL at ${p}.  At that NUL. */
 static char *
 put_text(char *p, const char *text)
 {
 	size_t n = strlen(text);
 
-	memcpy(p, text, n);
+	memcpy(p, text, n + 1);
 	return p + n;
 }
 
