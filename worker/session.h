@@ -12,10 +12,11 @@
 #include "worker/worker.h"
 
 enum {
-	SESSION_ARENA_FIRST = 512,    /* octets of a session's first chunk */
-	SESSION_PROXY_MS    = 5000,   /* how long a PROXY header may take; its text asks for 3 s at least */
-	SESSION_SNI_MAX     = 255,    /* octets of a server name that are kept: those of a domain */
-	SESSION_ARENA_MAX   = 8 << 10 /* octets a session keeps beside its transaction */
+	SESSION_ARENA_FIRST =
+	    464, /* octets of a session's first chunk: what one that is greeted needs, and an idle one stays below 1 KiB */
+	SESSION_PROXY_MS  = 5000,   /* how long a PROXY header may take; its text asks for 3 s at least */
+	SESSION_SNI_MAX   = 255,    /* octets of a server name that are kept: those of a domain */
+	SESSION_ARENA_MAX = 8 << 10 /* octets a session keeps beside its transaction */
 };
 
 /* Whom the open question waits for. */
