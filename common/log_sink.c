@@ -21,8 +21,8 @@
 enum {
 	HALF = LOG_RING / 2,
 	GATHER = HALF / 4, /* octets that are written at once */
-	GATHER_NS = 5 * 1000 *
-	    1000, /* how long fewer wait for others: a thread that is called for each line costs more than the line */
+	/* After a write fewer wait for others so long: to call a thread for each line costs more than the line. */
+	GATHER_NS = 5000000,
 	STACK = 256 << 10 /* octets of the thread's stack, of which a few pages are used */
 };
 
@@ -159,15 +159,13 @@ after_ns(uint64_t ns)
 	return t;
 }
 
-/* Called with the lock: a moment for what comes right behind the first line. */
+/* Called with the lock: a moment for what comes right behind, if what came before was written a moment ago.  A single line is written at once. */
 static void
-gather(void)
+gather(const struct timespec *until)
 {
-	struct timespec until = after_ns(GATHER_NS);
-
 	sink.gathering = true;
 	while (sink.n < GATHER && !sink.urgent && !sink.say)
-		if (pthread_cond_timedwait(&sink.more, &sink.lock, &until) != 0)
+		if (pthread_cond_timedwait(&sink.more, &sink.lock, until) != 0)
 			break;
 	sink.gathering = sink.urgent = false;
 }
@@ -175,6 +173,7 @@ gather(void)
 static void *
 writer(void *arg)
 {
+	struct timespec until = { 0 }; /* what comes before is gathered; long over */
 	uint64_t lost, unsaid, capped;
 	const char *p;
 	size_t n;
@@ -186,7 +185,7 @@ writer(void *arg)
 	for (;;) {
 		while (sink.n == 0 && !sink.say)
 			pthread_cond_wait(&sink.wake, &sink.lock);
-		gather();
+		gather(&until);
 		p = sink.half[sink.fill];
 		n = sink.n;
 		unsaid = sink.unsaid;
@@ -200,6 +199,7 @@ writer(void *arg)
 		lost = log_out_lines(p, n);
 		unsaid = say_dropped(unsaid, "full");
 		capped = say_dropped(capped, "rate");
+		until = after_ns(GATHER_NS);
 		pthread_mutex_lock(&sink.lock);
 		sink.busy = false;
 		/* What could not be said, while the disk is full, will be. */

@@ -141,6 +141,8 @@ def of_the_schema(fmt):
         s.may_die = True
         talk(s)
         s.client().vanish()
+        # Lines of the last 5 ms go with it.
+        wait_for(lambda: {"session", "transaction", "refusal"} <= {f["event"] for f in lines(s, fmt)}, 10, "no lines")
         os.kill(s.workers()[0], signal.SIGKILL)
         wait_for(lambda: s.counter("workers_started") == 2, 10, "the dead worker is not replaced")
         s.reload()
