@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import shutil
 import signal
 import smtplib
@@ -15,7 +16,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[0] = os.path.join(HERE, "..", "lib")
-from harness import BIN, Skip, check, equal, main, test
+from harness import BIN, TOP, Skip, check, equal, main, test
 from policy import Policy, drip
 from server import Server, free_port, wait_for
 from tls import certificate, context, section
@@ -39,14 +40,14 @@ def ec():
 
 
 
-def server(mode="optional", limits="", **more):
+def server(mode="optional", limits="", sections="", **more):
     folder = tempfile.mkdtemp(prefix="auth.")
     path = os.path.join(folder, "credentials")
     r = credentials(path, "import", text="anna sesame\nBert open it\nRen\u00e9 caf\u00e9\n")
     equal(r.returncode, 0, r.stderr)
     port = free_port()
     s = Server(listener='listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" auth = "%s" }' % (port, mode),
-               extra='%s\ncredentials = "%s"' % (section(ec()), path), start=False, count=False, limits="connections_per_ip = 0 " + limits, **more)
+               extra='%s\ncredentials = "%s"\n%s' % (section(ec()), path, sections), start=False, count=False, limits="connections_per_ip = 0 " + limits, **more)
     s.port = port
     s.credentials = path
     s.start()
@@ -84,6 +85,26 @@ def scram(c, user, password, name="SCRAM-SHA-256", gs2="n,,", binding=b""):
     want = b"v=" + base64.b64encode(hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256"))
     equal(base64.b64decode(text), want, "the server's signature")
     return c.docmd("")
+
+
+@test
+def a_module_decides_before_the_credentials():
+    door = os.path.join(tempfile.mkdtemp(prefix="auth."), "door.so")
+    os.chmod(os.path.dirname(door), 0o755)
+    shutil.copy(os.path.join(TOP, "build", "modules", "door.so"), door)
+    os.chmod(door, 0o755)
+    with server(sections='handler "door" { module = "%s" }' % door) as s:
+        c = smtp(s)
+        for user, password, code in (("evil", "open it", 535), ("guest", "wrong", 535), ("broken", "x", 454), ("guest", "welcome", 235)):
+            equal(plain(c, user, password)[0], code, user)
+        c.sendmail("a@client.example", ["alice@example.org"], b"Subject: x\r\n\r\nx\r\n")
+        c.quit()
+        wait_for(lambda: re.search(r"event=transaction .*user=visitor", s.log()), why="not as who it was let in")
+        # Who the module does not know is the file's.
+        c = smtp(s)
+        equal(plain(c, "bert", "open it")[0], 235, "of the file")
+        c.quit()
+        wait_for(lambda: re.search(r"event=auth-failed .*claimed=evil", s.log()), why="the refusal is not logged")
 
 
 @test
