@@ -42,7 +42,7 @@ done
 before=(letterplate)
 all "letterplate's commands" ctl setup
 for command in ctl setup; do
-	before=(letterplate $command)
+	read -ra before <<<"letterplate $command"
 	mapfile -t list < <(options letterplate $command)
 	all "letterplate $command's options" "${list[@]}"
 done
