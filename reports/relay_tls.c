@@ -58,8 +58,11 @@ relay_tls_new(int fd, const char *name)
 	if (t == NULL)
 		return NULL;
 	t->ssl = SSL_new(ctx);
+	/* SSL_set_tlsext_host_name() is a macro that casts const away in sight of the compiler. */
 	if (t->ssl == NULL || SSL_set_fd(t->ssl, fd) != 1 ||
-	    (name != NULL && SSL_set_tlsext_host_name(t->ssl, name) != 1)) {
+	    (name != NULL &&
+		SSL_ctrl(t->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)name) !=
+		    1)) {
 		SSL_free(t->ssl);
 		free(t);
 		ERR_clear_error();
