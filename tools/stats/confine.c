@@ -121,7 +121,7 @@ confine_calls(void)
 		rc = seccomp_rule_add(c, SCMP_ACT_ALLOW, calls[i], 0);
 	/* Whether a pid of the segment lives is asked with signal 0; no other goes out. */
 	if (rc == 0)
-		rc = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A1(SCMP_CMP_EQ, 0));
+		rc = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A1(SCMP_CMP_EQ, 0, 0));
 	/* Threads, no processes: clone3's flags cannot be looked at, and glibc takes clone where there is no clone3. */
 	if (rc == 0)
 		rc = seccomp_rule_add(
@@ -130,7 +130,7 @@ confine_calls(void)
 		rc = seccomp_rule_add(c, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	/* A thread gives itself a name. */
 	if (rc == 0)
-		rc = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+		rc = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
 	if (rc == 0)
 		rc = seccomp_load(c);
 	if (c != NULL)
