@@ -14,8 +14,10 @@ from server import free_port, pids_where, wait_for
 
 
 def run(folder, port):
+    # A shell cannot trap what was ignored when it began, as HUP is below nohup(1).
     return subprocess.Popen([os.path.join(TOP, "tools/run"), folder, str(port)], stdout=open(folder + ".out", "wb"),
-                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
 
 
 def end(p, folder):
