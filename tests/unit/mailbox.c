@@ -110,6 +110,22 @@ START_TEST(subfolder)
 }
 END_TEST
 
+/* A power cut can take the mark of a folder and leave the folder: the next process that is to make it puts it back. */
+START_TEST(mark_put_back)
+{
+	struct span f = span_str("Junk");
+	struct mailbox mb = { .make = true };
+	struct stat st;
+
+	ck_assert_int_eq(visit("d/l", ""), 0);
+	ck_assert_int_eq(mkdirat(root, "d/l/.Junk", 0700), 0);
+	ck_assert_int_eq(mailbox_enter_lazy(boxes, span_str("d/l"), &f, &mb), 0);
+	mailbox_leave(&mb);
+	ck_assert_int_eq(fstatat(root, "d/l/.Junk/maildirfolder", &st, AT_SYMLINK_NOFOLLOW), 0);
+	ck_assert(is_there("d/l/.Junk/new"));
+}
+END_TEST
+
 /* Wherever it stands in the path, and whether the mailbox is remembered, was seen once, or is new. */
 START_TEST(no_symbolic_link)
 {
@@ -146,6 +162,7 @@ main(void)
 	tcase_add_test(tc, found_without_making);
 	tcase_add_test(tc, made_again);
 	tcase_add_test(tc, subfolder);
+	tcase_add_test(tc, mark_put_back);
 	tcase_add_loop_test(tc, no_symbolic_link, 0, 8);
 	suite_add_tcase(s, tc);
 	return suite_run(s);

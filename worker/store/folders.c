@@ -121,28 +121,29 @@ folders_full(int local)
 }
 
 /*
- * Make .FOLDER in ${local}, which becomes a mailbox first where it is new.  The
- * mark is Maildir++'s: deliverers find by it that the mailbox is one level up.
+ * The mark is Maildir++'s: deliverers find by it that the mailbox is one level
+ * up.  A power cut may leave the folder without it, so it is looked after each
+ * time a process comes to know the folder.
  */
+static int
+mark_folder(int home)
+{
+	int mark = openat(home, "maildirfolder", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return mark == -1 ? (errno == EEXIST ? 0 : -1) : close(mark);
+}
+
+/* Make .FOLDER in ${local}, which becomes a mailbox first where it is new. */
 static int
 make_folder(int local, const char *folder, const struct unique *u, bool lazy)
 {
-	int home, mark, err;
-
 	if (folders_full(local)) {
 		errno = EMLINK;
 		return -1;
 	}
-	if (furnish(local, u, lazy) == -1 || (mkdirat(local, folder, 0700) == -1 && errno != EEXIST) ||
-	    (home = folders_open(local, folder)) == -1)
+	if (furnish(local, u, lazy) == -1 || (mkdirat(local, folder, 0700) == -1 && errno != EEXIST))
 		return -1;
-	mark = openat(home, "maildirfolder", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (mark != -1 && close(mark) == 0)
-		return home;
-	err = errno;
-	close(home);
-	errno = err;
-	return -1;
+	return folders_open(local, folder);
 }
 
 /* The folder .FOLDER of ${local}, or ${local} itself when ${folder} is NULL. */
@@ -156,7 +157,7 @@ open_home(int local, const char *folder, const struct unique *u, bool lazy, bool
 	home = folders_open(local, folder);
 	if (home == -1 && errno == ENOENT && make)
 		home = make_folder(local, folder, u, lazy);
-	if (home != -1 && (lazy || folders_sync(local) == 0))
+	if (home != -1 && (!make || mark_folder(home) == 0) && (lazy || folders_sync(local) == 0))
 		return home;
 	if (home != -1) {
 		int err = errno;
