@@ -156,7 +156,8 @@ def many_workers(quota):
         s.write_config()
         s.start()
         s.count = False                         # two starts
-        codes, lock = [], threading.Lock()
+        # The first one makes the file: while it is counted anew others may slip by (docs/decisions/053-quota.md, "What is not exact").
+        codes, lock = fill(s, 452, tries=1), threading.Lock()
 
         def client():
             mine = fill(s, 452, tries=60)
