@@ -6,7 +6,6 @@
  */
 #include "common/log.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -215,17 +214,10 @@ log_str(struct log_line *l, const char *key, const char *v)
 		log_span(l, key, span_str(v));
 }
 
-static void
-put_number(struct log_line *l, const char *key, const char *v, int n)
-{
-	if (n > 0)
-		put_field(l, key, v, (size_t)n, false);
-}
-
 void
 log_u64(struct log_line *l, const char *key, uint64_t v)
 {
-	char b[32];
+	char b[DECIMAL_MAX];
 
 	if (l->on)
 		put_field(l, key, b, decimal(b, v, 1), false);
@@ -234,10 +226,11 @@ log_u64(struct log_line *l, const char *key, uint64_t v)
 void
 log_i64(struct log_line *l, const char *key, int64_t v)
 {
-	char b[32];
+	char b[1 + DECIMAL_MAX] = "-";
+	size_t sign = v < 0 ? 1 : 0;
 
 	if (l->on)
-		put_number(l, key, b, snprintf(b, sizeof(b), "%" PRId64, v));
+		put_field(l, key, b, sign + decimal(b + sign, sign ? -(uint64_t)v : (uint64_t)v, 1), false);
 }
 
 void

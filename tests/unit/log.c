@@ -231,13 +231,16 @@ START_TEST(exact_forms)
 		log_str(&l, "v", forms[_i].in);
 		log_str(&l, "absent", NULL);
 		log_i64(&l, "i", -5);
+		log_i64(&l, "least", INT64_MIN);
 		log_ms(&l, "took_ms", 1234567);
 		log_end(&l);
 		captured(fd, line, sizeof(line));
 		snprintf(want, sizeof(want),
 		    json ? "{\"time\":\"2026-11-24T17:00:00.123456Z\",\"level\":\"warn\",\"who\":\"worker\",\"slot\":1,"
-			   "\"event\":\"try-it\",\"v\":%s,\"i\":-5,\"took_ms\":1234.567}\n"
+			   "\"event\":\"try-it\",\"v\":%s,\"i\":-5,\"least\":-9223372036854775808,\"took_ms\":1234.567}"
+			   "\n"
 			 : "time=2026-11-24T17:00:00.123456Z level=warn who=worker slot=1 event=try-it v=%s i=-5 "
+			   "least=-9223372036854775808 "
 			   "took_ms=1234.567\n",
 		    json ? forms[_i].json : forms[_i].logfmt);
 		ck_assert_str_eq(line, want);
