@@ -176,6 +176,16 @@ def hostile_lines():
 
 
 @test
+def who_only_mentions_it():
+    """A client that says another session's id has no place in that one's story."""
+    own = WHEN % 1 + 'event=refusal session=abcd1234 helo=own.example to=<a@own.example> code=550 text="no"\n'
+    other = WHEN % 2 + 'event=refusal session=zyxw9876 helo="abcd1234 session=abcd1234" to=<b@forged.example> code=550 text="no"\n'
+    out = story("abcd1234", text=(own + other).encode())
+    has(out, "a@own.example")
+    check("forged.example" not in out, "another session's line:\n" + out)
+
+
+@test
 def mistakes():
     equal(run()[0], 64, "no command")
     equal(run("explain")[0], 64, "no id")
