@@ -60,7 +60,8 @@ class Root:
         return os.path.join(self.path, name)
 
     def run(self, *args, **kw):
-        return run("chroot", self.path, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", *args, **kw)
+        # The scratch folder of the tests is not in there.
+        return run("chroot", self.path, "env", "-u", "TMPDIR", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", *args, **kw)
 
     def close(self):
         run("umount", "-l", self.file("proc"), code=None)
