@@ -65,6 +65,8 @@ chain_hook_of(const struct chain_link *k, enum chain_stage stage)
 		return k->replay ? NULL : o->on_data;
 	case CHAIN_END:
 		return o->on_end;
+	case CHAIN_UNKNOWN:
+		return o->on_unknown;
 	}
 	return NULL;
 }
@@ -136,7 +138,8 @@ const char *const chain_stage_name[] = { [CHAIN_CONNECT] = "connect",
 	[CHAIN_RCPT] = "rcpt",
 	[CHAIN_DATA] = "data",
 	[CHAIN_BODY] = "body",
-	[CHAIN_END] = "end" };
+	[CHAIN_END] = "end",
+	[CHAIN_UNKNOWN] = "unknown" };
 
 /* Those behind ${k} would not hear of the recipient. */
 static void
@@ -207,6 +210,9 @@ chain_failed(const struct chain *c, const struct chain_link *k, struct chain_run
 	enum conf_on_failure f = k->conf != NULL ? k->conf->on_failure : CONF_F_TEMPFAIL;
 	const char *reason = why == STATS_A_TIMEOUT ? "handler-timeout" : "handler-failed";
 
+	/* Nothing gets in by it that somebody should have looked at. */
+	if (run->stage == CHAIN_UNKNOWN)
+		f = CONF_F_ACCEPT;
 	/* It began to edit and nobody knows what it meant to do: neither accepted nor refused for good (Postfix 20260821). */
 	if (ab->txn != NULL && ab->txn->edits != NULL && edits_since_mark(ab->txn->edits))
 		f = CONF_F_TEMPFAIL;

@@ -25,7 +25,8 @@ enum chain_stage {
 	CHAIN_RCPT,
 	CHAIN_DATA, /* DATA was said, content is to come */
 	CHAIN_BODY, /* one span of content */
-	CHAIN_END   /* the content is complete */
+	CHAIN_END,  /* the content is complete */
+	CHAIN_UNKNOWN /* a line that is no command here, which is refused whatever they say */
 };
 
 struct chain {
@@ -47,8 +48,8 @@ struct chain {
 	    const struct reply *r, uint32_t us);
 };
 
-/* Stages by their words: "connect" to "end". */
-extern const char *const chain_stage_name[CHAIN_END + 1];
+/* Stages by their words: "connect" to "unknown". */
+extern const char *const chain_stage_name[CHAIN_UNKNOWN + 1];
 
 /* One stage under way for one session; embedded in the session. */
 struct chain_run {

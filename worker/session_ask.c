@@ -114,7 +114,7 @@ session_conclude(struct session *s, struct rcpt *rc, enum verdict v, struct repl
 	session_answer(s, r);
 }
 
-/* Begin or go on with a question about the envelope.  False: it waits. */
+/* Begin or go on with a question about the envelope, or a line that is no command.  False: it waits. */
 static bool
 session_question(struct session *s, struct rcpt *rc)
 {
@@ -122,7 +122,7 @@ session_question(struct session *s, struct rcpt *rc)
 	enum verdict v;
 	uint64_t t0 = loop_clock_us();
 
-	v = session_ask(s, rc, (struct span){ NULL, 0 }, &r);
+	v = session_ask(s, rc, smtp_unknown(s->smtp), &r);
 	if (v == V_LATER)
 		return false;
 	stats_observe(s->w->stats, STATS_H_HANDLERS, loop_clock_us() - t0);
@@ -235,6 +235,8 @@ session_event(struct session *s, enum smtp_ev ev, const struct smtp_event *e)
 		if (s->w->taps != NULL)
 			tap_command(s, e->span, e->hidden);
 		return true;
+	case SMTP_EV_UNKNOWN:
+		return session_begin_stage(s, CHAIN_UNKNOWN, NULL);
 	case SMTP_EV_XCLIENT:
 		return session_another_client(s, e->xclient);
 	case SMTP_EV_AUTH:

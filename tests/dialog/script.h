@@ -20,7 +20,7 @@
  *   CLOSE             the server closes; nothing else was said
  *   TLS               the handshake takes place here
  *   SPLIT, PAUSE      live: write here what is held; and wait a moment
- *   E: QUESTION reply answer the next QUESTION (CONNECT HELO MAIL RCPT DATA EOM STARTTLS AUTH XCLIENT) so; "close" first closes,
+ *   E: QUESTION reply answer the next QUESTION (as stage_names has them) so; "close" first closes,
  *                     "yes" alone is the usual yes.  Without E lines recipients are looked up in mailboxes.list
  *   B: text           content (with escapes) of the next message that is accepted, as the store gets it
  *   T: pattern        a line of the event trace, in order

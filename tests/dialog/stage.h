@@ -43,7 +43,7 @@ struct stage {
 };
 
 static const char *const stage_names[] = { "MORE", "REPLY", "CONNECT", "HELO", "MAIL", "RCPT", "DATA", "BODY", "EOM",
-	"STARTTLS", "AUTH", "LINE", "XCLIENT", "RESET", "CLOSE" };
+	"STARTTLS", "AUTH", "LINE", "XCLIENT", "UNKNOWN", "RESET", "CLOSE" };
 
 static inline void
 text_add(struct text *t, const void *p, size_t n)
@@ -238,7 +238,8 @@ stage_trace(struct stage *st, enum smtp_ev e, const struct smtp_event *ev)
 		return;
 	switch (e) {
 	case SMTP_EV_HELO:
-		text_printf(&st->trace, "HELO %.*s\n", (int)ev->span.n, (const char *)ev->span.p);
+	case SMTP_EV_UNKNOWN:
+		text_printf(&st->trace, "%s %.*s\n", stage_names[e], (int)ev->span.n, (const char *)ev->span.p);
 		break;
 	case SMTP_EV_MAIL:
 		stage_trace_mail(st, t);
@@ -294,7 +295,8 @@ static inline bool
 stage_is_question(enum smtp_ev e)
 {
 	return e == SMTP_EV_CONNECT || e == SMTP_EV_HELO || e == SMTP_EV_MAIL || e == SMTP_EV_RCPT ||
-	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS || e == SMTP_EV_AUTH || e == SMTP_EV_XCLIENT;
+	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS || e == SMTP_EV_AUTH || e == SMTP_EV_XCLIENT ||
+	    e == SMTP_EV_UNKNOWN;
 }
 
 /* While a question is open the same event comes again and nothing is consumed, nothing said. */

@@ -86,6 +86,87 @@ def steps_it_does_not_answer():
 
 
 @test
+def unknown_commands():
+    words = {b"XYZZY\0": code("554 5.7.1 magic is not allowed"), b"PLUGH\0": TEMPFAIL, b"EXPN all\0": REJECT}
+    with FakeMilter(on={"U": lambda c, data: words.get(data, CONTINUE)}) as m, MilterServer(m) as s:
+        c = s.client()
+        c.cmd("FOO  bar").is_(500, "5.5.2")
+        equal(m.said("CHU"), "CU", "before HELO")
+        c.hello()
+        c.cmd("XYZZY").is_(554, "5.7.1")
+        c.cmd("PLUGH").is_(451, "4.7.1")
+        c.cmd("ETRN x").is_(502, "5.5.1")
+        c.cmd("NOOP").is_(250)
+        c.cmd("MAIL FROM:<a@b.example>").is_(250)
+        c.cmd("EXPN all").is_(550, "5.7.1")
+        c.cmd("RCPT TO:<alice@example.org>").is_(250)
+        c.cmd("X" * 600).is_(500, "5.5.2")
+        c.cmd("DATA").is_(354)
+        c.send(TEXT + b".\r\n")
+        c.reply().is_(250)
+        c.cmd("FOO").is_(500, "5.5.2")
+        c.quit()
+        equal(m.said("CHUMRTLNBE"), "CUHUUUMURUTLLNBEU", "order")
+        equal(m.data("U"), [b"FOO  bar\0", b"XYZZY\0", b"PLUGH\0", b"ETRN x\0", b"EXPN all\0", b"X" * 512 + b"\0", b"FOO\0"], "lines")
+        equal(len(s.messages(ALICE)), 1, "stored")
+        line = s.line("refusal")
+        equal([line[k] for k in ("by", "code", "reason")], ["fake", "554", "milter"], "logged")
+
+
+@test
+def unknown_commands_that_nobody_wants_to_hear_of():
+    for steps, version, said in ((flags(NO, "U"), 6, "CHMRTLLNBE"), (0, 2, "CHMRLLNBE"), (flags(NO, "T"), 6, "CUHUMRLLNBEU")):
+        with FakeMilter(steps=steps, version=version) as m, MilterServer(m) as s:
+            c = s.client()
+            c.cmd("FOO").is_(500)
+            c.hello()
+            c.cmd("FOO").is_(500)
+            c.cmd("MAIL FROM:<a@b.example>").is_(250)
+            c.cmd("FOO").is_(500)
+            c.cmd("RCPT TO:<alice@example.org>").is_(250)
+            c.cmd("FOO").is_(500)
+            c.send(b"BDAT %d LAST\r\n%s" % (len(TEXT), TEXT))
+            c.reply().is_(250)
+            c.cmd("FOO").is_(500)
+            c.quit()
+            equal(m.said("CHUMRTLNBE"), said, "steps %x, version %d" % (steps, version))
+    with FakeMilter(steps=flags(NR, "U"), on={"M": REJECT}) as m, MilterServer(m) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("FOO").is_(500)
+        c.cmd("MAIL FROM:<a@b.example>").is_(550)
+        equal(m.said("CHUM"), "CHUM", "one that answers no unknown command")
+
+
+@test
+def unknown_commands_between_chunks_and_of_a_milter_that_fails():
+    with FakeMilter() as m, MilterServer(m) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<a@b.example>").is_(250)
+        c.cmd("RCPT TO:<alice@example.org>").is_(250)
+        c.send(b"BDAT %d\r\n%s" % (len(TEXT), TEXT))
+        c.reply().is_(250)
+        c.cmd("FOO").is_(500)
+        c.cmd("BDAT 0 LAST").is_(250)
+        equal(m.said("UE"), "E", "libmilter takes none there")
+    hang = {"U": lambda c, data: None}
+    for on, why in (hang, "no-answer"), ({"U": packet("d")}, "discard-before-mail"), ({"U": packet("?")}, "unknown-answer"):
+        with FakeMilter(on=on) as m, MilterServer(section(m, on_failure="reject", timeout="1s")) as s:
+            c = s.client()
+            c.hello()
+            c.cmd("FOO").is_(500, "5.5.2")
+            c.message(ALICE, TEXT).is_(250)
+            s.failure(why, "unknown")
+            equal(m.said("UE"), "UE", "and the message is asked about")
+    with FakeMilter(on={"U": packet("4")}) as m, MilterServer(m) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("FOO").is_(421, "4.7.0")
+        c.ended()
+
+
+@test
 def what_needs_no_answer_is_kept_back():
     with FakeMilter(steps=flags(NR, "CHMRTLNB")) as m, MilterServer(m) as s:
         c = s.client()

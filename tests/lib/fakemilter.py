@@ -16,8 +16,8 @@ import struct
 import threading
 
 ALL_ACTIONS, ALL_STEPS = 0x1ff, 0x301fffff
-NO = {"C": 1 << 0, "H": 1 << 1, "M": 1 << 2, "R": 1 << 3, "B": 1 << 4, "L": 1 << 5, "N": 1 << 6, "T": 1 << 9}
-NR = {"L": 1 << 7, "C": 1 << 12, "H": 1 << 13, "M": 1 << 14, "R": 1 << 15, "T": 1 << 16, "N": 1 << 18, "B": 1 << 19}
+NO = {"C": 1 << 0, "H": 1 << 1, "M": 1 << 2, "R": 1 << 3, "B": 1 << 4, "L": 1 << 5, "N": 1 << 6, "U": 1 << 8, "T": 1 << 9}
+NR = {"L": 1 << 7, "C": 1 << 12, "H": 1 << 13, "M": 1 << 14, "R": 1 << 15, "T": 1 << 16, "U": 1 << 17, "N": 1 << 18, "B": 1 << 19}
 SKIP, RCPT_REJ, LEADSPC, MDS_256K, MDS_1M = 1 << 10, 1 << 11, 1 << 20, 1 << 28, 1 << 29
 
 
@@ -143,7 +143,7 @@ class FakeMilter:
         self.close()
         return False
 
-    def said(self, letters="CHMRTLNBEAKQ"):
+    def said(self, letters="CHUMRTLNBEAKQ"):
         """The commands heard, as letters in order."""
         return "".join(c for _, c, _ in self.heard if c in letters)
 

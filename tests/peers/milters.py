@@ -1,13 +1,14 @@
 #!/usr/bin/env -S python3 -B
 # check: no
-"""milters: the filters that people run, asked by a live server: opendkim, opendmarc, clamav-milter, spamass-milter, rspamd."""
+"""milters: the filters that people run, asked by a live server: opendkim, opendmarc, clamav-milter, spamass-milter, rspamd; and Sendmail's library."""
 import email
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from filters import GTUBE, Filters
-from harness import check, equal, main, test
+from harness import check, equal, main, scratch, test
+from libmilter import HOOKS, Libmilter
 from milterserver import ALICE, MilterServer
 from server import free_port
 
@@ -113,6 +114,33 @@ def all_of_them_at_once():
             results = " ".join(s.stored().get_all("Authentication-Results") or [])
             check("dkim=pass" in results and "dmarc=pass" in results, results)
             equal(s.claim(TEXT.replace(b"the body", WORD)).code, 550, "clamav behind the others")
+
+
+@test
+def libmilter_hears_of_unknown_commands_and_forgets_no_message():
+    for hooks in (HOOKS, ["unknown", "envfrom", "header", "eom"], ["unknown", "envrcpt", "data", "eom"]):
+        with Libmilter(free_port(), os.path.join(scratch(), "log"), *hooks) as m, MilterServer(m) as s:
+            c = s.client()
+            c.cmd("FOO").is_(500, "5.5.2")
+            c.hello()
+            c.cmd("XYZZY").is_(554, "5.7.1")
+            c.cmd("PLUGH").is_(451, "4.7.1")
+            for _ in range(2):
+                c.cmd("MAIL FROM:<a@b.example>").is_(250)
+                c.cmd("FOO m").is_(500)
+                c.cmd("RCPT TO:<alice@example.org>").is_(250)
+                c.cmd("FOO r").is_(500)
+                c.cmd("DATA").is_(354)
+                c.send(TEXT + b".\r\n")
+                c.reply().is_(250)
+                c.cmd("FOO e").is_(500)
+            c.quit()
+            check("milter-failed" not in s.log(), "a milter failed: %s" % s.log()[-600:])
+            inside = ["unknown FOO m", "unknown FOO r"] if "data" in hooks else []
+            said = m.said()
+            equal([x for x in said if x.startswith("unknown")],
+                  ["unknown FOO", "unknown XYZZY", "unknown PLUGH"] + (inside + ["unknown FOO e"]) * 2, "told: %s" % said)
+            equal((said.count("eom"), said.count("abort")), (2, 0), "whole messages: %s" % said)
 
 
 main()

@@ -39,6 +39,7 @@ static const struct {
 	{ 'N', MILTER_P_NOEOH, MILTER_P_NR_EOH },
 	{ 'B', MILTER_P_NOBODY, MILTER_P_NR_BODY },
 	{ 'E', 0, 0 },
+	{ 'U', MILTER_P_NOUNKNOWN, MILTER_P_NR_UNKN },
 };
 
 START_TEST(steps)
@@ -76,6 +77,8 @@ START_TEST(versions)
 	ck_assert(!milter_state_wants(&st, MILTER_C_DATA));
 	ck_assert(!milter_state_wants(&st, MILTER_C_UNKNOWN));
 	ck_assert(milter_state_wants(&st, MILTER_C_BODY));
+	st = agreed(3, 0, 0);
+	ck_assert(milter_state_wants(&st, MILTER_C_UNKNOWN));
 	st = agreed(4, 0, 0);
 	ck_assert(milter_state_wants(&st, MILTER_C_DATA));
 	ck_assert_uint_eq(st.chunk, MILTER_CHUNK);
@@ -89,33 +92,33 @@ START_TEST(versions)
 }
 END_TEST
 
-#define ALL_ASKED "CHMRTLNBE"
+#define ALL_ASKED "CHMRTLNBEU"
 
 /* For each answer, what it comes to for each of ALL_ASKED: ! bad, w wait, e edit, n next, r refuse, d discard, c close. */
 static const struct {
 	char what;
 	const char *comes_to;
 } means[] = {
-	{ 'p', "wwwwwwwww" },
-	{ 'c', "nnnnnnnnn" },
-	{ 'a', "nnnnnnnnn" },
-	{ 's', "nnnnnnnnn" },
-	{ 'r', "rrrrrrrrr" },
-	{ 't', "rrrrrrrrr" },
-	{ 'y', "rrrrrrrrr" },
-	{ 'd', "!!ddddddd" },
-	{ 'f', "ccccccccc" },
-	{ '4', "ccccccccc" },
-	{ 'O', "!!!!!!!!!" },
-	{ 'h', "!!!!!!!!e" },
-	{ 'i', "!!!!!!!!e" },
-	{ 'm', "!!!!!!!!e" },
-	{ 'b', "!!!!!!!!e" },
-	{ '+', "!!!!!!!!e" },
-	{ '2', "!!!!!!!!e" },
-	{ '-', "!!!!!!!!e" },
-	{ 'e', "!!!!!!!!e" },
-	{ 'q', "!!!!!!!!e" },
+	{ 'p', "wwwwwwwwww" },
+	{ 'c', "nnnnnnnnnn" },
+	{ 'a', "nnnnnnnnnn" },
+	{ 's', "nnnnnnnnnn" },
+	{ 'r', "rrrrrrrrrr" },
+	{ 't', "rrrrrrrrrr" },
+	{ 'y', "rrrrrrrrrr" },
+	{ 'd', "!!ddddddd!" },
+	{ 'f', "cccccccccc" },
+	{ '4', "cccccccccc" },
+	{ 'O', "!!!!!!!!!!" },
+	{ 'h', "!!!!!!!!e!" },
+	{ 'i', "!!!!!!!!e!" },
+	{ 'm', "!!!!!!!!e!" },
+	{ 'b', "!!!!!!!!e!" },
+	{ '+', "!!!!!!!!e!" },
+	{ '2', "!!!!!!!!e!" },
+	{ '-', "!!!!!!!!e!" },
+	{ 'e', "!!!!!!!!e!" },
+	{ 'q', "!!!!!!!!e!" },
 };
 
 START_TEST(meaning)
@@ -187,6 +190,52 @@ START_TEST(for_good)
 }
 END_TEST
 
+/* Where libmilter, which has the last word on it, takes an unknown command, and what becomes of a message meanwhile. */
+START_TEST(unknown_commands)
+{
+	static const char after[] = "CHMRTLNB";
+	struct milter_state st = agreed(6, MILTER_F_ALL, 0);
+	const char *why = NULL;
+
+	for (const char *p = after; *p != '\0'; p++) {
+		milter_state_said(&st, (enum milter_command) * p);
+		ck_assert_int_eq(answer(&st, 'c', &why), MILTER_DO_NEXT);
+		ck_assert_msg(
+		    milter_state_wants(&st, MILTER_C_UNKNOWN) == (strchr("CHMR", *p) != NULL), "after %c", *p);
+	}
+	milter_state_said(&st, MILTER_C_EOM);
+	answer(&st, 'c', &why);
+	ck_assert(milter_state_wants(&st, MILTER_C_UNKNOWN));
+	milter_state_reset(&st);
+	/* Of one that hears no DATA libmilter would forget the message. */
+	st = agreed(6, MILTER_F_ALL, MILTER_P_NODATA);
+	ck_assert(milter_state_wants(&st, MILTER_C_UNKNOWN));
+	milter_state_said(&st, MILTER_C_MAIL);
+	answer(&st, 'c', &why);
+	ck_assert(!milter_state_wants(&st, MILTER_C_UNKNOWN));
+	/* Outside of a message there is none to accept; a refusal is of the line alone. */
+	st = agreed(6, MILTER_F_ALL, 0);
+	for (const char *p = "arty"; *p != '\0'; p++) {
+		milter_state_said(&st, MILTER_C_UNKNOWN);
+		answer(&st, (uint8_t)*p, &why);
+		ck_assert(milter_state_wants(&st, MILTER_C_MAIL));
+		ck_assert(milter_state_wants(&st, MILTER_C_UNKNOWN));
+	}
+	milter_state_said(&st, MILTER_C_MAIL);
+	answer(&st, 'c', &why);
+	milter_state_said(&st, MILTER_C_UNKNOWN);
+	ck_assert_int_eq(answer(&st, 'r', &why), MILTER_DO_REFUSE);
+	ck_assert(milter_state_wants(&st, MILTER_C_RCPT));
+	/* In one: of that. */
+	milter_state_said(&st, MILTER_C_UNKNOWN);
+	ck_assert_int_eq(answer(&st, 'd', &why), MILTER_DO_DISCARD);
+	ck_assert(!milter_state_wants(&st, MILTER_C_RCPT));
+	ck_assert(!milter_state_wants(&st, MILTER_C_UNKNOWN));
+	milter_state_reset(&st);
+	ck_assert(milter_state_wants(&st, MILTER_C_UNKNOWN));
+}
+END_TEST
+
 START_TEST(not_agreed)
 {
 	struct milter_state st = agreed(6, 0, 0);
@@ -218,6 +267,7 @@ main(void)
 	tcase_add_test(t, versions);
 	tcase_add_loop_test(t, meaning, 0, sizeof(means) / sizeof(means[0]));
 	tcase_add_test(t, for_good);
+	tcase_add_test(t, unknown_commands);
 	tcase_add_test(t, not_agreed);
 	suite_add_tcase(s, t);
 	return suite_run(s);

@@ -160,6 +160,18 @@ command(struct model *m, const char *line)
 	send_octets(m, s, (size_t)snprintf(s, sizeof(s), "%s\r\n", line));
 }
 
+/* A line that is no command here: ${code}, or what somebody says in its place; an error either way. */
+static void
+unknown(struct model *m, unsigned code)
+{
+	unsigned other;
+
+	if (question(m, SMTP_EV_UNKNOWN, &other))
+		other = code;
+	reply(m, other);
+	m->errors += other < 500;
+}
+
 static void
 do_hello(struct model *m)
 {
@@ -179,7 +191,7 @@ do_hello(struct model *m)
 	} else {
 		command(m, rows[i].line);
 		if (m->lmtp && !worn_out(m)) {
-			reply(m, 500);
+			unknown(m, 500);
 			return;
 		}
 	}
@@ -409,7 +421,7 @@ do_bdat(struct model *m)
 		text_add(&wire, plain.p, n);
 	send_octets(m, wire.p, wire.n);
 	if (!m->chunking && m->errors < ERRORS_MAX_) {
-		reply(m, 502);
+		unknown(m, 502);
 	} else if (!worn_out(m)) {
 		refused = chunk_refused(m);
 		if (refused == 0) {
@@ -437,18 +449,22 @@ do_simple(struct model *m)
 	static const struct {
 		const char *line;
 		unsigned code;
-		bool ends;
-	} rows[] = { { "NOOP", 250, false }, { "noop x", 250, false }, { "VRFY a", 252, false }, { "VRFY", 501, false },
-		{ "HELP", 214, false }, { "EXPN a", 502, false }, { "TURN", 502, false }, { "AUTH PLAIN", 503, false },
-		{ "RSET", 250, true }, { "RSET x", 501, false }, { "FOO", 500, false }, { "", 500, false },
-		{ "NOOP \x01", 500, false }, { "NOOP \xff", 500, false }, { "STARTTLS", 502, false },
-		{ "QUIT x", 501, false } };
+		bool ends, unknown;
+	} rows[] = { { "NOOP", 250, false, false }, { "noop x", 250, false, false }, { "VRFY a", 252, false, false },
+		{ "VRFY", 501, false, false }, { "HELP", 214, false, false }, { "EXPN a", 502, false, true },
+		{ "TURN", 502, false, true }, { "AUTH PLAIN", 503, false, false }, { "RSET", 250, true, false },
+		{ "RSET x", 501, false, false }, { "FOO", 500, false, true }, { "", 500, false, true },
+		{ "NOOP \x01", 500, false, false }, { "NOOP \xff", 500, false, false },
+		{ "STARTTLS", 502, false, true }, { "QUIT x", 501, false, false } };
 	size_t i = rnd(16);
 
 	command(m, rows[i].line);
 	if (worn_out(m))
 		return;
-	reply(m, rows[i].code);
+	if (rows[i].unknown)
+		unknown(m, rows[i].code);
+	else
+		reply(m, rows[i].code);
 	if (rows[i].ends)
 		end_transaction(m);
 }

@@ -8,11 +8,11 @@
 /* --- handlers --- */
 
 static struct thinker {
-	bool later[CHAIN_END + 1]; /* by chain_stage */
+	bool later[CHAIN_UNKNOWN + 1]; /* by chain_stage */
 	bool never;
 	enum chain_stage refuse_at;
 	bool refuse;
-	unsigned asked[CHAIN_END + 1], closed, cancelled, reset, delivered;
+	unsigned asked[CHAIN_UNKNOWN + 1], closed, cancelled, reset, delivered;
 	struct ask last;
 } thinker;
 
@@ -106,6 +106,13 @@ on_end(void *c, const struct question *q, struct reply *r)
 	return thinker_at(CHAIN_END, q->ask, r);
 }
 
+static enum verdict
+on_unknown(void *c, const struct question *q, struct reply *r)
+{
+	(void)c;
+	return thinker_at(CHAIN_UNKNOWN, q->ask, r);
+}
+
 static void
 on_cancel(void *c, const struct question *q)
 {
@@ -140,6 +147,7 @@ static const struct handler_ops thinker_ops = {
 	.on_data_begin = on_data_begin,
 	.on_data = on_data,
 	.on_end = on_end,
+	.on_unknown = on_unknown,
 	.on_cancel = on_cancel,
 	.on_reset = on_reset,
 	.on_close = on_close,
@@ -291,6 +299,50 @@ START_TEST(handler_never_answers)
 }
 END_TEST
 
+/* The line is there for whoever is asked after one that thinks. */
+static char witnessed[64];
+
+static enum verdict
+witness_on_unknown(void *c, const struct question *q, struct reply *r)
+{
+	(void)c;
+	(void)r;
+	snprintf(witnessed, sizeof(witnessed), "%.*s", (int)q->chunk.n, (const char *)q->chunk.p);
+	return V_NEXT;
+}
+
+static const struct handler_ops witness_ops = {
+	.abi = HANDLER_ABI, .name = "witness", .on_unknown = witness_on_unknown
+};
+
+START_TEST(a_line_that_is_no_command)
+{
+	static const char s[] = "HELO client.example\r\nXYZZY now\r\nNOOP\r\nQUIT\r\n";
+	static const struct {
+		bool later, never, refuse;
+		const char *codes, *witnessed;
+	} row[] = { { false, false, false, "220 250 500 250 221 ", "XYZZY now" },
+		{ true, false, false, "220 250 500 250 221 ", "XYZZY now" },
+		{ true, true, false, "220 250 500 250 221 ", "XYZZY now" },
+		{ false, false, true, "220 250 550 250 221 ", "" } };
+
+	setup();
+	witnessed[0] = '\0';
+	ck_assert_int_eq(chain_add(&w.chain, &witness_ops, NULL, NULL), 0);
+	w.chain.later_ms = 200;
+	thinker.later[CHAIN_UNKNOWN] = row[_i].later;
+	thinker.never = row[_i].never;
+	thinker.refuse = row[_i].refuse;
+	thinker.refuse_at = CHAIN_UNKNOWN;
+	expect_codes(talk(s, sizeof(s) - 1), row[_i].codes);
+	ck_assert_str_eq(witnessed, row[_i].witnessed);
+	ck_assert_uint_eq(thinker.asked[CHAIN_UNKNOWN], 1);
+	ck_assert_uint_eq(counter(STATS_HANDLER_TIMEOUTS), row[_i].never);
+	ck_assert_uint_eq(thinker.cancelled, row[_i].never);
+	ck_assert_uint_eq(replies(), 5);
+}
+END_TEST
+
 START_TEST(client_leaves_while_it_is_stored)
 {
 	size_t n;
@@ -340,6 +392,7 @@ main(void)
 	tcase_add_loop_test(t, store_is_full_now_and_then, 0, 4);
 	tcase_add_loop_test(t, handler_refuses, 0, STAGES);
 	tcase_add_loop_test(t, handler_never_answers, 0, STAGES);
+	tcase_add_loop_test(t, a_line_that_is_no_command, 0, 4);
 	tcase_add_test(t, client_leaves_while_it_is_stored);
 	tcase_add_loop_test(t, store_fails, 0, 4);
 	suite_add_tcase(s, t);

@@ -45,7 +45,7 @@
 #include "worker/smtp/txn.h"
 
 enum {
-	HANDLER_ABI     = 3,
+	HANDLER_ABI     = 4,
 	HANDLER_TAG_MAX = 31, /* octets of a tag */
 	HANDLER_TAGS    = 16  /* tags that one message, or one session before its first message, may have */
 };
@@ -84,7 +84,7 @@ enum verdict {
 	V_NEXT, /* no objection: ask the next handler */
 	V_REPLY, /* *r decides: 2xx ends the chain for this stage, 4xx and 5xx refuse, r->close (421) closes the session */
 	V_LATER,   /* the session sleeps until ask_answer() or the handler's deadline */
-	V_DISCARD, /* say yes and drop it: this message, or at connect and HELO all messages of the session */
+	V_DISCARD, /* say yes and drop it: this message, or outside of one (connect, HELO) all messages of the session */
 	V_FAIL,    /* could not find out: counted, and what the section's on_failure says (default: 451 4.3.0) */
 	V_AGAIN    /* in ask_answer() alone: ask me again, I have it now */
 };
@@ -105,7 +105,7 @@ struct question {
 	struct txn                *txn;       /* the transaction; NULL before MAIL and in on_close */
 	struct rcpt               *rcpt;      /* whom on_rcpt_to is asked about, not yet in the list; else NULL */
 	const struct auth_try     *auth;      /* of on_auth, else NULL */
-	struct span                chunk;     /* of on_data, else empty */
+	struct span                chunk;     /* of on_data; the line of on_unknown, good until its answer; else empty */
 	void                      *mine;      /* what this handler keeps with this session; NULL until handler_keep() */
 	struct ask                 ask;       /* good after V_LATER */
 	bool                       again;     /* after V_AGAIN */
@@ -165,6 +165,9 @@ struct handler_ops {
 	void (*on_rcpt_refused)(void *ctx, const struct question *q, const struct reply *r);
 	/* DATA or the first BDAT was said; no content has come yet. */
 	enum verdict (*on_data_begin)(void *ctx, const struct question *q, struct reply *r);
+	/* q->chunk, a command line (of a long one its beginning), is no command here.  It is refused in any case: *r, 4xx or
+	   5xx, by its words; otherwise 500 or 502.  What fails, or is late, changes nothing. */
+	enum verdict (*on_unknown)(void *ctx, const struct question *q, struct reply *r);
 	/* For every span of content as on the wire (CRLF, dots unstuffed, without the fields that we drop). */
 	enum verdict (*on_data)(void *ctx, const struct question *q, struct reply *r);
 	/* The content is complete; t->size, t->size_exceeded are known. */

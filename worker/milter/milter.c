@@ -118,6 +118,14 @@ milter_end(void *ctx, const struct question *q, struct reply *r)
 	return milter_hook(ctx, TALK_END, q, r);
 }
 
+static enum verdict
+milter_unknown(void *ctx, const struct question *q, struct reply *r)
+{
+	struct talk *t = milter_talk(ctx, q);
+
+	return t != NULL ? talk_unknown(t, q, r) : V_FAIL;
+}
+
 static void
 milter_cancel(void *ctx, const struct question *q)
 {
@@ -157,6 +165,7 @@ const struct handler_ops milter_ops = {
 	.on_data_begin = milter_data_begin,
 	.on_data = milter_data,
 	.on_end = milter_end,
+	.on_unknown = milter_unknown,
 	.on_cancel = milter_cancel,
 	.on_reset = milter_reset,
 	.on_close = milter_gone,

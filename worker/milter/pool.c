@@ -103,7 +103,8 @@ pool_mute(struct loop_timer *t)
 	uint8_t asked = k->st.asked;
 
 	if (k->owner == NULL || k->heard ||
-	    (asked != MILTER_C_CONNECT && asked != MILTER_C_HELO && asked != MILTER_C_MAIL))
+	    (asked != MILTER_C_CONNECT && asked != MILTER_C_HELO && asked != MILTER_C_UNKNOWN &&
+		asked != MILTER_C_MAIL))
 		return;
 	k->pool->mute = true;
 	k->owner->lost(k->owner, "mute");

@@ -39,7 +39,7 @@ struct milter_pool {
 	struct loop_task  task;
 	bool     mute;  /* the milter fell silent on a link that another session had: none is handed on any more */
 	bool     known; /* what the milter agreed to last time: */
-	uint32_t steps;
+	uint32_t version, steps;
 };
 
 void milter_pool_init(struct milter_pool *p, struct loop *l, const struct sockaddr *to, socklen_t len);

@@ -198,6 +198,12 @@ say_end(struct milter_link *k, const struct milter_facts *f, const struct txn *t
 }
 
 int
+say_unknown(struct milter_link *k, struct span line)
+{
+	return command(k, MILTER_C_UNKNOWN, &line, 1);
+}
+
+int
 say_abort(struct milter_link *k)
 {
 	return milter_put(&k->out, MILTER_C_ABORT, NULL, 0);

@@ -25,6 +25,8 @@ int say_field(struct milter_link *k, struct span name, struct span value);
 int say_end_of_header(struct milter_link *k, const struct milter_facts *f, const struct txn *t);
 int say_body(struct milter_link *k, struct span chunk);
 int say_end(struct milter_link *k, const struct milter_facts *f, const struct txn *t);
+/* ${line}: no command of ours.  No macros: Sendmail says none. */
+int say_unknown(struct milter_link *k, struct span line);
 int say_abort(struct milter_link *k);
 
 #endif

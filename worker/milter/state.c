@@ -19,6 +19,7 @@ static const struct step {
 	{ MILTER_C_EOH, MILTER_P_NOEOH, MILTER_P_NR_EOH, 2, true },
 	{ MILTER_C_BODY, MILTER_P_NOBODY, MILTER_P_NR_BODY, 2, true },
 	{ MILTER_C_EOM, 0, 0, 2, true },
+	{ MILTER_C_UNKNOWN, MILTER_P_NOUNKNOWN, MILTER_P_NR_UNKN, 3, false },
 };
 
 static const struct step *
@@ -48,13 +49,28 @@ milter_state_agreed(struct milter_state *st, const struct milter_options *o)
 	st->asked = 0;
 }
 
+/*
+ * libmilter takes no unknown command between DATA and the end of a message,
+ * and behind one in a message it must see RCPT or DATA next: else it drops the
+ * message and answers nothing.
+ */
+static bool
+unknown_fits(const struct milter_state *st)
+{
+	bool hears_data = st->version >= 4 && (st->steps & MILTER_P_NODATA) == 0;
+
+	return !st->message || (!st->done_message && !st->content && hears_data);
+}
+
 bool
 milter_state_wants(const struct milter_state *st, enum milter_command cmd)
 {
 	const struct step *s = step_of(cmd);
 
 	if (s == NULL)
-		return cmd != MILTER_C_UNKNOWN; /* we tell of no unknown commands */
+		return true;
+	if (cmd == MILTER_C_UNKNOWN && !unknown_fits(st))
+		return false;
 	if (st->done_session || (s->message && st->done_message) || st->skip == cmd)
 		return false;
 	return st->version >= s->since && (st->steps & s->no) == 0;
@@ -73,6 +89,8 @@ milter_state_said(struct milter_state *st, enum milter_command cmd)
 		return false;
 	if (s->message)
 		st->message = true;
+	if (s->message && cmd != MILTER_C_MAIL && cmd != MILTER_C_RCPT)
+		st->content = true;
 	if (cmd == MILTER_C_MAIL)
 		st->mailed = true;
 	if (st->skip != cmd)
@@ -147,7 +165,7 @@ edit(struct milter_state *st, uint32_t action, const char **why)
 	return MILTER_DO_EDIT;
 }
 
-/* The question is answered for good.  A refused recipient leaves the message as it is. */
+/* The question is answered for good.  A refused recipient or unknown command leaves the message as it is. */
 static enum milter_do
 settle(struct milter_state *st, bool session, bool message, enum milter_do what)
 {
@@ -155,6 +173,9 @@ settle(struct milter_state *st, bool session, bool message, enum milter_do what)
 		st->message = false;
 		message = true;
 	}
+	/* Of none it can have heard enough. */
+	if (st->asked == MILTER_C_UNKNOWN)
+		message = message && st->message;
 	st->done_session = st->done_session || session;
 	st->done_message = st->done_message || message;
 	st->asked = 0;
@@ -200,7 +221,8 @@ milter_state_answer(struct milter_state *st, const struct milter_reply *r, const
 {
 	uint32_t action = edit_action(r->what);
 	bool early = st->asked == MILTER_C_CONNECT || st->asked == MILTER_C_HELO;
-	bool rcpt = st->asked == MILTER_C_RCPT;
+	bool unknown = st->asked == MILTER_C_UNKNOWN;
+	bool one = unknown || st->asked == MILTER_C_RCPT; /* what it refuses is no more than that */
 
 	if (st->asked == 0 && st->ignore == 0)
 		return bad(why, "answer-unasked");
@@ -225,13 +247,13 @@ milter_state_answer(struct milter_state *st, const struct milter_reply *r, const
 		st->skip = st->asked;
 		return settle(st, false, false, MILTER_DO_NEXT);
 	case MILTER_R_DISCARD:
-		if (early)
+		if (early || (unknown && !st->message))
 			return bad(why, "discard-before-mail");
 		return settle(st, false, true, MILTER_DO_DISCARD);
 	case MILTER_R_REJECT:
 	case MILTER_R_TEMPFAIL:
 	case MILTER_R_REPLYCODE:
-		return settle(st, early, !early && !rcpt, MILTER_DO_REFUSE);
+		return settle(st, early, !early && !one, MILTER_DO_REFUSE);
 	case MILTER_R_SHUTDOWN:
 	case MILTER_R_CONN_FAIL:
 		return settle(st, true, true, MILTER_DO_CLOSE);
@@ -255,7 +277,7 @@ milter_state_reset(struct milter_state *st)
 {
 	st->asked = 0;
 	st->skip = 0;
-	st->message = st->done_message = st->edited = false;
+	st->message = st->content = st->done_message = st->edited = false;
 }
 
 void

@@ -17,6 +17,7 @@ struct milter_state {
 	uint32_t ignore;       /* answers to come before that one, about recipients that we had refused */
 	uint8_t  skip;         /* enum milter_command of which it wants no more before another one; 0: none */
 	bool     message;      /* it was told of a message that is not over */
+	bool     content;      /* ... and of DATA, or its content */
 	bool     done_message; /* it wants to hear no more of this message */
 	bool     done_session; /* ... of this session */
 	bool     mailed;       /* MAIL was said to it in this session */

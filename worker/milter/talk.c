@@ -54,6 +54,7 @@ step_name(const struct talk *t)
 	static const char *const name[] = { [TALK_NONE] = "idle",
 		[TALK_CONNECT] = "connect",
 		[TALK_HELO] = "helo",
+		[TALK_UNKNOWN] = "unknown",
 		[TALK_MAIL] = "mail",
 		[TALK_RCPT] = "rcpt",
 		[TALK_DATA] = "data",
@@ -218,6 +219,11 @@ step_goal(struct talk *t, struct milter_link *k)
 		return step_content(t, k);
 	case TALK_END:
 		return step_end(t, k);
+	case TALK_UNKNOWN:
+		if (t->said)
+			return STEP_DONE;
+		rc = say_unknown(k, t->line);
+		break;
 	case TALK_MAIL:
 		if (t->said)
 			return STEP_DONE;
@@ -306,7 +312,7 @@ talk_ready(struct milter_owner *o)
 static bool
 talk_retry(struct talk *t)
 {
-	if (t->retried || t->goal == TALK_NONE || t->goal > TALK_MAIL)
+	if (t->retried || t->goal == TALK_NONE || t->goal > TALK_MAIL || (t->goal == TALK_UNKNOWN && t->message))
 		return false;
 	t->retried = true;
 	t->said = false;
@@ -345,6 +351,7 @@ talk_options(struct talk *t, struct milter_link *k, uint8_t cmd, struct span dat
 	milter_state_agreed(&k->st, &o);
 	t->m->pool.known = true;
 	t->m->pool.steps = o.steps;
+	t->m->pool.version = o.version;
 	talk_run(t);
 }
 
@@ -631,6 +638,29 @@ talk_hook(struct talk *t, enum talk_goal goal, const struct question *q, struct 
 		return V_NEXT;
 	t->waiting = true;
 	return V_LATER;
+}
+
+/* Whether it would be told, as far as can be known without a connection. */
+static bool
+talk_wants_unknown(const struct talk *t)
+{
+	const struct milter_link *k = t->seat.link;
+	const struct milter_pool *p = &t->m->pool;
+	struct milter_state st = { .version = p->version, .steps = p->steps };
+
+	if (k != NULL && k->st.version != 0)
+		st = k->st;
+	return st.version == 0 || milter_state_wants(&st, MILTER_C_UNKNOWN);
+}
+
+enum verdict
+talk_unknown(struct talk *t, const struct question *q, struct reply *r)
+{
+	/* What it said of the message is for the message's next hook. */
+	if (t->early != V_NEXT || t->failed || t->content || !talk_wants_unknown(t))
+		return V_NEXT;
+	t->line = q->chunk;
+	return talk_hook(t, TALK_UNKNOWN, q, r);
 }
 
 void

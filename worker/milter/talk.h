@@ -28,7 +28,7 @@ struct milter {
 	struct milter_pool         pool;
 };
 
-enum talk_goal { TALK_NONE, TALK_CONNECT, TALK_HELO, TALK_MAIL, TALK_RCPT, TALK_DATA, TALK_CONTENT, TALK_END };
+enum talk_goal { TALK_NONE, TALK_CONNECT, TALK_HELO, TALK_UNKNOWN, TALK_MAIL, TALK_RCPT, TALK_DATA, TALK_CONTENT, TALK_END };
 
 struct talk {
 	struct milter_seat   seat;
@@ -57,6 +57,7 @@ struct talk {
 	struct edits        *edits;
 	struct fields        fields;
 	struct span          chunk;      /* of the hook that runs */
+	struct span          line;       /* of TALK_UNKNOWN */
 	struct buf           todo, body; /* content not yet cut; body not yet said */
 	uint64_t             extended_ms;
 };
@@ -74,6 +75,9 @@ int talk_know(struct talk *t, const struct session_view *s);
  * answered later.
  */
 enum verdict talk_hook(struct talk *t, enum talk_goal goal, const struct question *q, struct reply *r);
+
+/* The same of q->chunk, which is no command; of a milter that has no say in it, or not now, V_NEXT. */
+enum verdict talk_unknown(struct talk *t, const struct question *q, struct reply *r);
 
 /* The recipient was refused with ${r} by somebody before this milter. */
 void talk_refused(struct talk *t, const struct question *q, const struct reply *r);

@@ -123,6 +123,8 @@ accept(struct smtp *s, enum smtp_ev question, const struct reply *r, struct buf 
 		return go_ahead(s, out);
 	case SMTP_EV_EOM:
 		return take_message(s, r, out);
+	case SMTP_EV_UNKNOWN:
+		return smtp_say(s, s->unknown, out);
 	case SMTP_EV_STARTTLS: {
 		struct smtp_sent sent = smtp_say(s, &say_start_tls, out);
 
@@ -186,6 +188,8 @@ refuse(struct smtp *s, enum smtp_ev question, const struct reply *r, struct buf 
 		next_recipient(s, sent);
 	} else if (question == SMTP_EV_MAIL || question == SMTP_EV_DATA) {
 		smtp_end(s, sent);
+	} else if (question == SMTP_EV_UNKNOWN && r->code < 500) {
+		s->errors++; /* or it could be said for ever */
 	}
 	return sent;
 }
@@ -261,9 +265,15 @@ smtp_txn(const struct smtp *s)
 struct span
 smtp_helo(const struct smtp *s)
 {
-	const struct helo_name *h = &s->name[s->question == SMTP_EV_HELO ? !s->name_now : s->name_now];
+	const struct kept *h = &s->name[s->question == SMTP_EV_HELO ? !s->name_now : s->name_now];
 
 	return span_of(h->p, h->n);
+}
+
+struct span
+smtp_unknown(const struct smtp *s)
+{
+	return span_of(s->line.p, s->question == SMTP_EV_UNKNOWN ? s->line.n : 0);
 }
 
 /* RFC 3848; RFC 6531 4.3.  HELO is SMTP whatever is below it: the other keywords imply EHLO. */

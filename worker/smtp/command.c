@@ -160,24 +160,31 @@ open_question(struct smtp *s, enum smtp_ev question)
 	return NULL;
 }
 
-static const struct say *
-name_given(struct smtp *s, struct span name, bool esmtp)
+static bool
+keep(struct smtp *s, struct kept *k, struct span text)
 {
-	struct helo_name *h = &s->name[!s->name_now];
-
-	if (h->cap < name.n) {
-		size_t cap = h->cap > 0 ? h->cap : 32;
+	if (k->cap < text.n) {
+		size_t cap = k->cap > 0 ? k->cap : 32;
 		uint8_t *p;
 
-		while (cap < name.n)
+		while (cap < text.n)
 			cap *= 2;
 		p = arena_alloc(s->session, cap);
 		if (p == NULL)
-			return &say_no_memory;
-		*h = (struct helo_name){ .p = p, .cap = cap };
+			return false;
+		*k = (struct kept){ .p = p, .cap = cap };
 	}
-	memcpy(h->p, name.p, name.n);
-	h->n = name.n;
+	if (text.n > 0)
+		memcpy(k->p, text.p, text.n);
+	k->n = text.n;
+	return true;
+}
+
+static const struct say *
+name_given(struct smtp *s, struct span name, bool esmtp)
+{
+	if (!keep(s, &s->name[!s->name_now], name))
+		return &say_no_memory;
 	s->name_esmtp = esmtp;
 	return open_question(s, SMTP_EV_HELO);
 }
@@ -440,6 +447,18 @@ unknown(struct span verb)
 	return &say_unknown;
 }
 
+/* ${line} is refused, with ${say} unless somebody has other words for it. */
+static const struct say *
+not_ours(struct smtp *s, struct span line, const struct say *say)
+{
+	if (s->state == SMTP_ST_REFUSED || say->close)
+		return say;
+	if (!keep(s, &s->line, span_head(line, line.n < SMTP_UNKNOWN_MAX ? line.n : SMTP_UNKNOWN_MAX)))
+		return say;
+	s->unknown = say;
+	return open_question(s, SMTP_EV_UNKNOWN);
+}
+
 /* Why ${c} may not come at all in this session; syntax comes after it. */
 static const struct say *
 absent(const struct smtp *s, const struct command *c)
@@ -549,7 +568,7 @@ command_run(struct smtp *s, struct span line)
 		verb.n++;
 	c = find(verb);
 	if (c == NULL)
-		return unknown(verb);
+		return not_ours(s, line, unknown(verb));
 	say = absent(s, c);
 	if (say == NULL && !ascii && c->effect != do_mail && c->effect != do_rcpt && c->effect != do_vrfy)
 		say = &say_8bit;
@@ -557,5 +576,7 @@ command_run(struct smtp *s, struct span line)
 		say = c->check(skip_spaces(span_skip(line, verb.n)), &a);
 	if (say == NULL)
 		say = untimely(s, c);
-	return say != NULL ? say : c->effect(s, &a);
+	if (say == NULL)
+		say = c->effect(s, &a);
+	return say == &say_unimplemented || say == &say_not_here ? not_ours(s, line, say) : say;
 }

@@ -30,8 +30,8 @@ enum smtp_state {
 	SMTP_ST_CLOSED
 };
 
-/* A HELO argument in the session's arena.  It grows by doubling, so that a client which repeats EHLO can't fill the arena. */
-struct helo_name {
+/* A text in the session's arena.  It grows by doubling, so that a client which repeats EHLO can't fill the arena. */
+struct kept {
 	uint8_t *p;
 	size_t   n, cap;
 };
@@ -48,7 +48,9 @@ struct smtp {
 	struct reply    *deferred;   /* a refusal of BDAT, kept until its chunk is read; in the transaction's arena */
 	struct xclient  *xclient;    /* asked about; in the transaction's arena, while there is no transaction */
 	struct sasl     *sasl;       /* under way; in the transaction's arena too, likewise */
-	struct helo_name name[2];    /* the accepted one and the one asked about */
+	struct kept      name[2];    /* HELO's: the accepted one and the one asked about */
+	struct kept      line;       /* of SMTP_EV_UNKNOWN */
+	const struct say *unknown;   /* what it is refused with if nobody has other words */
 	unsigned         name_now;   /* which one is accepted */
 	bool             name_esmtp; /* the one asked about came with EHLO or LHLO */
 	bool             early;      /* input was there while SMTP_EV_CONNECT was open */

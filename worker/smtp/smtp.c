@@ -109,7 +109,7 @@ forget_transaction(struct smtp *s)
 static enum smtp_ev
 ask(struct smtp *s, const struct span *in, struct smtp_event *ev)
 {
-	struct helo_name *name = &s->name[!s->name_now];
+	struct kept *name = &s->name[!s->name_now];
 
 	if (s->question == SMTP_EV_CONNECT)
 		s->early = in->n > 0;
@@ -117,6 +117,8 @@ ask(struct smtp *s, const struct span *in, struct smtp_event *ev)
 		ev->span = span_of(name->p, name->n);
 	if (s->question == SMTP_EV_XCLIENT)
 		ev->xclient = s->xclient;
+	if (s->question == SMTP_EV_UNKNOWN)
+		ev->span = span_of(s->line.p, s->line.n);
 	if (s->question == SMTP_EV_AUTH)
 		ev->sasl = s->sasl;
 	if (s->question == SMTP_EV_RCPT || s->question == SMTP_EV_EOM)

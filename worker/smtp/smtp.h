@@ -25,6 +25,7 @@ enum {
 	SMTP_TEXT_LINE_MAX = 65536, /* octets of a line of content; RFC 5321 asks for 1,000 */
 	SMTP_OUT_MIN       = 2048,  /* octets that must be free in the output before smtp_next() or smtp_answer() */
 	SMTP_HELO_MAX      = 256,   /* octets of a HELO argument that are kept */
+	SMTP_UNKNOWN_MAX   = 512,   /* octets of a line of SMTP_EV_UNKNOWN that are said: RFC 5321 4.5.3.1.4 */
 	SMTP_AUTH_FAILURES = 3      /* wrong answers to who it is that a session may give; then 421 4.7.0 */
 };
 
@@ -65,6 +66,7 @@ enum smtp_ev {
 	SMTP_EV_AUTH,     /* question: ev->sasl->step says which; see smtp_answer() */
 	SMTP_EV_LINE, /* statement, after smtp_show_lines() alone: the command line ev->span is about to be carried out */
 	SMTP_EV_XCLIENT, /* question: ev->xclient is to be believed; may that client be greeted? */
+	SMTP_EV_UNKNOWN, /* question: ev->span, a command line, is no command here; in which words is it refused? */
 	SMTP_EV_RESET,   /* statement: the transaction ends; smtp_txn() is good until the next call; ev->sent is what
 				   ended it, which was reported before: not to be counted again */
 	SMTP_EV_CLOSE    /* statement: send what is queued, then close.  Said again at each further call */
@@ -131,6 +133,8 @@ enum smtp_ev smtp_next(struct smtp *s, struct span *in, struct buf *out, struct 
  * after it.  A refused greeting without close leaves QUIT alone to be served.
  * Return what was appended (code 0 if nothing: a yes to BDAT's question, and a
  * no to it, which SMTP_EV_REPLY reports once the chunk is read, RFC 3030 2).
+ * SMTP_EV_UNKNOWN is refused whatever the answer: by a 4xx or 5xx as it is,
+ * otherwise in the engine's words; a 4xx counts as an error too.
  * To SMTP_EV_AUTH there is no usual yes: a 2xx lets the client in, 334 with
  * base64 as its text goes on with SCRAM, anything else that is no refusal is
  * 454 4.7.0.
@@ -175,6 +179,9 @@ struct txn *smtp_txn(const struct smtp *s);
 
 /* The HELO name as given, empty before HELO; during SMTP_EV_HELO the one that is asked about.  Good until the next SMTP_EV_HELO is answered. */
 struct span smtp_helo(const struct smtp *s);
+
+/* The open SMTP_EV_UNKNOWN's line, its first SMTP_UNKNOWN_MAX octets, good until it is answered; else empty. */
+struct span smtp_unknown(const struct smtp *s);
 
 /* RFC 3848 and RFC 6531 keyword for Received: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP"... static. */
 const char *smtp_with(const struct smtp *s);
