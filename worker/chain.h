@@ -23,9 +23,9 @@ enum chain_stage {
 	CHAIN_AUTH,
 	CHAIN_MAIL,
 	CHAIN_RCPT,
-	CHAIN_DATA, /* DATA was said, content is to come */
-	CHAIN_BODY, /* one span of content */
-	CHAIN_END,  /* the content is complete */
+	CHAIN_DATA,   /* DATA was said, content is to come */
+	CHAIN_BODY,   /* one span of content */
+	CHAIN_END,    /* the content is complete */
 	CHAIN_UNKNOWN /* a line that is no command here, which is refused whatever they say */
 };
 

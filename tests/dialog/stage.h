@@ -295,8 +295,8 @@ static inline bool
 stage_is_question(enum smtp_ev e)
 {
 	return e == SMTP_EV_CONNECT || e == SMTP_EV_HELO || e == SMTP_EV_MAIL || e == SMTP_EV_RCPT ||
-	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS || e == SMTP_EV_AUTH || e == SMTP_EV_XCLIENT ||
-	    e == SMTP_EV_UNKNOWN;
+	    e == SMTP_EV_DATA || e == SMTP_EV_EOM || e == SMTP_EV_STARTTLS || e == SMTP_EV_AUTH ||
+	    e == SMTP_EV_XCLIENT || e == SMTP_EV_UNKNOWN;
 }
 
 /* While a question is open the same event comes again and nothing is consumed, nothing said. */

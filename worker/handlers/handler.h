@@ -102,13 +102,13 @@ struct auth_try {
 /* One question to one handler. */
 struct question {
 	const struct session_view *session;
-	struct txn                *txn;       /* the transaction; NULL before MAIL and in on_close */
-	struct rcpt               *rcpt;      /* whom on_rcpt_to is asked about, not yet in the list; else NULL */
-	const struct auth_try     *auth;      /* of on_auth, else NULL */
-	struct span                chunk;     /* of on_data; the line of on_unknown, good until its answer; else empty */
-	void                      *mine;      /* what this handler keeps with this session; NULL until handler_keep() */
-	struct ask                 ask;       /* good after V_LATER */
-	bool                       again;     /* after V_AGAIN */
+	struct txn                *txn;   /* the transaction; NULL before MAIL and in on_close */
+	struct rcpt               *rcpt;  /* whom on_rcpt_to is asked about, not yet in the list; else NULL */
+	const struct auth_try     *auth;  /* of on_auth, else NULL */
+	struct span                chunk; /* of on_data; the line of on_unknown, good until its answer; else empty */
+	void                      *mine;  /* what this handler keeps with this session; NULL until handler_keep() */
+	struct ask                 ask;   /* good after V_LATER */
+	bool                       again; /* after V_AGAIN */
 	bool                       delivered; /* on_reset: the message was accepted, and stored unless discarded */
 	void                      *session_private;
 	unsigned                   index_private;

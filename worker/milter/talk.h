@@ -28,7 +28,17 @@ struct milter {
 	struct milter_pool         pool;
 };
 
-enum talk_goal { TALK_NONE, TALK_CONNECT, TALK_HELO, TALK_UNKNOWN, TALK_MAIL, TALK_RCPT, TALK_DATA, TALK_CONTENT, TALK_END };
+enum talk_goal {
+	TALK_NONE,
+	TALK_CONNECT,
+	TALK_HELO,
+	TALK_UNKNOWN,
+	TALK_MAIL,
+	TALK_RCPT,
+	TALK_DATA,
+	TALK_CONTENT,
+	TALK_END
+};
 
 struct talk {
 	struct milter_seat   seat;

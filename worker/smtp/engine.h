@@ -45,34 +45,34 @@ struct smtp {
 	struct txn             *t;
 	struct rcpt            *rcpt;    /* asked about; NULL at the end of an SMTP message */
 	const struct say       *verdict; /* kept until the chunk is read, or said to each LMTP recipient */
-	struct reply    *deferred;   /* a refusal of BDAT, kept until its chunk is read; in the transaction's arena */
-	struct xclient  *xclient;    /* asked about; in the transaction's arena, while there is no transaction */
-	struct sasl     *sasl;       /* under way; in the transaction's arena too, likewise */
-	struct kept      name[2];    /* HELO's: the accepted one and the one asked about */
-	struct kept      line;       /* of SMTP_EV_UNKNOWN */
-	const struct say *unknown;   /* what it is refused with if nobody has other words */
-	unsigned         name_now;   /* which one is accepted */
-	bool             name_esmtp; /* the one asked about came with EHLO or LHLO */
-	bool             early;      /* input was there while SMTP_EV_CONNECT was open */
-	bool             esmtp;      /* EHLO or LHLO, not HELO, was the last one accepted */
-	bool             tls;
-	bool             xclient_ok;
-	uint8_t          authed; /* enum sasl_mech and 1; 0: not */
-	uint8_t          auth_failures;
-	bool             confided; /* the line that was taken last may have held a password */
-	bool             bare_ok;
-	bool             show, shown; /* lines are to be said; the one at the front was */
-	bool             swallow;     /* inside a command line that is too long */
-	bool             ending;      /* the reply that is being made ends the transaction */
-	bool             chunked;     /* the transaction's content comes by BDAT */
-	bool             reset_due;   /* SMTP_EV_RESET comes next */
-	bool             reset_told;  /* SMTP_EV_RESET was said: forget the transaction at the next call */
-	size_t           seen;        /* octets at the front of the input that hold no LF */
-	uint32_t         errors;      /* 5xx since the last accepted message */
-	uint64_t         read;        /* content octets of this message, or of the chunk that is thrown away */
-	struct data      data;
-	struct smtp_sent ended; /* what ended the transaction */
-	char             ended_reason[REPLY_REASON_MAX];
+	struct reply     *deferred;   /* a refusal of BDAT, kept until its chunk is read; in the transaction's arena */
+	struct xclient   *xclient;    /* asked about; in the transaction's arena, while there is no transaction */
+	struct sasl      *sasl;       /* under way; in the transaction's arena too, likewise */
+	struct kept       name[2];    /* HELO's: the accepted one and the one asked about */
+	struct kept       line;       /* of SMTP_EV_UNKNOWN */
+	const struct say *unknown;    /* what it is refused with if nobody has other words */
+	unsigned          name_now;   /* which one is accepted */
+	bool              name_esmtp; /* the one asked about came with EHLO or LHLO */
+	bool              early;      /* input was there while SMTP_EV_CONNECT was open */
+	bool              esmtp;      /* EHLO or LHLO, not HELO, was the last one accepted */
+	bool              tls;
+	bool              xclient_ok;
+	uint8_t           authed; /* enum sasl_mech and 1; 0: not */
+	uint8_t           auth_failures;
+	bool              confided; /* the line that was taken last may have held a password */
+	bool              bare_ok;
+	bool              show, shown; /* lines are to be said; the one at the front was */
+	bool              swallow;     /* inside a command line that is too long */
+	bool              ending;      /* the reply that is being made ends the transaction */
+	bool              chunked;     /* the transaction's content comes by BDAT */
+	bool              reset_due;   /* SMTP_EV_RESET comes next */
+	bool              reset_told;  /* SMTP_EV_RESET was said: forget the transaction at the next call */
+	size_t            seen;        /* octets at the front of the input that hold no LF */
+	uint32_t          errors;      /* 5xx since the last accepted message */
+	uint64_t          read;        /* content octets of this message, or of the chunk that is thrown away */
+	struct data       data;
+	struct smtp_sent  ended; /* what ended the transaction */
+	char              ended_reason[REPLY_REASON_MAX];
 };
 
 /* What a pure check finds in a command line; spans point into the line. */
