@@ -1,12 +1,11 @@
 /*
- * maildirsize: a short file, read whole; a folder, counted by its file names.
+ * maildirsize: a short file, read whole and added to.  Who counts the mailbox
+ * anew is maildirsize_anew.c.
  */
 #include "common/maildirsize.h"
 
 #include <sys/stat.h>
 
-#include <bsd/stdlib.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,13 +14,9 @@
 #include <unistd.h>
 
 enum {
-	SETTLE_TRIES = 64, /* times to count what is delivered, while others count anew */
-	TRIES = 8,         /* times to begin again because somebody else counted anew */
-	LINE_MAX_ = 48,    /* octets of a line of ours */
-	NAME_MAX_ = 64     /* octets of the name that a new file has first */
+	TRIES = 8,     /* times to begin again because somebody else counted anew */
+	LINE_MAX_ = 48 /* octets of a line of ours */
 };
-
-/* --- the file --- */
 
 /*
  * Which file it is: by number and birth, because the number of one that was
@@ -39,6 +34,16 @@ identity(int at, const char *name, int flags, bool *linked)
 	birth = (uint64_t)sx.stx_btime.tv_sec * 1000000000 + sx.stx_btime.tv_nsec;
 	return (sx.stx_ino ^ (birth << 20)) != 0 ? sx.stx_ino ^ (birth << 20) : 1;
 }
+
+uint64_t
+maildirsize_id(int home)
+{
+	bool linked;
+
+	return identity(home, MAILDIRSIZE_FILE, 0, &linked);
+}
+
+/* --- what it says --- */
 
 /* A number with an optional minus at *p; false when there is none. */
 static bool
@@ -96,26 +101,22 @@ read_lines(const char *p, struct maildirsize *out)
 	return true;
 }
 
-int
-maildirsize_read(int home, struct maildirsize *out)
+/* The open file ${fd}.  0, or -1 with errno; ${out}'s id is set in any case. */
+static int
+read_file(int fd, struct maildirsize *out)
 {
 	char text[MAILDIRSIZE_MAX + 1024];
 	const char *p = text;
 	struct stat st;
-	uint64_t id;
 	bool linked;
-	ssize_t n;
-	int fd = openat(home, MAILDIRSIZE_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = fstat(fd, &st) == 0 ? pread(fd, text, sizeof(text) - 1, 0) : -1;
 
-	if (fd == -1)
-		return -1;
-	n = fstat(fd, &st) == 0 ? pread(fd, text, sizeof(text) - 1, 0) : -1;
-	id = identity(fd, "", AT_EMPTY_PATH, &linked);
-	close(fd);
+	*out = (struct maildirsize){ .id = identity(fd, "", AT_EMPTY_PATH, &linked) };
 	if (n < 0)
 		return -1;
 	text[n] = '\0';
-	*out = (struct maildirsize){ .id = id, .changed = st.st_mtime, .too_long = n > MAILDIRSIZE_MAX };
+	out->changed = st.st_mtime;
+	out->too_long = n > MAILDIRSIZE_MAX;
 	if (!S_ISREG(st.st_mode) || strlen(text) != (size_t)n || strchr(text, '\n') == NULL ||
 	    (size_t)n == sizeof(text) - 1 || !read_limits(&p, &out->limit) || !read_lines(p, out)) {
 		errno = EBADMSG;
@@ -124,148 +125,64 @@ maildirsize_read(int home, struct maildirsize *out)
 	return 0;
 }
 
-/* Append a line to the file, if it is still ${id} (0: whichever).  Which it was, or 0 with errno. */
-static uint64_t
-add_line(int home, int64_t octets, int64_t messages, uint64_t id)
+static int
+open_file(int home, int how)
 {
-	char line[LINE_MAX_];
-	int n = snprintf(line, sizeof(line), "%lld %lld\n", (long long)octets, (long long)messages);
-	int fd = openat(home, MAILDIRSIZE_FILE, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	bool linked = false;
-	uint64_t at;
-
-	if (fd == -1)
-		return 0;
-	at = identity(fd, "", AT_EMPTY_PATH, &linked);
-	if ((id == 0 || at == id) && write(fd, line, (size_t)n) != n) {
-		at = 0;
-	} else if ((id != 0 && at != id) || identity(fd, "", AT_EMPTY_PATH, &linked) == 0 || !linked) {
-		/* It is another one, or was replaced behind our back: the line is nowhere. */
-		errno = ESTALE;
-		at = 0;
-	}
-	close(fd);
-	return at;
+	return openat(home, MAILDIRSIZE_FILE, how | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 }
 
-/* --- counting --- */
-
-/* Octets of a message: as its name says (",S=123"), else as the file is. */
-static int64_t
-count_one(int at, const char *name)
+static void
+close_file(int fd)
 {
-	const char *s = strstr(name, ",S=");
-	struct stat st;
-	int64_t v;
+	int error = errno;
 
-	if (s != NULL && (s += 3, read_number(&s, &v)) && v >= 0 && (*s == '\0' || *s == ',' || *s == ':'))
-		return v;
-	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_size : 0;
-}
-
-static DIR *
-open_folder(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd != -1 ? fdopendir(fd) : NULL;
-
-	if (d == NULL && fd != -1)
+	if (fd != -1)
 		close(fd);
-	return d;
-}
-
-static int
-count_messages(int at, const char *name, struct maildirsize *out)
-{
-	DIR *d = open_folder(at, name);
-	const struct dirent *e;
-
-	if (d == NULL)
-		return errno == ENOENT ? 0 : -1;
-	while ((e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.')
-			continue;
-		out->octets += count_one(dirfd(d), e->d_name);
-		out->messages++;
-	}
-	closedir(d);
-	return 0;
-}
-
-/* The mailbox, and its sub-folders ".NAME". */
-static int
-count_all(int home, struct maildirsize *out)
-{
-	DIR *d;
-	const struct dirent *e;
-	int rc = 0;
-
-	if (count_messages(home, "new", out) != 0 || count_messages(home, "cur", out) != 0)
-		return -1;
-	d = open_folder(home, ".");
-	if (d == NULL)
-		return -1;
-	while (rc == 0 && (e = readdir(d)) != NULL) {
-		int sub;
-
-		if (e->d_name[0] != '.' || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		sub = openat(home, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub == -1)
-			continue;
-		rc = count_messages(sub, "new", out) != 0 || count_messages(sub, "cur", out) != 0 ? -1 : 0;
-		close(sub);
-	}
-	closedir(d);
-	return rc;
-}
-
-/* Fill the new file and give it its name.  0, 1 when somebody was faster, or -1 with errno. */
-static int
-write_anew(int home, int fd, const char *name, const struct quota_limit *limit, const struct maildirsize *m)
-{
-	char text[3 * LINE_MAX_], messages[LINE_MAX_] = "";
-	int n;
-
-	/* As Dovecot writes it: what is not limited is left out, but for a line without anything. */
-	if (limit->messages != 0)
-		snprintf(messages, sizeof(messages), "%lluC", (unsigned long long)limit->messages);
-	if (limit->octets != 0 || limit->messages == 0)
-		n = snprintf(text, sizeof(text), "%lluS%s%s\n%lld %lld\n", (unsigned long long)limit->octets,
-		    limit->messages != 0 ? "," : "", messages, (long long)m->octets, (long long)m->messages);
-	else
-		n = snprintf(
-		    text, sizeof(text), "%s\n%lld %lld\n", messages, (long long)m->octets, (long long)m->messages);
-
-	if (write(fd, text, (size_t)n) != n)
-		return -1;
-	if (renameat2(home, name, home, MAILDIRSIZE_FILE, RENAME_NOREPLACE) == 0)
-		return 0;
-	return errno == EEXIST ? 1 : -1;
+	errno = error;
 }
 
 int
-maildirsize_recalculate(int home, const struct quota_limit *limit, struct maildirsize *out)
+maildirsize_read(int home, struct maildirsize *out)
 {
-	struct maildirsize m = { .octets = 0 };
-	char name[NAME_MAX_];
-	int fd, rc, error;
+	int fd = open_file(home, O_RDONLY), rc = -1;
 
-	/* The new one is there before the old one goes: two files never have the same number. */
-	snprintf(
-	    name, sizeof(name), "tmp/%s.%08x%08x", MAILDIRSIZE_FILE, (unsigned)arc4random(), (unsigned)arc4random());
-	fd = openat(home, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd == -1)
+	*out = (struct maildirsize){ .id = 0 };
+	if (fd != -1)
+		rc = read_file(fd, out);
+	close_file(fd);
+	return rc;
+}
+
+/* --- a line more --- */
+
+/* Append a line.  0, or -1 with errno; ESTALE: the file was replaced behind our back, so the line is nowhere. */
+static int
+add_line(int fd, int64_t octets, int64_t messages)
+{
+	char line[LINE_MAX_];
+	int n = snprintf(line, sizeof(line), "%lld %lld\n", (long long)octets, (long long)messages);
+	ssize_t w = write(fd, line, (size_t)n);
+	bool linked = false;
+
+	if (w != n) {
+		errno = w == -1 ? errno : ENOSPC;
 		return -1;
-	/* Gone before the count begins: who counted a message in it sees so, and counts it in the new one. */
-	rc = unlinkat(home, MAILDIRSIZE_FILE, 0) == 0 || errno == ENOENT ? count_all(home, &m) : -1;
-	if (rc == 0)
-		rc = write_anew(home, fd, name, limit, &m);
-	error = errno;
-	close(fd);
-	(void)unlinkat(home, name, 0);
-	errno = error;
-	return rc != -1 && maildirsize_read(home, out) == 0 ? rc : -1;
+	}
+	if (identity(fd, "", AT_EMPTY_PATH, &linked) != 0 && linked)
+		return 0;
+	errno = ESTALE;
+	return -1;
+}
+
+void
+maildirsize_release(int home, uint64_t octets, uint64_t id)
+{
+	int fd = open_file(home, O_WRONLY | O_APPEND);
+	bool linked;
+
+	if (fd != -1 && (id == 0 || identity(fd, "", AT_EMPTY_PATH, &linked) == id))
+		(void)add_line(fd, -(int64_t)octets, -1);
+	close_file(fd);
 }
 
 /* --- room --- */
@@ -285,78 +202,71 @@ has_room(const struct maildirsize *m, const struct quota_limit *limit, uint64_t 
 	return !over(m->octets, octets, limit->octets) && !over(m->messages, messages, limit->messages);
 }
 
-/* The file's word, after it was counted anew if need be. */
-static int
-current(int home, const struct quota_limit *limit, uint64_t octets, struct maildirsize *m)
+/* Whether ${m} has to be counted anew before ${octets} can be promised or refused. */
+static bool
+is_due(const struct maildirsize *m, const struct quota_limit *limit, uint64_t octets)
 {
-	bool unread = maildirsize_read(home, m) != 0;
+	return m->limit.octets != limit->octets || m->limit.messages != limit->messages || m->too_long ||
+	    (!has_room(m, limit, octets, 1) && time(NULL) - m->changed >= MAILDIRSIZE_STALE_S);
+}
 
-	if (unread && errno != ENOENT && errno != EBADMSG)
+/* Open the file, after it was counted anew if need be.  The descriptor and *m, or -1 with errno; EAGAIN: begin again. */
+static int
+open_current(int home, int how, const struct quota_limit *limit, uint64_t octets, struct maildirsize *m)
+{
+	int fd = open_file(home, how);
+	bool due;
+
+	*m = (struct maildirsize){ .id = 0 };
+	if (fd == -1 || read_file(fd, m) == -1)
+		due = errno == ENOENT || errno == EBADMSG;
+	else if (is_due(m, limit, octets))
+		due = true;
+	else
+		return fd;
+	if (due)
+		errno = maildirsize_renew(home, limit, m->id, m) == 0 ? EAGAIN : errno;
+	close_file(fd);
+	return -1;
+}
+
+/* One try of maildirsize_room(). */
+static int
+room(int home, const struct quota_limit *limit, uint64_t octets, uint64_t *id)
+{
+	struct maildirsize m;
+	int fd = open_current(home, id != NULL ? O_RDWR | O_APPEND : O_RDONLY, limit, octets, &m), rc = -1;
+
+	if (fd == -1)
 		return -1;
-	if (unread || m->limit.octets != limit->octets || m->limit.messages != limit->messages || m->too_long ||
-	    (!has_room(m, limit, octets, 1) && time(NULL) - m->changed >= MAILDIRSIZE_STALE_S))
-		return maildirsize_recalculate(home, limit, m) == -1 ? -1 : 0;
-	return 0;
+	if (!has_room(&m, limit, octets, 1)) {
+		errno = EDQUOT;
+	} else if (id == NULL) {
+		rc = 0;
+	} else if (add_line(fd, (int64_t)octets, 1) == 0 && read_file(fd, &m) == 0) {
+		/* All that was counted before our line, and maybe more: it decides. */
+		*id = m.id;
+		rc = has_room(&m, limit, 0, 0) ? 0 : -1;
+		if (rc == -1) {
+			(void)add_line(fd, -(int64_t)octets, -1);
+			errno = EDQUOT;
+		}
+	}
+	close_file(fd);
+	return rc;
 }
 
 int
 maildirsize_room(int home, const struct quota_limit *limit, uint64_t octets, uint64_t *id)
 {
-	struct maildirsize m;
+	int rc = -1;
 
-	for (int i = 0; i < TRIES; i++) {
-		uint64_t at;
-
-		if (current(home, limit, octets, &m) != 0) {
-			if (errno == ENOENT)
-				continue; /* somebody else counts just now */
+	for (int i = 0; i < TRIES && rc == -1; i++) {
+		rc = room(home, limit, octets, id);
+		if (rc == -1 && errno != EAGAIN && errno != ESTALE && errno != EBADMSG && errno != ENOENT)
 			return -1;
-		}
-		if (!has_room(&m, limit, octets, 1)) {
-			errno = EDQUOT;
-			return -1;
-		}
-		if (id == NULL)
-			return 0;
-		at = add_line(home, (int64_t)octets, 1, m.id);
-		if (at == 0 && (errno == ENOENT || errno == ESTALE))
-			continue;
-		if (at == 0)
-			return -1;
-		/* All that was counted before our line, and maybe more: it decides. */
-		if (maildirsize_read(home, &m) != 0 || m.id != at)
-			continue;
-		*id = at;
-		if (has_room(&m, limit, 0, 0))
-			return 0;
-		maildirsize_release(home, octets, at);
-		errno = EDQUOT;
-		return -1;
 	}
-	errno = EAGAIN;
-	return -1;
-}
-
-void
-maildirsize_settle(int home, uint64_t octets, uint64_t id)
-{
-	static const struct quota_limit none;
-	struct maildirsize m;
-	bool linked;
-
-	if (identity(home, MAILDIRSIZE_FILE, 0, &linked) == id)
-		return;
-	for (int i = 0; i < SETTLE_TRIES; i++) {
-		if (add_line(home, (int64_t)octets, 1, 0) != 0)
-			return;
-		/* Being counted: a count of our own, which begins now, sees what is delivered; another's may not. */
-		if (errno == ENOENT && maildirsize_recalculate(home, &none, &m) == 0)
-			return;
-	}
-}
-
-void
-maildirsize_release(int home, uint64_t octets, uint64_t id)
-{
-	(void)add_line(home, -(int64_t)octets, -1, id);
+	if (rc == -1)
+		errno = EAGAIN;
+	return rc;
 }

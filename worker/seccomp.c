@@ -108,10 +108,12 @@ static const struct row files_table[] = {
 	ANY(fstatfs),			/* free room; the kind of file system */
 	ANY(mkdirat),			/* a recipient's folders; mode is under umask 077 */
 	EQ(renameat2, 4, RENAME_NOREPLACE), /* tmp/ to new/, over nothing */
+	ANY(renameat),			/* a maildirsize counted anew takes the old one's place; a segment that is finished; a message that a crash has torn */
 	EQ(linkat, 4, 0),		/* one file for several recipients; never by descriptor */
 	EQ(unlinkat, 2, 0),		/* what was not acknowledged; never a folder */
 	ANY(getdents64),		/* sweeping tmp/ */
 	EQ(flock, 1, LOCK_EX | LOCK_NB),/* a message on its way is locked, so that a sweep leaves it */
+	EQ(flock, 1, LOCK_SH | LOCK_NB),/* nobody counts a mailbox anew while a message is moved into it */
 	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
 	EQ(fcntl, 1, F_GETFD),		/* is standard error open? LMDB */
 	EQ(fcntl, 1, F_SETFD),		/* FD_CLOEXEC: LMDB */
@@ -137,7 +139,6 @@ static const struct row worker_table[] = {
 	ANY(pwrite64),			/* the head of a segment; a new one is filled */
 	ANY(fallocate),			/* a new segment of the journal, and never room that is not there */
 	ANY(syncfs),			/* mailboxes in the background; takes a descriptor, gives nothing but work to the disk */
-	ANY(renameat),			/* a segment that is finished; a message that a crash has torn is replaced */
 	ANY(sync_file_range),		/* starts writing early */
 };
 /* letterplate-keys and letterplate-auth open nothing: they have their channels, the log, memory and time. */

@@ -76,6 +76,22 @@ def a_sender_here_finds_it_in_the_mailbox():
 
 
 @test
+def a_report_counts_in_its_mailbox():
+    with Sink() as relay, DsnServer(relay.address, mailboxes=MAILBOXES.replace("quota=2GiB", "quota-messages=1"),
+                                    extra="quota { }") as s:
+        home = os.path.join(s.store_path, "example.org/bob")
+        for n in 1, 2:
+            s.ask(sender=BOB).is_(250)
+            wait_for(lambda: s.counter("reports_delivered") == 1, why="no report in the mailbox")
+            with open(os.path.join(home, "maildirsize")) as f:
+                octets = os.path.getsize(s.messages(BOB)[0].path)
+                equal(f.read().split("\n")[-2:], ["%d 1" % octets, ""], "the last line of maildirsize")
+        wait_for(lambda: [x["result"] for x in s.lines("report")][1:] == ["deferred"], why="the second is not put off")
+        equal(len(s.messages(BOB)), 1, "messages")
+        equal(len(s.waiting()), 1, "records in the spool")
+
+
+@test
 def no_report_where_none_is_due():
     with Sink() as relay, DsnServer(relay.address) as s:
         s.ask(sender="").is_(250)

@@ -1,7 +1,10 @@
 #!/usr/bin/env -S python3 -B
 """quota: a mailbox never holds more than its quota, however many workers deliver to it at once."""
 import os
+import random
 import shutil
+import signal
+import smtplib
 import subprocess
 import sys
 import threading
@@ -148,27 +151,45 @@ def messages_are_counted_too():
             equal(sum(x["count"] for x in s.stats()["reasons"] if x["reason"] == "over-quota"), 3, "counted")
 
 
-def many_workers(quota):
-    """(octets, messages) that stand in the mailbox after sixteen clients filled it over eight workers."""
+def many_workers(quota, meanwhile=None):
+    """
+    (octets, messages) that stand in the mailbox after sixteen clients filled it over eight workers, who find no maildirsize.
+    meanwhile(server, its mailbox's folder) is called again and again while they do.
+    """
     with Server(BOXES.replace("quota=64KiB", quota), extra='quota { when_full = "defer" }') as s:
         s.term()
         s.settings["workers"] = 8
         s.write_config()
         s.start()
         s.count = False                         # two starts
-        # The first one makes the file: while it is counted anew others may slip by (docs/decisions/053-quota.md, "What is not exact").
-        codes, lock = fill(s, 452, tries=1), threading.Lock()
+        codes, lock, over = [], threading.Lock(), threading.Event()
 
         def client():
             mine = fill(s, 452, tries=60)
             with lock:
                 codes.extend(mine)
+
+        def others():
+            while not over.is_set():
+                meanwhile(s, os.path.join(s.store_path, "example.org/bob"))
         threads = [threading.Thread(target=client) for _ in range(16)]
+        if meanwhile is not None:
+            other = threading.Thread(target=others)
+            other.start()
         for t in threads:
             t.start()
         for t in threads:
             t.join()
+        if meanwhile is not None:
+            over.set()
+            other.join()
+        c = s.client()                          # whoever finds no file, or an old one, counts anew
+        c.hello()
+        c.cmd("MAIL FROM:<a@client.example>").is_(250)
+        c.cmd("RCPT TO:<%s>" % BOB)
+        c.quit()
         (octets, n), says = used(s, BOB)
+        equal({c[0] for c in codes}, {250, 452}, "replies")
         equal(n, sum(1 for c in codes if c[0] == 250), "stored and acknowledged")
         equal(says, (octets, n), "maildirsize")
         return octets, n
@@ -185,6 +206,65 @@ def many_workers_never_pass_it():
 def many_workers_never_pass_the_number_of_messages():
     _, n = many_workers("quota-messages=60")
     check(60 - 17 < n <= 60, "%d messages" % n)
+
+
+def count_anew(s, home):
+    subprocess.run([os.path.join(BIN, "letterplate-mailboxes"), "quota", "--recalculate", home], capture_output=True)
+    time.sleep(0.002)
+
+
+def remove_the_file(s, home):
+    try:
+        os.unlink(os.path.join(home, "maildirsize"))
+    except FileNotFoundError:
+        pass
+    time.sleep(0.002)
+
+
+@test
+def counted_anew_all_the_while_they_never_pass_it():
+    for meanwhile in (count_anew, remove_the_file):
+        _, n = many_workers("quota-messages=60", meanwhile)
+        check(60 - 17 < n <= 60, "%d messages, %s" % (n, meanwhile.__name__))
+
+
+def count_says(home):
+    return subprocess.run([os.path.join(BIN, "letterplate-mailboxes"), "quota", "--recalculate", home],
+                          capture_output=True, text=True).stdout
+
+
+@test
+def killed_workers_hold_nobody():
+    """Whatever a worker was at: the others deliver and count at once, and it is never passed; what it left counted too much is repaired."""
+    with Server(BOXES.replace("quota=64KiB", "quota-messages=60"), extra='quota { when_full = "defer" }', workers=4) as s:
+        s.count, s.may_die, s.may_leave_tmp = False, True, True
+        home, over = os.path.join(s.store_path, "example.org/bob"), threading.Event()
+
+        def client():
+            while not over.is_set():
+                try:
+                    with smtplib.SMTP("127.0.0.1", s.port, timeout=10) as c:
+                        for _ in range(20):
+                            c.sendmail("a@client.example", BOB, BODY)
+                except (OSError, smtplib.SMTPException):
+                    time.sleep(0.01)
+        threads = [threading.Thread(target=client) for _ in range(12)]
+        for t in threads:
+            t.start()
+        for _ in range(8):
+            time.sleep(0.15)
+            remove_the_file(s, home)
+            os.kill(random.choice(s.workers()), signal.SIGKILL)
+            check(len(s.messages(BOB)) <= 60, "%d messages" % len(s.messages(BOB)))
+            check(count_says(home) != "", "a dead one keeps it locked")
+            for m in s.messages(BOB)[:30]:      # its owner makes room, by a program that does not count
+                os.unlink(m.path)
+        over.set()
+        for t in threads:
+            t.join()
+        n = len(s.messages(BOB))
+        check(0 < n <= 60, "%d messages" % n)
+        check(" %d messages; limit 60 messages\n" % n in count_says(home), count_says(home))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,22 @@
 /*
  * maildirsize: what the file says, what a folder holds, and that many at once
- * never promise more than there is room for.
+ * never promise more than there is room for, whoever counts anew meanwhile.
+ * Calls of the C library that the code makes while it counts come here first,
+ * so that others act in that very moment.
  */
 #include "common/maildirsize.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 
 #include "tests/unit/suite.h"
 
@@ -17,6 +24,28 @@
 
 static char root[] = "/tmp/maildirsize.XXXXXX";
 static int home;
+
+/* Called before the new file gets its name, and after each folder that was read. */
+static void (*on_rename)(void), (*on_closedir)(void);
+
+int
+renameat(int a, const char *from, int b, const char *to)
+{
+	if (on_rename != NULL)
+		on_rename();
+	return (int)syscall(SYS_renameat2, a, from, b, to, 0);
+}
+
+int
+closedir(DIR *d)
+{
+	int (*real)(DIR *);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "closedir");
+	if (on_closedir != NULL)
+		on_closedir();
+	return real(d);
+}
 
 static void
 setup(void)
@@ -187,53 +216,243 @@ START_TEST(a_full_one_is_counted_anew_when_it_is_old)
 }
 END_TEST
 
-START_TEST(settles_where_it_was_counted_anew)
+/* A descriptor to hold the mailbox by, as each delivery has its own. */
+static int
+open_home(void)
+{
+	int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+START_TEST(counted_anew_on_its_way)
 {
 	struct maildirsize m;
-	uint64_t ino = 0;
+	uint64_t a = 0, b = 0;
+	int held = open_home();
 
-	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 100, &ino), 0);
+	/* The first is staged, the mailbox is counted anew without it, and the second gets the room. */
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 600, &a), 0);
 	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), 0);
 	ck_assert_int_eq(m.octets, 0);
-	maildirsize_settle(home, 100, ino);
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 600, &b), 0);
+	ck_assert_uint_ne(a, b);
+	ck_assert_int_eq(maildirsize_hold(held, a), -1);
+	ck_assert_int_eq(errno, ESTALE);
+	close(held);
+	maildirsize_release(home, 600, a); /* of a file that is gone: nothing */
+	ck_assert_int_eq(maildirsize_room(home, OCTETS(1000), 600, &a), -1);
+	ck_assert_int_eq(errno, EDQUOT);
+	held = open_home();
+	ck_assert_int_eq(maildirsize_hold(held, b), 0);
+	put("new/1.b,S=600", "x");
+	close(held);
 	ck_assert_int_eq(maildirsize_read(home, &m), 0);
-	ck_assert_int_eq(m.octets, 100);
-	maildirsize_settle(home, 100, m.id);
-	maildirsize_release(home, 100, ino); /* of a file that is gone */
+	ck_assert_int_eq(m.octets, 600);
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), 0);
+	ck_assert_int_eq(m.octets, 600);
+	/* Placed before the count, taken back after it. */
+	held = open_home();
+	ck_assert_int_eq(maildirsize_hold(held, 0), 0);
+	ck_assert_int_eq(unlinkat(home, "new/1.b,S=600", 0), 0);
+	maildirsize_release(home, 600, 0);
+	close(held);
 	ck_assert_int_eq(maildirsize_read(home, &m), 0);
+	ck_assert_int_eq(m.octets, 0);
+}
+END_TEST
+
+/* A process that holds the mailbox; it ends by a signal. */
+static pid_t
+holder(void)
+{
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	ck_assert_int_eq(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (maildirsize_hold(open_home(), 0) == 0)
+			(void)!write(ready[1], "x", 1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	ck_assert_int_eq(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+START_TEST(who_counts_waits_for_who_delivers)
+{
+	struct maildirsize m;
+	pid_t holds, counts;
+	int status;
+
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), 0);
+	holds = holder();
+	if ((counts = fork()) == 0)
+		_exit(maildirsize_recalculate(home, OCTETS(1000), &m) == 0 && m.octets == 600 ? 0 : 1);
+	usleep(300000);
+	ck_assert_int_eq(waitpid(counts, &status, WNOHANG), 0);
+	put("new/1.a,S=600", "x");
+	/* Killed: what it held is free at once. */
+	ck_assert_int_eq(kill(holds, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(holds, &status, 0), holds);
+	ck_assert_int_eq(waitpid(counts, &status, 0), counts);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(who_is_stopped_is_not_waited_for_for_ever)
+{
+	struct maildirsize m;
+	pid_t holds;
+	int fd;
+
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), 0);
+	holds = holder();
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), -1);
+	ck_assert_int_eq(errno, EBUSY);
+	ck_assert_int_eq(maildirsize_read(home, &m), 0); /* still the old one's word */
+	fd = open_home();
+	ck_assert_int_eq(maildirsize_hold(fd, m.id), 0); /* others deliver */
+	close(fd);
+	kill(holds, SIGKILL);
+	waitpid(holds, NULL, 0);
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), 0);
+}
+END_TEST
+
+static unsigned renames;
+
+static void
+nobody_delivers(void)
+{
+	struct maildirsize m;
+	int fd = open_home();
+
+	renames++;
+	ck_assert_int_eq(flock(fd, LOCK_SH | LOCK_NB), -1);
+	ck_assert_int_eq(errno, EWOULDBLOCK);
+	close(fd);
+	ck_assert_int_eq(maildirsize_read(home, &m), 0); /* never gone */
+}
+
+START_TEST(while_it_is_counted_nobody_delivers)
+{
+	struct maildirsize m;
+
+	put("maildirsize", "1000S\n0 0\n");
+	put("new/1.a,S=100", "x");
+	on_rename = nobody_delivers;
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), 0);
+	on_rename = NULL;
+	ck_assert_uint_eq(renames, 1);
 	ck_assert_int_eq(m.octets, 100);
 }
 END_TEST
 
-/* Deliveries of 10 octets each, until it is full; some are taken back. */
+static unsigned closed;
+
+/* The count that others wait for has seen new/ and comes to cur/: a reader moves a message there. */
+static void
+reader_moves(void)
+{
+	if (++closed == 4)
+		ck_assert_int_eq(renameat2(home, "new/1.a,S=100", home, "cur/1.a,S=100:2,S", 0), 0);
+}
+
+START_TEST(what_a_reader_moves_is_counted_once)
+{
+	struct maildirsize m;
+
+	put("new/1.a,S=100", "x");
+	put("cur/2.a,S=10:2,", "x");
+	on_closedir = reader_moves;
+	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(1000), &m), 0);
+	on_closedir = NULL;
+	ck_assert_int_ge(closed, 5);
+	ck_assert_int_eq(faccessat(home, "cur/1.a,S=100:2,S", F_OK, 0), 0);
+	ck_assert_int_eq(m.octets, 110);
+	ck_assert_int_eq(m.messages, 2);
+}
+END_TEST
+
+/* Hold the mailbox for a message that was counted in *id, counting it again where need be.  The descriptor, or -1. */
+static int
+enter(uint64_t *id)
+{
+	for (;;) {
+		int fd = open_home();
+
+		if (maildirsize_hold(fd, *id) == 0)
+			return fd;
+		close(fd);
+		if (errno != ESTALE || maildirsize_room(home, OCTETS(6000), 10, id) != 0)
+			return -1;
+	}
+}
+
+/* Deliveries of 10 octets each, until it is full; some are taken back, before they are placed or after it. */
 static void
 fill(int me)
 {
 	for (int i = 0; i < 4000; i++) {
-		uint64_t ino = 0;
+		uint64_t id = 0;
 		char name[64];
+		int held;
 
-		if (maildirsize_room(home, OCTETS(6000), 10, &ino) != 0) {
+		if (maildirsize_room(home, OCTETS(6000), 10, &id) != 0) {
 			if (errno == EDQUOT)
 				_exit(0);
 			continue;
 		}
 		if (i % 5 == 4) {
-			maildirsize_release(home, 10, ino);
+			maildirsize_release(home, 10, id);
 			continue;
 		}
 		snprintf(name, sizeof(name), "new/%d.%d,S=10", me, i);
+		held = enter(&id);
+		if (held == -1)
+			continue;
 		put(name, "x");
-		maildirsize_settle(home, 10, ino);
+		close(held);
+		if (i % 7 == 6) {
+			held = enter(&(uint64_t){ 0 });
+			if (unlinkat(home, name, 0) == 0)
+				maildirsize_release(home, 10, 0);
+			close(held);
+		}
 	}
 	_exit(1);
 }
 
-START_TEST(many_at_once_never_pass_it)
+/* As many do at the same time: by the command, and by removing the file. */
+static void
+count_all_the_while(void)
 {
 	struct maildirsize m;
+
+	for (unsigned i = 0;; i++) {
+		if (i % 2 == 0)
+			(void)maildirsize_recalculate(home, OCTETS(6000), &m);
+		else
+			(void)unlinkat(home, "maildirsize", 0);
+		usleep(500);
+	}
+}
+
+START_TEST(many_at_once_never_pass_it)
+{
+	struct maildirsize says, m;
+	pid_t counts;
 	int status;
 
+	if ((counts = fork()) == 0)
+		count_all_the_while();
 	for (int i = 0; i < 8; i++)
 		if (fork() == 0)
 			fill(i);
@@ -241,10 +460,17 @@ START_TEST(many_at_once_never_pass_it)
 		ck_assert_int_gt(wait(&status), 0);
 		ck_assert_int_eq(status, 0);
 	}
+	kill(counts, SIGKILL);
+	waitpid(counts, &status, 0);
+	if (maildirsize_read(home, &says) != 0)
+		ck_assert_int_eq(errno, ENOENT);
 	ck_assert_int_eq(maildirsize_recalculate(home, OCTETS(6000), &m), 0);
-	/* Beyond it only by what was on its way in the moment of a recount; short of it by the same. */
-	ck_assert_int_le(m.octets, 6000 + 8 * 10);
-	ck_assert_int_ge(m.octets, 6000 - 40 * 10);
+	if (says.id != 0) {
+		ck_assert_int_eq(says.octets, m.octets);
+		ck_assert_int_eq(says.messages, m.messages);
+	}
+	ck_assert_int_le(m.octets, 6000);
+	ck_assert_int_ge(m.octets, 6000 - 8 * 10);
 }
 END_TEST
 
@@ -291,7 +517,11 @@ main(void)
 	tcase_add_test(t, messages_have_a_limit_too);
 	tcase_add_test(t, has_room_or_not);
 	tcase_add_test(t, a_full_one_is_counted_anew_when_it_is_old);
-	tcase_add_test(t, settles_where_it_was_counted_anew);
+	tcase_add_test(t, counted_anew_on_its_way);
+	tcase_add_test(t, who_counts_waits_for_who_delivers);
+	tcase_add_test(t, who_is_stopped_is_not_waited_for_for_ever);
+	tcase_add_test(t, while_it_is_counted_nobody_delivers);
+	tcase_add_test(t, what_a_reader_moves_is_counted_once);
 	tcase_add_test(t, the_last_room_goes_to_one);
 	tcase_add_test(t, many_at_once_never_pass_it);
 	suite_add_tcase(s, t);

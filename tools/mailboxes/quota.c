@@ -13,15 +13,30 @@
 #include "common/maildirsize.h"
 #include "tools/mailboxes/tool.h"
 
-/* Made by root, the file is to be the mailbox's owner's. */
+/* By root: as the mailbox's owner, whose the new file is to be from its first moment on. */
 static int
-quota_give(int home)
+quota_become(int home)
 {
 	struct stat st;
 
 	if (geteuid() != 0)
 		return 0;
-	return fstat(home, &st) == 0 ? fchownat(home, MAILDIRSIZE_FILE, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) : -1;
+	return fstat(home, &st) == 0 && setegid(st.st_gid) == 0 && seteuid(st.st_uid) == 0 ? 0 : -1;
+}
+
+static const char *
+quota_advice(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case EBADMSG:
+		return "; --recalculate makes it";
+	case EBUSY:
+		return ": another program has kept the mailbox locked for 2 s; try again, or look whether one is "
+		       "stopped";
+	default:
+		return "";
+	}
 }
 
 int
@@ -36,14 +51,14 @@ tool_quota(const char *path, bool anew)
 	}
 	rc = maildirsize_read(home, &m);
 	if (anew && (rc == 0 || errno == ENOENT || errno == EBADMSG)) {
-		rc = maildirsize_recalculate(home, &(struct quota_limit){ m.limit.octets, m.limit.messages }, &m);
-		if (rc != -1)
-			rc = quota_give(home);
+		rc = quota_become(home);
+		if (rc == 0)
+			rc = maildirsize_recalculate(
+			    home, &(struct quota_limit){ m.limit.octets, m.limit.messages }, &m);
 	}
 	if (rc != 0) {
 		warnx("%s: its maildirsize cannot be %s: %s%s", path, anew ? "written" : "read",
-		    errno == EBADMSG ? "it makes no sense" : strerror(errno),
-		    errno == ENOENT || errno == EBADMSG ? "; --recalculate makes it" : "");
+		    errno == EBADMSG ? "it makes no sense" : strerror(errno), quota_advice(errno));
 		close(home);
 		return EX_NOINPUT;
 	}

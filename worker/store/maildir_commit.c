@@ -46,6 +46,23 @@ spot_enter(struct commit *c, struct spot *s)
 	return (c->lazy ? mailbox_enter_lazy : mailbox_enter)(c->md->boxes, s->target->dir, &s->folder, &s->box);
 }
 
+/* Take it out of new/.  A reader may have moved it away: then it stays, and stays counted. */
+static void
+spot_remove(struct commit *c, struct spot *s)
+{
+	char name[UNIQUE_MAX];
+	int held, entered = quota_enter(c->md, s, &held);
+	bool gone;
+
+	unique_new(&c->md->unique, &s->new_name, s->size, name);
+	gone = unlinkat(s->box.new, name, 0) == 0 || (errno != ENOENT && files_remove(s->box.new, name) == 0);
+	if (gone && entered == 0)
+		quota_release(c->md, s);
+	quota_leave(held);
+	s->counted = 0;
+	s->in_new = false;
+}
+
 /* Take back whatever of it is on disk.  Sync the folder if it stood in new/: a take-back that a power cut takes back would be a second copy. */
 static void
 spot_undo(struct commit *c, struct spot *s)
@@ -55,6 +72,8 @@ spot_undo(struct commit *c, struct spot *s)
 	if (s->fd != -1 && s->fd != c->from)
 		close(s->fd);
 	s->fd = -1;
+	if (!s->in_new)
+		quota_release(c->md, s);
 	if (!s->in_tmp && !s->in_new)
 		return;
 	for (int i = 0; i < MAILDIR_TRIES && spot_enter(c, s) == -1; i++)
@@ -64,14 +83,13 @@ spot_undo(struct commit *c, struct spot *s)
 	if (s->in_tmp) {
 		unique_tmp(&c->md->unique, &s->tmp_name, name);
 		(void)files_remove(s->box.tmp, name);
+		s->in_tmp = false;
 	}
 	if (s->in_new) {
-		unique_new(&c->md->unique, &s->new_name, s->size, name);
-		(void)files_remove(s->box.new, name);
+		spot_remove(c, s);
 		if (!c->lazy)
 			(void)fsync(s->box.new);
 	}
-	s->in_tmp = s->in_new = false;
 }
 
 /* --- stage --- */
@@ -231,12 +249,17 @@ static int
 spot_place(struct commit *c, struct spot *s)
 {
 	char name[UNIQUE_MAX];
+	int held, rc, err;
 
-	if (spot_enter(c, s) == -1)
+	if (spot_enter(c, s) == -1 || quota_enter(c->md, s, &held) == -1)
 		return -1;
 	unique_tmp(&c->md->unique, &s->tmp_name, name);
 	s->new_name = s->tmp_name;
-	if (files_place(s->box.tmp, name, s->box.new, &c->md->unique, &s->new_name, s->size) == -1)
+	rc = files_place(s->box.tmp, name, s->box.new, &c->md->unique, &s->new_name, s->size);
+	err = errno;
+	quota_leave(held);
+	errno = err;
+	if (rc == -1)
 		return -1;
 	s->in_tmp = false;
 	s->in_new = true;
@@ -310,7 +333,6 @@ conclude(struct commit *c)
 			s->err = s->err != 0 ? s->err : c->err;
 		}
 		mailbox_leave(&s->box);
-		quota_settle(c->md, s);
 		m->result.nstored += s->in_new ? 1 : 0;
 	}
 }
@@ -371,7 +393,6 @@ maildir_unstage(struct store_msg *m, int err)
 		struct spot *s = &m->spot[i];
 
 		spot_undo(&c, s);
-		quota_settle(m->md, s);
 		mailbox_leave(&s->box);
 		if (err == 0) {
 			s->err = 0;

@@ -4,8 +4,10 @@
  */
 #include "worker/store/quota.h"
 
+#include <errno.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/maildirsize.h"
 #include "worker/store/folders.h"
 
@@ -13,19 +15,33 @@
 static int
 quota_home(const struct maildir *md, struct span dir)
 {
-	char name[MAILBOX_KEY_MAX];
+	char domain[MAILBOX_KEY_MAX];
 	const uint8_t *slash = memchr(dir.p, '/', dir.n);
-	size_t domain = (size_t)(slash - dir.p);
+	const char *local = domain + (slash - dir.p) + 1;
 	int at, home;
 
-	memcpy(name, dir.p, dir.n);
-	name[domain] = name[dir.n] = '\0';
-	at = folders_open(md->root, name);
+	memcpy(domain, dir.p, dir.n);
+	domain[slash - dir.p] = domain[dir.n] = '\0';
+	home = folders_find(md->root, domain, local);
+	if (home != -1 || (errno != EXDEV && errno != ENOSYS))
+		return home;
+	at = folders_open(md->root, domain);
 	if (at == -1)
 		return -1;
-	home = folders_open(at, name + domain + 1);
+	home = folders_open(at, local);
 	close(at);
 	return home;
+}
+
+/* What an operator can do something about. */
+static void
+quota_log(struct span dir, int err)
+{
+	if (err == EBUSY)
+		log_msg(LOG_L_WARN, "quota",
+		    "%.*s has been locked for %d s by another program that counts it, or a stopped one that delivers "
+		    "to it: look with lslocks(8)",
+		    (int)dir.n, (const char *)dir.p, MAILDIRSIZE_WAIT_MS / 1000);
 }
 
 int
@@ -39,24 +55,64 @@ quota_take(const struct maildir *md, struct spot *s)
 	if (home == -1)
 		return -1;
 	rc = maildirsize_room(home, &s->target->quota, s->size, &s->counted);
+	if (rc == -1) {
+		int err = errno;
+
+		s->counted = 0;
+		quota_log(s->target->dir, err);
+		errno = err;
+	}
 	close(home);
 	return rc;
 }
 
+int
+quota_enter(const struct maildir *md, struct spot *s, int *held)
+{
+	*held = -1;
+	if (s->counted == 0)
+		return 0;
+	for (int i = 0; i < QUOTA_TRIES; i++) {
+		int home = quota_home(md, s->target->dir), err;
+
+		if (home == -1)
+			return -1;
+		if (maildirsize_hold(home, s->in_new ? 0 : s->counted) == 0) {
+			*held = home;
+			return 0;
+		}
+		err = errno;
+		close(home);
+		quota_log(s->target->dir, err);
+		errno = err;
+		if (err != ESTALE)
+			return -1;
+		quota_release(md, s); /* if it was not counted anew, but could not be looked at */
+		if (quota_take(md, s) == -1)
+			return -1;
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
 void
-quota_settle(const struct maildir *md, struct spot *s)
+quota_leave(int held)
+{
+	if (held != -1)
+		close(held);
+}
+
+void
+quota_release(const struct maildir *md, struct spot *s)
 {
 	int home;
 
 	if (s->counted == 0)
 		return;
 	home = quota_home(md, s->target->dir);
-	if (home == -1)
-		return;
-	if (s->in_new)
-		maildirsize_settle(home, s->size, s->counted);
-	else
-		maildirsize_release(home, s->size, s->counted);
+	if (home != -1) {
+		maildirsize_release(home, s->size, s->in_new ? 0 : s->counted);
+		close(home);
+	}
 	s->counted = 0;
-	close(home);
 }

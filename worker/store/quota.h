@@ -1,16 +1,35 @@
 /*
  * quota: what a message takes of its mailboxes' room, counted before it is
  * placed and taken back if it is not.  For the threads of the pool.
+ * common/maildirsize.h says how that is exact with many at once.
  */
 #ifndef WORKER_STORE_QUOTA_H_
 #define WORKER_STORE_QUOTA_H_
 
 #include "worker/store/maildir.h"
 
+enum {
+	QUOTA_TRIES =
+	    8 /* times a message is counted again because its mailbox was counted anew before it could be placed */
+};
+
 /* Count ${s}, which is staged.  0, or -1 with errno, EDQUOT: it has no room.  A mailbox without a quota: 0, and nothing is read. */
 int quota_take(const struct maildir *md, struct spot *s);
 
-/* It is placed, or is not: what was counted stands, or is taken back.  Nothing was: a no-op. */
-void quota_settle(const struct maildir *md, struct spot *s);
+/**
+ * quota_enter(md, s, held):
+ * Before ${s} is moved into new/, or removed from there: until quota_leave(*held)
+ * nobody counts its mailbox anew.  Where that was done since quota_take() a
+ * message that is yet to be placed is counted again.  0, or -1 with errno: EDQUOT: it has no
+ * room any more; EBUSY: another program keeps the mailbox.  Nothing was
+ * counted: 0, no system call, and *held is -1.
+ */
+int quota_enter(const struct maildir *md, struct spot *s, int *held);
+
+/* -1 is a no-op. */
+void quota_leave(int held);
+
+/* ${s} is not delivered: what was counted is taken back.  If it stands, or stood, in new/ (s->in_new), between quota_enter() and quota_leave().  Nothing was: a no-op. */
+void quota_release(const struct maildir *md, struct spot *s);
 
 #endif
