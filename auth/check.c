@@ -17,9 +17,15 @@
 
 enum { STACK = 256 << 10 };
 
+/* What a guess was counted for: keys of budget.h. */
+struct guess {
+	uint64_t ip, user, pair;
+};
+
 struct job {
 	struct job *next;
 	int fd;
+	struct guess guess;
 	struct auth_ask ask;
 };
 
@@ -48,8 +54,10 @@ check_form(const struct auth_ask *a, size_t n)
 {
 	size_t all = AUTH_ASK_HEAD;
 
-	if (n < AUTH_ASK_HEAD || a->what < AUTH_PASSWORD || a->what > AUTH_FINAL || a->boot == 0)
+	if (n < AUTH_ASK_HEAD || a->what < AUTH_PASSWORD || a->what > AUTH_RIGHT || a->boot == 0)
 		return false;
+	if (a->what >= AUTH_GUESS)
+		return n == AUTH_ASK_HEAD;
 	for (unsigned i = 0; i < AUTH_PARTS; i++)
 		all += a->n[i];
 	return all == n && credential_user_ok(part(a, 0));
@@ -87,32 +95,44 @@ seconds(void)
 	return t.tv_sec;
 }
 
-/* Whether it may guess; if so, it is counted as wrong until settle(). */
-static enum auth_result
-begin(const struct auth_ask *a)
+static bool
+take_address(const struct auth_ask *a, int64_t now)
 {
-	uint64_t ip = budget_address(check.budget, a->addr), user;
+	return budget_take(
+	    check.budget, budget_address(check.budget, a->addr), check.conf->limits.auth_failures_per_ip, now);
+}
+
+/*
+ * Whether it may guess; if so, it is counted as wrong until settle().  Where
+ * the name was let in from before it has a count of its own: others' guesses
+ * keep nobody out there.
+ */
+static enum auth_result
+begin(const struct auth_ask *a, struct guess *g)
+{
 	char name[CREDENTIAL_USER_MAX + 1];
+	struct span user = name_of(a, name);
 	int64_t now = seconds();
 
-	user = budget_name(check.budget, name_of(a, name));
-	if (!budget_take(check.budget, ip, check.conf->limits.auth_failures_per_ip, now))
+	g->ip = budget_address(check.budget, a->addr);
+	g->pair = budget_pair(check.budget, user, a->addr);
+	g->user = budget_known(check.budget, g->pair, now) ? g->pair : budget_name(check.budget, user);
+	if (!a->counted && !take_address(a, now))
 		return AUTH_NO_IP;
-	if (budget_take(check.budget, user, check.conf->limits.auth_failures_per_user, now))
+	if (budget_take(check.budget, g->user, check.conf->limits.auth_failures_per_user, now))
 		return AUTH_YES;
-	budget_back(check.budget, ip);
+	budget_back(check.budget, g->ip);
 	return AUTH_NO_USER;
 }
 
+/* It was not wrong. */
 static void
-settle(const struct auth_ask *a, bool wrong)
+settle(const struct guess *g, bool right)
 {
-	char name[CREDENTIAL_USER_MAX + 1];
-
-	if (wrong)
-		return;
-	budget_back(check.budget, budget_address(check.budget, a->addr));
-	budget_back(check.budget, budget_name(check.budget, name_of(a, name)));
+	budget_back(check.budget, g->ip);
+	budget_back(check.budget, g->user);
+	if (right)
+		budget_know(check.budget, g->pair, seconds());
 }
 
 /* A password that cannot be prepared is nobody's (RFC 4616 2), and costs as much. */
@@ -150,7 +170,8 @@ hash(void *arg)
 		check.n--;
 		pthread_mutex_unlock(&check.lock);
 		ok = password_right(&j->ask);
-		settle(&j->ask, !ok);
+		if (ok)
+			settle(&j->guess, true);
 		answer(j->fd, &j->ask, ok ? AUTH_YES : AUTH_NO, NULL, 0);
 		explicit_bzero(j, sizeof *j);
 		free(j);
@@ -177,7 +198,7 @@ check_start(const struct conf *cf, const struct credentials *l, struct budget *b
 }
 
 static bool
-queue(int fd, const struct auth_ask *a)
+queue(int fd, const struct auth_ask *a, const struct guess *g)
 {
 	struct job *j = calloc(1, sizeof *j);
 	bool room = false;
@@ -186,6 +207,7 @@ queue(int fd, const struct auth_ask *a)
 		return false;
 	j->fd = fd;
 	j->ask = *a;
+	j->guess = *g;
 	pthread_mutex_lock(&check.lock);
 	if (check.n < CHECK_QUEUE) {
 		room = true;
@@ -205,12 +227,13 @@ queue(int fd, const struct auth_ask *a)
 static void
 ask_password(int fd, const struct auth_ask *a)
 {
-	enum auth_result r = begin(a);
+	struct guess g;
+	enum auth_result r = begin(a, &g);
 
-	if (r == AUTH_YES && queue(fd, a))
+	if (r == AUTH_YES && queue(fd, a, &g))
 		return;
 	if (r == AUTH_YES) {
-		settle(a, false);
+		settle(&g, false);
 		r = AUTH_BUSY;
 	}
 	answer(fd, a, r, NULL, 0);
@@ -238,14 +261,16 @@ ask_final(int fd, const struct auth_ask *a)
 {
 	uint8_t text[AUTH_OCTETS_MAX + 2], out[AUTH_TEXT_MAX];
 	char name[CREDENTIAL_USER_MAX + 1];
-	enum auth_result r = begin(a);
+	struct guess g;
+	enum auth_result r = begin(a, &g);
 	size_t n = 0;
 
 	if (r == AUTH_YES) {
 		bool ok = scram_final(
 		    check.list, name_of(a, name), span_of(text, message(a, text)), part(a, 4), out, sizeof out, &n);
 
-		settle(a, !ok);
+		if (ok)
+			settle(&g, true);
 		r = ok ? AUTH_YES : AUTH_NO;
 	}
 	answer(fd, a, r, out, n);
@@ -268,6 +293,12 @@ check_ask(int fd, struct auth_ask *a)
 		break;
 	case AUTH_FINAL:
 		ask_final(fd, a);
+		break;
+	case AUTH_GUESS:
+		answer(fd, a, take_address(a, seconds()) ? AUTH_YES : AUTH_NO_IP, NULL, 0);
+		break;
+	case AUTH_RIGHT:
+		budget_back(check.budget, budget_address(check.budget, a->addr));
 		break;
 	}
 	explicit_bzero(a, sizeof *a);

@@ -32,7 +32,8 @@ take_files(void)
 {
 	char why[128];
 
-	if (credential_list_read(IPC_AUTH_FD_FILE, &list, why, sizeof why) != 0) {
+	/* Without passwords it is here to count guesses at tokens. */
+	if (conf_offers_passwords(conf) && credential_list_read(IPC_AUTH_FD_FILE, &list, why, sizeof why) != 0) {
 		log_msg(LOG_L_ERROR, "start", "credentials \"%s\": %s", conf->credentials, why);
 		child_fail(EX_CONFIG);
 	}

@@ -18,8 +18,10 @@ enum {
 enum auth_what {
 	AUTH_PASSWORD = 1, /* name, password */
 	AUTH_FIRST,        /* name, client-first-message-bare; the answer is server-first-message (RFC 5802 7) */
-	AUTH_FINAL /* name, client-first-message-bare, server-first-message, client-final-message-without-proof, proof; the
-	              answer is server-final-message */
+	AUTH_FINAL, /* name, client-first-message-bare, server-first-message, client-final-message-without-proof, proof; the
+	               answer is server-final-message */
+	AUTH_GUESS, /* nothing: others decide about a guess from this address; it is counted as wrong */
+	AUTH_RIGHT  /* nothing: it was not; there is no answer */
 };
 
 enum auth_result { AUTH_YES, AUTH_NO, AUTH_NO_IP, AUTH_NO_USER, AUTH_BUSY };
@@ -27,9 +29,9 @@ enum auth_result { AUTH_YES, AUTH_NO, AUTH_NO_IP, AUTH_NO_USER, AUTH_BUSY };
 struct auth_ask {
 	uint64_t boot,
 	    id; /* the worker's; boot is of one process alone, so that an answer to its predecessor is none to it */
-	uint8_t  what;     /* enum auth_what */
-	uint8_t  addr[16]; /* the client's, IPv4 mapped; all zero: no address, no budget */
-	uint8_t  unused;
+	uint8_t  what;          /* enum auth_what */
+	uint8_t  addr[16];      /* the client's, IPv4 mapped; all zero: no address, no budget */
+	uint8_t  counted;       /* of AUTH_PASSWORD: AUTH_GUESS came before it, so the address has been counted */
 	uint16_t n[AUTH_PARTS]; /* octets of each part; they follow one another */
 	uint8_t  octets[AUTH_OCTETS_MAX];
 };

@@ -17,7 +17,7 @@
 
 #include "common/siphash.h"
 
-enum { MAGIC = 0x4c504247 }; /* "LPBG"; another one when anything below changes */
+enum { MAGIC = 0x4c504248 }; /* "LPBH"; another one when anything below changes */
 
 struct row {
 	uint64_t key; /* 0: free */
@@ -25,11 +25,20 @@ struct row {
 	uint32_t count;
 };
 
+enum { NAME_MAX_ = 299 }; /* octets of a name that count */
+
+/* Apart from the rows: guesses, which cost nothing, wash none of it out. */
+struct known {
+	uint64_t pair; /* 0: free */
+	int64_t last;
+};
+
 struct budget {
 	uint32_t magic, size;
 	uint8_t secret[16];
 	pthread_mutex_t lock;
 	struct row row[BUDGET_ROWS];
+	struct known known[BUDGET_KNOWN];
 };
 
 static int
@@ -117,26 +126,49 @@ hash(const struct budget *b, struct span s)
 	return k != 0 ? k : 1;
 }
 
+/* What of an address counts; the rest is zero.  False: there is none. */
+static bool
+counted(const uint8_t addr[16], uint8_t out[16])
+{
+	static const uint8_t none[16], mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	memset(out, 0, 16);
+	memcpy(out, addr, memcmp(addr, mapped, sizeof mapped) == 0 ? 16 : 8);
+	return memcmp(addr, none, sizeof none) != 0;
+}
+
 uint64_t
 budget_address(const struct budget *b, const uint8_t addr[16])
 {
-	static const uint8_t none[16], mapped[12] = { [10] = 0xff, [11] = 0xff };
 	uint8_t text[17] = { 'a' };
 
-	if (memcmp(addr, none, sizeof none) == 0)
-		return 0;
-	memcpy(text + 1, addr, memcmp(addr, mapped, sizeof mapped) == 0 ? 16 : 8);
-	return hash(b, span_of(text, sizeof text));
+	return counted(addr, text + 1) ? hash(b, span_of(text, sizeof text)) : 0;
+}
+
+static uint64_t
+hash_name(const struct budget *b, uint8_t *text, size_t head, struct span user)
+{
+	size_t n = user.n < NAME_MAX_ ? user.n : NAME_MAX_;
+
+	if (n > 0)
+		memcpy(text + head, user.p, n);
+	return hash(b, span_of(text, head + n));
 }
 
 uint64_t
 budget_name(const struct budget *b, struct span user)
 {
-	uint8_t text[300] = { 'u' };
-	size_t n = user.n < sizeof text - 1 ? user.n : sizeof text - 1;
+	uint8_t text[1 + NAME_MAX_] = { 'u' };
 
-	memcpy(text + 1, user.p, n);
-	return hash(b, span_of(text, n + 1));
+	return hash_name(b, text, 1, user);
+}
+
+uint64_t
+budget_pair(const struct budget *b, struct span user, const uint8_t addr[16])
+{
+	uint8_t text[17 + NAME_MAX_] = { 'p' };
+
+	return counted(addr, text + 1) ? hash_name(b, text, 17, user) : 0;
 }
 
 static struct row *
@@ -206,4 +238,44 @@ budget_back(struct budget *b, uint64_t key)
 	if (r != NULL && r->count > 0)
 		r->count--;
 	pthread_mutex_unlock(&b->lock);
+}
+
+/* Its own place, else a free one, else the one that was let in longest ago. */
+static struct known *
+known_place(struct budget *b, uint64_t pair)
+{
+	struct known *set = &b->known[pair % (BUDGET_KNOWN / BUDGET_WAYS) * BUDGET_WAYS], *oldest = set;
+
+	for (int i = 0; i < BUDGET_WAYS; i++)
+		if (set[i].pair == pair)
+			return &set[i];
+	for (int i = 1; i < BUDGET_WAYS; i++)
+		if (oldest->pair != 0 && (set[i].pair == 0 || set[i].last < oldest->last))
+			oldest = &set[i];
+	return oldest;
+}
+
+void
+budget_know(struct budget *b, uint64_t pair, int64_t now)
+{
+	if (pair == 0)
+		return;
+	lock(b);
+	*known_place(b, pair) = (struct known){ .pair = pair, .last = now };
+	pthread_mutex_unlock(&b->lock);
+}
+
+bool
+budget_known(struct budget *b, uint64_t pair, int64_t now)
+{
+	const struct known *k;
+	bool yes;
+
+	if (pair == 0)
+		return false;
+	lock(b);
+	k = known_place(b, pair);
+	yes = k->pair == pair && now - k->last < BUDGET_KNOWN_S;
+	pthread_mutex_unlock(&b->lock);
+	return yes;
 }

@@ -248,10 +248,10 @@ bool conf_answers_have(const struct conf_answers *a, const uint8_t ip[4]);
 /* Whether any listener offers TLS: then there are certificates, a key process, ticket keys. */
 bool conf_offers_tls(const struct conf *cf);
 
-/* Whether any listener offers AUTH: then somebody is asked who clients are. */
+/* Whether any listener offers AUTH: then somebody is asked who clients are, and letterplate-auth counts their guesses. */
 bool conf_offers_auth(const struct conf *cf);
 
-/* Whether it is by password too: then there are credentials, and letterplate-auth. */
+/* Whether it is by password too: then there are credentials. */
 bool conf_offers_passwords(const struct conf *cf);
 
 /* Whether DSN is offered: it is wanted, and there is a way for all reports. */

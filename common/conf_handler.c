@@ -27,7 +27,7 @@ static const struct {
 
 /* Names that log and stats use for what is always there, or has a section without a title. */
 static const char *const taken[] = { "limits", "recipients", "networks", "dns", "quota", "checks", "tokens", "tls",
-	"auth", "other" };
+	"auth", "guesses", "credentials", "other" };
 
 int
 conf_handler_kind(const char *section)

@@ -65,7 +65,8 @@ static int
 take_credentials(struct master *m, const struct conf *cf, int *file, char *why, size_t cap)
 {
 	struct stat st;
-	int fd = open(cf->credentials, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	bool passwords = conf_offers_passwords(cf);
+	int fd = open(passwords ? cf->credentials : "/dev/null", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	file[0] = fd;
 	file[1] = take_budgets(m);
@@ -75,6 +76,8 @@ take_credentials(struct master *m, const struct conf *cf, int *file, char *why, 
 	}
 	if (fd < 0 || fstat(fd, &st) != 0)
 		snprintf(why, cap, "credentials \"%s\" cannot be used: %s", cf->credentials, strerror(errno));
+	else if (!passwords)
+		return 0;
 	else if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		snprintf(why, cap, "credentials \"%s\" cannot be used: others may read it", cf->credentials);
 	else
@@ -107,7 +110,7 @@ const struct helper_kind helper_kind[HELPER_KINDS] = {
 	    .nfiles = 2,
 	    .channels = true,
 	    .died = STATS_AUTH_DIED,
-	    .offered = conf_offers_passwords,
+	    .offered = conf_offers_auth,
 	    .take = take_credentials },
 	/* Records wait in the spool while none runs: it is no part of the promise that a sender gets. */
 	[HELPER_REPORTS] = { .program = "letterplate-reports",

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/login.h"
 #include "worker/store/iopool.h"
 
 void
@@ -142,6 +143,7 @@ hooks_cancel(struct session *s)
 	struct session_view view;
 	struct chain_about about = hooks_about(s, &view);
 
+	login_left(s);
 	chain_cancel(&s->w->chain, &s->run, &about);
 }
 

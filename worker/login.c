@@ -5,6 +5,7 @@
 
 #include "common/credential.h"
 #include "worker/account.h"
+#include "worker/handlers/credentials.h"
 
 void
 login_try(const struct session *s, struct auth_try *out)
@@ -57,6 +58,22 @@ login_confirmed(struct session *s, struct reply *r)
 	return true;
 }
 
+/* Whoever decides about it, or has just done so, is no handler of a section: letterplate-auth knows what comes of it. */
+static bool
+is_own(const struct session *s)
+{
+	const struct handler_ops *by = s->run.next > 0 ? s->w->chain.link[s->run.next - 1].ops : NULL;
+
+	return by == &guesses_ops || by == &credentials_ops;
+}
+
+void
+login_left(const struct session *s)
+{
+	if (s->run.stage == CHAIN_AUTH && s->run.waiting && !is_own(s))
+		credentials_right(s->addr);
+}
+
 void
 login_conclude(struct session *s, enum verdict v, struct reply *r)
 {
@@ -68,6 +85,9 @@ login_conclude(struct session *s, enum verdict v, struct reply *r)
 		unavailable(r);
 	else if (r->code >= 200 && r->code < 300)
 		let_in(s, r);
+	/* It was counted as wrong before others than letterplate-auth looked at it. */
+	if (r->code < 500 && !scram && !(v == V_REPLY && is_own(s)))
+		credentials_right(s->addr);
 	if (r->code != 334)
 		account_auth(s, r);
 }

@@ -15,4 +15,7 @@ bool login_confirmed(struct session *s, struct reply *r);
 
 /* All were asked and it came to ${v} with *r: what the engine is answered.  Nothing but a 2xx lets anybody in. */
 void login_conclude(struct session *s, enum verdict v, struct reply *r);
+
+/* The client leaves, and will not hear what comes of a handler's question that is open: it has guessed nothing. */
+void login_left(const struct session *s);
 #endif

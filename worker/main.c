@@ -63,6 +63,7 @@ static struct {
 	struct conf *conf;
 	struct iopool *pool;
 	struct loop_src pool_src;
+	void *auth;             /* of handlers/credentials.h; NULL: AUTH is not offered */
 	struct iopool *modules; /* threads that modules may block in; NULL: there are none */
 	struct loop_src modules_src;
 	struct loop_timer second;
@@ -233,18 +234,29 @@ main_sandbox(void)
 		main_fail(EX_NOPERM);
 }
 
-/* Whoever else may know who a client is was added before: the credentials are asked last. */
+/* Before whoever else may know who a client is: what is guessed at them is counted too. */
 static void
-main_auth(void)
+main_guesses(void)
 {
-	void *ctx;
+	bool others = setup_has_auth(&me.w);
 
-	if (!conf_offers_passwords(me.conf)) {
+	if (me.pretends)
+		return;
+	if (!conf_offers_auth(me.conf)) {
 		close(IPC_FD_AUTH);
 		return;
 	}
-	ctx = credentials_open(me.w.loop, IPC_FD_AUTH);
-	if (ctx == NULL || chain_add(&me.w.chain, &credentials_ops, ctx, NULL) != 0)
+	me.auth = credentials_open(me.w.loop, IPC_FD_AUTH, others);
+	if (me.auth == NULL || (others && chain_add(&me.w.chain, &guesses_ops, me.auth, NULL) != 0))
+		main_fail(EX_OSERR);
+}
+
+/* Whoever else may know who a client is was added before: the credentials are asked last. */
+static void
+main_credentials(void)
+{
+	if (me.auth != NULL && conf_offers_passwords(me.conf) &&
+	    chain_add(&me.w.chain, &credentials_ops, me.auth, NULL) != 0)
 		main_fail(EX_OSERR);
 }
 
@@ -289,9 +301,10 @@ main_inside(void)
 	/* A quota is read where mail is written. */
 	if (me.conf->quota.line != 0)
 		hooks_pool(me.pool);
+	main_guesses();
 	if (setup_handlers(w) != 0)
 		main_fail(EX_CONFIG);
-	main_auth();
+	main_credentials();
 }
 
 static void

@@ -168,18 +168,35 @@ setup_descriptors(const struct conf *cf)
 	return n;
 }
 
+static const struct handler_ops *
+setup_ops(const struct worker *w, const struct conf_handler *h)
+{
+	if (h->kind == CONF_K_HANDLER && w->plugins != NULL)
+		return w->plugins[h - w->conf->handler].ops;
+	return handlers_of(h->kind);
+}
+
 static int
 setup_one(struct worker *w, const struct conf_handler *h)
 {
-	const struct handler_ops *ops = handlers_of(h->kind);
-
-	if (h->kind == CONF_K_HANDLER && w->plugins != NULL)
-		ops = w->plugins[h - w->conf->handler].ops;
+	const struct handler_ops *ops = setup_ops(w, h);
 
 	if (ops != NULL)
 		return setup_section(w, h, ops);
 	log_msg(LOG_L_ERROR, "start", "%s:%u: this release has nobody for %s", w->conf->file, h->line, h->name);
 	return -1;
+}
+
+bool
+setup_has_auth(const struct worker *w)
+{
+	for (size_t i = 0; i < w->conf->nhandler; i++) {
+		const struct handler_ops *ops = setup_ops(w, &w->conf->handler[i]);
+
+		if (ops != NULL && ops->on_auth != NULL)
+			return true;
+	}
+	return false;
 }
 
 int

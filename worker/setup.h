@@ -13,6 +13,9 @@
  */
 int setup_handlers(struct worker *w);
 
+/* Whether any of them has a say in AUTH.  After setup_modules(). */
+bool setup_has_auth(const struct worker *w);
+
 /* Open w->dns if the config has a section dns.  Before the sandbox: it reads files.  0, or -1 after one clear logged line. */
 int setup_dns(struct worker *w);
 

@@ -56,8 +56,8 @@ def server(mode="optional", limits="", sections="", **more):
 
 
 
-def smtp(s):
-    c = smtplib.SMTP_SSL("127.0.0.1", s.port, context=context(ec()), timeout=30)
+def smtp(s, at="127.0.0.1"):
+    c = smtplib.SMTP_SSL("127.0.0.1", s.port, context=context(ec()), timeout=30, source_address=(at, 0))
     c._host = "mx.test.example"
     c.ehlo("client.example")
     return c
@@ -87,13 +87,18 @@ def scram(c, user, password, name="SCRAM-SHA-256", gs2="n,,", binding=b""):
     return c.docmd("")
 
 
+def door():
+    """A section with the module that lets in whom it knows."""
+    path = os.path.join(tempfile.mkdtemp(prefix="auth."), "door.so")
+    os.chmod(os.path.dirname(path), 0o755)
+    shutil.copy(os.path.join(TOP, "build", "modules", "door.so"), path)
+    os.chmod(path, 0o755)
+    return 'handler "door" { module = "%s" }' % path
+
+
 @test
 def a_module_decides_before_the_credentials():
-    door = os.path.join(tempfile.mkdtemp(prefix="auth."), "door.so")
-    os.chmod(os.path.dirname(door), 0o755)
-    shutil.copy(os.path.join(TOP, "build", "modules", "door.so"), door)
-    os.chmod(door, 0o755)
-    with server(sections='handler "door" { module = "%s" }' % door) as s:
+    with server(sections=door()) as s:
         c = smtp(s)
         for user, password, code in (("evil", "open it", 535), ("guest", "wrong", 535), ("broken", "x", 454), ("guest", "welcome", 235)):
             equal(plain(c, user, password)[0], code, user)
@@ -177,6 +182,28 @@ def budgets_hold_over_sessions_and_workers():
         equal([plain(c, "x%d" % i, "y")[0] for i in range(3)], [535, 454, 454], "by address")
         c.close()
         wait_for(lambda: "reason=auth-budget-ip" in s.log() and "reason=auth-budget-user" in s.log(), why="no reason")
+
+
+@test
+def who_was_let_in_before_is_not_kept_out_by_others():
+    with server(limits="auth_failures_per_user = 3", workers=2) as s:
+        def attempt(at, user, password, by=plain):
+            c = smtp(s, at)
+            code = by(c, user, password)[0]
+            c.close()
+            return code
+        equal(attempt("127.0.0.2", "anna", "sesame"), 235, "at home")
+        equal(attempt("127.0.0.3", "anna", "sesame", by=scram), 235, "at work")
+        equal([attempt("127.0.1.%d" % i, "anna", "guess") for i in range(1, 6)], [535] * 3 + [454] * 2, "guesses from elsewhere")
+        equal(attempt("127.0.0.4", "anna", "sesame"), 454, "from where nobody has seen her")
+        equal([attempt("127.0.0.2", "anna", "sesame"), attempt("127.0.0.2", "anna", "sesame", by=scram)], [235] * 2, "at home again")
+        equal(attempt("127.0.0.3", "anna", "sesame", by=scram), 235, "at work again")
+        # Who is known has no more guesses than others, and they are its own.
+        equal([attempt("127.0.0.2", "anna", "guess") for _ in range(5)], [535] * 3 + [454] * 2, "somebody else at home")
+        equal([attempt("127.0.0.2", "anna", "sesame"), attempt("127.0.0.3", "anna", "sesame")], [454, 235], "there, and not here")
+        equal(attempt("127.0.0.2", "bert", "open it"), 235, "another name")
+        s.reload()
+        equal(attempt("127.0.0.3", "anna", "sesame"), 235, "after a reload")
 
 
 def pids_of_auth(s):
@@ -421,7 +448,7 @@ def the_process_dies_and_comes_back():
 GOOD = "ya29.a0Af_H6SM-c1~2/3+4=="
 
 
-def token_server(answer, extra="timeout = \"2s\"", passwords=False, workers=1, **more):
+def token_server(answer, extra="timeout = \"2s\"", passwords=False, workers=1, limits="", **more):
     p = Policy(answer)
     folder = tempfile.mkdtemp(prefix="auth.")
     path = os.path.join(folder, "credentials")
@@ -430,7 +457,7 @@ def token_server(answer, extra="timeout = \"2s\"", passwords=False, workers=1, *
     s = Server(listener='listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" auth = "optional" }' % port,
                extra='%s\ntokens { socket = "%s" %s }\n%s' % (section(ec()), p.name, extra,
                                                             'credentials = "%s"' % path if passwords else ""),
-               start=False, count=False, limits="connections_per_ip = 0", workers=workers, **more)
+               start=False, count=False, limits="connections_per_ip = 0 " + limits, workers=workers, **more)
     s.port, s.policy = port, p
     s.start()
     return s
@@ -485,11 +512,54 @@ def tokens_are_asked_about():
         check("user=anna@example.org" in s.log() and GOOD not in s.log() and b64("Bearer " + GOOD)[4:20] not in s.log(), "log")
         equal(len(s.messages(ALICE)), 1, "messages")
         check(b"with ESMTPSA" in s.messages(ALICE)[0].raw, "not ESMTPSA")
-        # There is nothing to guess at, so there is no process for it.
-        equal(pids_of_auth(s), [], "letterplate-auth runs")
         if os.geteuid() == 0:
             for pid in s.workers():
                 equal(memory_of(pid, GOOD.encode()), [], "a token stays")
+
+
+@test
+def wrong_tokens_count_as_wrong_passwords_do():
+    asked = []
+    def answer(r, _):
+        asked.append(r["token"])
+        return {GOOD: "OK", "later": "DEFER"}.get(r["token"], "REJECT")
+    for passwords in (False, True):
+        with token_server(answer, passwords=passwords, workers=2, limits="auth_failures_per_ip = 5 auth_failures_per_user = 2") as s:
+            def attempt(what, *args, at="127.0.0.1"):
+                c = smtp(s, at)
+                code = what(c, *args)[0]
+                c.close()
+                return code
+            equal([attempt(bearer, GOOD) for _ in range(8)], [235] * 8, "right ones")
+            equal([attempt(bearer, "later") for _ in range(8)], [454] * 8, "those of which nobody knows")
+            n = 5
+            if passwords:
+                equal([attempt(plain, "anna", "wrong"), attempt(plain, "anna", "sesame")], [535, 235], "passwords")
+                n -= 1
+            # The name is a claim: no guess at it keeps its owner out.
+            equal([attempt(bearer, "wrong", "anna") for _ in range(n)], [535] * n, "wrong ones")
+            del asked[:]
+            equal([attempt(xoauth2, "wrong"), attempt(bearer, GOOD)], [454] * 2, "too many")
+            equal(asked, [], "and nobody is asked any more")
+            if passwords:
+                equal(attempt(plain, "anna", "sesame"), 454, "nor about passwords")
+                equal(attempt(plain, "anna", "sesame", at="127.0.0.2"), 235, "the name is not locked")
+            equal(attempt(bearer, GOOD, at="127.0.0.2"), 235, "another address")
+            equal(len(pids_of_auth(s)), 1, "who counts")
+
+
+@test
+def what_a_module_refuses_counts_too():
+    with server(sections=door(), limits="auth_failures_per_ip = 3") as s:
+        def attempt(user, password):
+            c = smtp(s)
+            code = plain(c, user, password)[0]
+            c.close()
+            return code
+        equal([attempt("guest", "welcome") for _ in range(5)], [235] * 5, "let in by the module")
+        equal([attempt("broken", "x") for _ in range(5)], [454] * 5, "it cannot tell")
+        equal([attempt("bert", "open it") for _ in range(5)], [235] * 5, "let in by the file")
+        equal([attempt("evil", "x"), attempt("bert", "x"), attempt("evil", "x"), attempt("guest", "welcome")], [535] * 3 + [454], "together")
 
 
 @test
@@ -529,7 +599,7 @@ def what_is_no_answer_lets_nobody_in():
 
 @test
 def a_silent_server_holds_nobody_else_up():
-    with token_server(lambda r, c: None, passwords=True, extra="") as s:
+    with token_server(lambda r, c: None, passwords=True, extra="", limits="auth_failures_per_ip = 25") as s:
         c = smtp(s)
         equal(sorted(c.esmtp_features["auth"].split())[:2], ["LOGIN", "OAUTHBEARER"], "offered")
         waiting = [smtp(s) for _ in range(20)]
@@ -543,9 +613,21 @@ def a_silent_server_holds_nobody_else_up():
             equal(c.noop()[0], 250, "NOOP")
             slowest = max(slowest, time.monotonic() - began)
         check(slowest < 0.5, "a NOOP took %f s" % slowest)
-        for w in waiting:
+        more = [smtp(s) for _ in range(6)]
+        for w in more:
+            w.putcmd("AUTH", "XOAUTH2 " + b64("user=a\1auth=Bearer x\1\1"))
+        equal(more[5].getreply()[0], 454, "more questions at once than guesses")
+        for w in waiting + more:
             w.close()           # and nobody waits for those who are gone
         c.close()
+        # Who left has not heard anything: no guess.
+        s.policy.answer = lambda r, c: "OK" if r["token"] == GOOD else "REJECT"
+        def again():
+            c = smtp(s)
+            code = bearer(c, GOOD)[0]
+            c.close()
+            return code == 235
+        wait_for(again, why="those who left are counted")
 
 
 @test

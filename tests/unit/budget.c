@@ -145,6 +145,81 @@ START_TEST(a_process_that_dies_holds_nobody_up)
 }
 END_TEST
 
+static const uint8_t home[16] = { [10] = 0xff, [11] = 0xff, 192, 0, 2, 1 };
+
+static uint64_t
+at(const char *s, unsigned n)
+{
+	uint8_t a[16];
+
+	memcpy(a, home, sizeof a);
+	a[14] = (uint8_t)(n >> 8);
+	a[15] = (uint8_t)n;
+	return budget_pair(table, span_str(s), a);
+}
+
+START_TEST(pairs)
+{
+	static const uint8_t none[16];
+	static const uint8_t v6[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 }, v6same[16] = { 0x20, 1, 0xd, 0xb8, [8] = 1 };
+
+	fresh();
+	ck_assert_uint_eq(budget_pair(table, SPAN("anna"), none), 0);
+	ck_assert_uint_eq(budget_pair(table, SPAN("anna"), v6), budget_pair(table, SPAN("anna"), v6same));
+	ck_assert_uint_ne(at("anna", 1), at("anna", 2));
+	ck_assert_uint_ne(at("anna", 1), at("bert", 1));
+	ck_assert_uint_ne(at("", 1), 0);
+	/* It is neither its name nor its address. */
+	ck_assert_uint_ne(at("anna", 1), name("anna"));
+	ck_assert_uint_ne(at("", 1), budget_address(table, home));
+}
+END_TEST
+
+START_TEST(known_for_a_day)
+{
+	fresh();
+	ck_assert(!budget_known(table, at("anna", 1), 1));
+	budget_know(table, at("anna", 1), 100);
+	ck_assert(budget_known(table, at("anna", 1), 100));
+	ck_assert(!budget_known(table, at("anna", 2), 100));
+	ck_assert(!budget_known(table, at("bert", 1), 100));
+	ck_assert(budget_known(table, at("anna", 1), 100 + BUDGET_KNOWN_S - 1));
+	ck_assert(!budget_known(table, at("anna", 1), 100 + BUDGET_KNOWN_S));
+	/* Once more is longer. */
+	budget_know(table, at("anna", 1), 200);
+	ck_assert(budget_known(table, at("anna", 1), 100 + BUDGET_KNOWN_S));
+	budget_know(table, 0, 100);
+	ck_assert(!budget_known(table, 0, 100));
+}
+END_TEST
+
+/* Whoever was let in last is known; guesses, however many, make nobody forgotten. */
+START_TEST(known_to_the_end)
+{
+	char text[24];
+	unsigned lost = 0;
+
+	fresh();
+	budget_know(table, at("anna", 1), 50);
+	for (int i = 0; i < 4 * BUDGET_ROWS; i++) {
+		snprintf(text, sizeof text, "crowd%d", i);
+		(void)budget_take(table, budget_name(table, span_str(text)), 5, 60);
+	}
+	ck_assert(budget_known(table, at("anna", 1), 60));
+	for (int i = 0; i < 4 * BUDGET_KNOWN; i++) {
+		snprintf(text, sizeof text, "crowd%d", i);
+		budget_know(table, at(text, 1), 100 + i);
+		ck_assert(budget_known(table, at(text, 1), 100 + i));
+	}
+	ck_assert(!budget_known(table, at("anna", 1), 60));
+	for (int i = 0; i < BUDGET_KNOWN / 4; i++) {
+		snprintf(text, sizeof text, "crowd%d", 4 * BUDGET_KNOWN - 1 - i);
+		lost += !budget_known(table, at(text, 1), 100 + 4 * BUDGET_KNOWN);
+	}
+	ck_assert_uint_lt(lost, BUDGET_KNOWN / 100);
+}
+END_TEST
+
 START_TEST(refuses_what_is_no_table)
 {
 	int other = memfd_create("x", MFD_CLOEXEC);
@@ -177,6 +252,9 @@ main(void)
 	tcase_add_test(t, a_crowd_washes_nobody_out);
 	tcase_add_test(t, another_process_counts_in_the_same_table);
 	tcase_add_test(t, a_process_that_dies_holds_nobody_up);
+	tcase_add_test(t, pairs);
+	tcase_add_test(t, known_for_a_day);
+	tcase_add_test(t, known_to_the_end);
 	tcase_add_test(t, refuses_what_is_no_table);
 	suite_add_tcase(s, t);
 	return suite_run(s);

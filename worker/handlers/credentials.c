@@ -23,6 +23,7 @@ struct pending {
 	TAILQ_ENTRY(pending) entry;
 	struct ask ask;
 	uint64_t id; /* of the question, never used again */
+	bool guess;  /* guesses_ops': yes lets nobody in */
 };
 
 static struct {
@@ -31,7 +32,7 @@ static struct {
 	uint64_t boot, ids;
 	TAILQ_HEAD(, pending) list;
 	unsigned n;
-	bool gone;
+	bool gone, others;
 } chan = { .src.fd = -1, .list = TAILQ_HEAD_INITIALIZER(chan.list) };
 
 static void
@@ -62,7 +63,7 @@ forget(struct pending *p)
 static void
 told(struct pending *p, const struct reply *r)
 {
-	(void)ask_answer(p->ask, V_REPLY, r);
+	(void)ask_answer(p->ask, p->guess && r->code < 400 ? V_NEXT : V_REPLY, r);
 	forget(p);
 }
 
@@ -158,10 +159,11 @@ ready(struct loop_src *src, unsigned what)
 }
 
 void *
-credentials_open(struct loop *l, int fd)
+credentials_open(struct loop *l, int fd, bool others)
 {
 	chan.src = (struct loop_src){ fd, ready };
 	chan.loop = l;
+	chan.others = others;
 	do
 		arc4random_buf(&chan.boot, sizeof(chan.boot));
 	while (chan.boot == 0);
@@ -180,17 +182,25 @@ add(struct auth_ask *a, size_t *at, unsigned i, struct span s)
 	return true;
 }
 
-/* The question that ${s} has come to; octets of it, 0: it does not fit. */
+/* The question that ${s} has come to; octets of it, 0: it does not fit.  NULL: whether it may guess. */
 static size_t
 make_ask(const struct sasl *s, struct auth_ask *a)
 {
-	struct span first = span_of(s->first, s->nfirst);
+	struct span first;
 	size_t at = 0;
-	bool ok = add(a, &at, 0, span_of(s->user, s->nuser));
+	bool ok;
+
+	if (s == NULL) {
+		a->what = AUTH_GUESS;
+		return AUTH_ASK_HEAD;
+	}
+	first = span_of(s->first, s->nfirst);
+	ok = add(a, &at, 0, span_of(s->user, s->nuser));
 
 	switch (s->step) {
 	case SASL_PASSWORD:
 		a->what = AUTH_PASSWORD;
+		a->counted = chan.others;
 		ok = ok && add(a, &at, 1, s->password);
 		break;
 	case SASL_FIRST:
@@ -211,6 +221,17 @@ make_ask(const struct sasl *s, struct auth_ask *a)
 }
 
 static ssize_t
+send_all(const struct auth_ask *a, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = send(chan.src.fd, a, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n == -1 && errno == EINTR);
+	return n;
+}
+
+static ssize_t
 send_ask(const struct sasl *s, const struct question *q, uint64_t id)
 {
 	struct auth_ask a = { .boot = chan.boot, .id = id };
@@ -219,11 +240,19 @@ send_ask(const struct sasl *s, const struct question *q, uint64_t id)
 
 	memcpy(a.addr, q->session->remote_addr, sizeof(a.addr));
 	if (size > 0)
-		do
-			n = send(chan.src.fd, &a, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-		while (n == -1 && errno == EINTR);
+		n = send_all(&a, size);
 	explicit_bzero(&a, sizeof(a));
 	return n;
+}
+
+void
+credentials_right(const uint8_t addr[16])
+{
+	struct auth_ask a = { .boot = chan.boot, .what = AUTH_RIGHT };
+
+	memcpy(a.addr, addr, sizeof(a.addr));
+	if (chan.others && !chan.gone)
+		(void)send_all(&a, AUTH_ASK_HEAD); /* lost when the channel is full: then it stays counted */
 }
 
 /* Whether what the client saw of the channel is what we see. */
@@ -233,20 +262,12 @@ bound(const struct sasl *s, const struct auth_try *t)
 	return s->bind != 'p' || (t->binding.n > 0 && span_eq(t->binding, span_of(s->binding, s->nbinding)));
 }
 
+/* Ask what ${s} has come to, or (NULL) whether its client may guess. */
 static enum verdict
-on_auth(void *ctx, const struct question *q, struct reply *r)
+ask(const struct sasl *s, const struct question *q, struct reply *r)
 {
-	const struct sasl *s = q->auth->exchange;
-	struct pending *p;
+	struct pending *p = chan.gone || chan.n >= CREDENTIALS_PENDING_MAX ? NULL : calloc(1, sizeof(*p));
 
-	(void)ctx;
-	if (s->step == SASL_TOKEN)
-		return V_NEXT;
-	if (s->step == SASL_FINAL && !bound(s, q->auth)) {
-		reply_set(r, 535, ENH(5, 7, 8), "auth-binding", "your TLS is not ours");
-		return V_REPLY;
-	}
-	p = chan.gone || chan.n >= CREDENTIALS_PENDING_MAX ? NULL : calloc(1, sizeof(*p));
 	/* What is kept is a number: the question may be answered, and memory another's, when it is given up. */
 	if (p == NULL || handler_keep(q, (void *)(uintptr_t)++chan.ids) != 0 || send_ask(s, q, chan.ids) <= 0) {
 		free(p);
@@ -255,9 +276,39 @@ on_auth(void *ctx, const struct question *q, struct reply *r)
 	}
 	p->ask = q->ask;
 	p->id = chan.ids;
+	p->guess = s == NULL;
 	TAILQ_INSERT_TAIL(&chan.list, p, entry);
 	chan.n++;
 	return V_LATER;
+}
+
+static enum verdict
+on_auth(void *ctx, const struct question *q, struct reply *r)
+{
+	const struct sasl *s = q->auth->exchange;
+	enum verdict v;
+
+	(void)ctx;
+	if (s->step == SASL_TOKEN)
+		return V_NEXT;
+	if (s->step == SASL_FINAL && !bound(s, q->auth)) {
+		reply_set(r, 535, ENH(5, 7, 8), "auth-binding", "your TLS is not ours");
+		return V_REPLY;
+	}
+	v = ask(s, q, r);
+	if (v == V_REPLY && s->step == SASL_PASSWORD)
+		credentials_right(q->session->remote_addr);
+	return v;
+}
+
+/* SCRAM is for the credentials alone to tell. */
+static enum verdict
+on_guess(void *ctx, const struct question *q, struct reply *r)
+{
+	const struct sasl *s = q->auth->exchange;
+
+	(void)ctx;
+	return s->step == SASL_TOKEN || s->step == SASL_PASSWORD ? ask(NULL, q, r) : V_NEXT;
 }
 
 /* Its answer may be lost, and would be waited for until all places are taken. */
@@ -280,4 +331,8 @@ close_all(void *ctx)
 
 const struct handler_ops credentials_ops = {
 	.abi = HANDLER_ABI, .name = "credentials", .on_auth = on_auth, .on_cancel = on_cancel, .close = close_all
+};
+
+const struct handler_ops guesses_ops = {
+	.abi = HANDLER_ABI, .name = "guesses", .on_auth = on_guess, .on_cancel = on_cancel
 };
