@@ -91,6 +91,8 @@ hooks_conclude(struct session *s, enum verdict v, struct reply *r)
 		r->close = true;
 	}
 	s->run.next = (uint8_t)(d->by[refused] + 1U); /* the one whose word it is, for the log */
+	if (s->w->chain.answered != NULL)
+		s->w->chain.answered(s, &s->w->chain.link[d->by[refused]], s->run.stage, STATS_A_DEFERRED, r, 0);
 	return V_REPLY;
 }
 

@@ -64,7 +64,7 @@ is_own(const struct session *s)
 {
 	const struct handler_ops *by = s->run.next > 0 ? s->w->chain.link[s->run.next - 1].ops : NULL;
 
-	return by == &guesses_ops || by == &credentials_ops;
+	return by == &credentials_guesses_ops || by == &credentials_ops;
 }
 
 void

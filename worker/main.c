@@ -240,14 +240,13 @@ main_guesses(void)
 {
 	bool others = setup_has_auth(&me.w);
 
-	if (me.pretends)
-		return;
 	if (!conf_offers_auth(me.conf)) {
-		close(IPC_FD_AUTH);
+		if (!me.pretends)
+			close(IPC_FD_AUTH);
 		return;
 	}
 	me.auth = credentials_open(me.w.loop, IPC_FD_AUTH, others);
-	if (me.auth == NULL || (others && chain_add(&me.w.chain, &guesses_ops, me.auth, NULL) != 0))
+	if (me.auth == NULL || (others && chain_add(&me.w.chain, &credentials_guesses_ops, me.auth, NULL) != 0))
 		main_fail(EX_OSERR);
 }
 
@@ -414,10 +413,10 @@ main_pretend(const char *conf_file, const char *address, const char *listener)
 	me.args = (struct main_args){ .conf_file = conf_file, .slot = 1 };
 	main_signals();
 	id_init();
-	log_init("worker", -1, false, LOG_L_ERROR);
+	log_init("worker", -1, false, LOG_L_WARN);
 	main_conf();
-	me.conf->log.level = LOG_L_ERROR;
-	log_init("worker", -1, false, LOG_L_ERROR);
+	me.conf->log.level = LOG_L_WARN;
+	log_init("worker", -1, false, LOG_L_WARN);
 	if (pretend_conf(me.conf, address, listener) != 0)
 		main_fail(EX_USAGE);
 	me.w.loop = loop_new();

@@ -14,6 +14,8 @@
 
 enum { NOWHERE_PIECE = 16 << 10 };
 
+void (*nowhere_tell)(const struct txn *t);
+
 /* What others know as a struct store_msg. */
 struct kept {
 	struct loop_task task; /* first */
@@ -120,6 +122,8 @@ nowhere_commit(struct store_msg *m, bool all, void (*done)(void *arg, const stru
 	struct kept *k = kept_of(m);
 
 	(void)all;
+	if (nowhere_tell != NULL)
+		nowhere_tell(k->txn);
 	k->done = done;
 	k->done_arg = arg;
 	k->task.run = nowhere_done;

@@ -11,4 +11,8 @@
 enum { NOWHERE_MAX = 256 << 20 }; /* octets of a message; beyond: the store fails */
 
 extern const struct store_ops nowhere_ops;
+
+/* Told of each message that is taken, before that is done; NULL: nobody wants to know. */
+struct txn;
+extern void (*nowhere_tell)(const struct txn *t);
 #endif

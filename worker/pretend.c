@@ -55,8 +55,10 @@ pretend_conf(struct conf *cf, const char *address, const char *listener)
 		log_msg(LOG_L_ERROR, "start", "%s has no such listener that speaks SMTP", cf->file);
 		return -1;
 	}
-	for (size_t i = 0; i < cf->nlistener; i++)
+	for (size_t i = 0; i < cf->nlistener; i++) {
 		cf->listener[i].tls = CONF_TLS_NONE;
+		cf->listener[i].auth = CONF_AUTH_OFF;
+	}
 	memset(&pretend.conf->proxy_from, 0, sizeof(pretend.conf->proxy_from));
 	cf->greeting_delay_ms = 0;
 	return pretend_address(address);
@@ -127,6 +129,7 @@ pretend_store(struct worker *w)
 	w->store = &nowhere_ops;
 	w->store_ctx = w->loop;
 	w->chain.answered = pretend_answered;
+	nowhere_tell = pretend_tell;
 }
 
 static void

@@ -19,7 +19,7 @@ enum {
 /**
  * pretend_conf(cf, address, listener):
  * Choose the listener and take from the config what a pretended client cannot
- * do: TLS, PROXY, waiting for the greeting.  0, or -1 after a message.
+ * do: TLS, AUTH, PROXY, waiting for the greeting.  0, or -1 after a message.
  */
 int pretend_conf(struct conf *cf, const char *address, const char *listener);
 
@@ -28,6 +28,10 @@ int pretend_shared(struct worker *w);
 
 /* The store, before it is opened; and the ear at the chain. */
 void pretend_store(struct worker *w);
+
+/* The message was taken: what it came to, to PRETEND_FD_ANSWERS. */
+struct txn;
+void pretend_tell(const struct txn *t);
 
 /* Begin the session; the loop ends with it. */
 void pretend_start(struct worker *w);

@@ -1,14 +1,18 @@
 #!/usr/bin/env -S python3 -B
 """check: letterplate-mailboxes check tells what a sender would hear, by the server's own chain, while it runs and while it doesn't."""
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from fakemilter import CONTINUE, DISCARD, FakeMilter, packet
 from harness import BIN, TOP, check, equal, main, scratch, test
+import milterserver
 from policy import Policy
-from server import Server
+from server import Server, free_port
+from tls import certificate, section
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 
@@ -85,6 +89,44 @@ def a_module_is_asked_and_its_edits_are_carried_out():
         check("trouble" in text and "no answer in time" in text and "< 451 4.3.0" in text, text)
         text = ask(s, "--from", "crash@c.example", "--to", ALICE, status=70)
         check("did not come to an end" in text, text)
+        equal(stored(s), 0, "files in the store")
+
+
+def lines(text, word):
+    """What stands behind the handler's name and time in its lines, or behind the WORD."""
+    return [re.sub(r"^ *[0-9.]+ ms +", "", x.split(word, 1)[1].strip()) for x in text.splitlines() if re.match(r"  \S+ +%s\b|  %s\b" % (word, word), x)]
+
+
+@test
+def a_whole_chain_is_told_in_full():
+    """A milter, a policy server, quota, passwords: who said what, what became of the message, and why somebody could not be asked."""
+    policy = Policy(lambda r, _: "DEFER_IF_PERMIT come back" if r["sender"] == "new@c.example" else "PREPEND X-Greylist: passed")
+    folder = scratch("check.")
+    credentials = os.path.join(folder, "credentials")
+    subprocess.run([os.path.join(BIN, "letterplate-credentials"), "-f", credentials, "import"], input="anna sesame\n", text=True, check=True)
+    edits = [packet("h", b"X-Spam\0no\0"), packet("b", b"another\r\n"), packet("q", b"odd\0"), CONTINUE]
+    with FakeMilter(on={"E": edits}) as m, Server("alice@example.org\nbob@example.org quota=1KiB\n", start=False, listener=(
+            'listener "mx" { address = {"127.0.0.1:%d"} tls = "starttls" auth = "optional" }' % free_port())) as s:
+        s.settings["extra"] = "\n".join([section(certificate("mx.test.example", "ec", ["mx.test.example"])), 'credentials = "%s"' % credentials,
+                                         'quota { when_full = "defer" }', policy.section("grey"), milterserver.section(m)])
+        s.write_config()
+        big = os.path.join(folder, "mail")
+        with open(big, "w") as f:
+            f.write("Subject: x\n\n" + "line\n" * 400)
+        text = ask(s, "--from", "a@c.example", "--to", ALICE, big)
+        check("> MAIL FROM:<a@c.example> SIZE=2414\n" in text, text)
+        equal(lines(text, "edited"), ["inserted at 0 X-Greylist: passed", "added X-Spam: no", "another body"], text)
+        equal(lines(text, "stored"), [ALICE + " in example.org/alice, folder Quarantine"], text)
+        text = ask(s, "--from", "a@c.example", "--to", BOB, "-", stdin=open(big, "rb").read(), status=75)
+        equal(lines(text, "quota")[-1], "defers: 452 over-quota", text)
+        text = ask(s, "--from", "new@c.example", "--to", ALICE, status=75)
+        equal(lines(text, "grey")[-2:], ["no objection", "defers: 450 policy-defer-if-permit"], text)
+        m.on["E"] = DISCARD
+        text = ask(s, "--to", ALICE)
+        equal((lines(text, "fake")[-1], lines(text, "stored")), ("discards", []), text)
+        m.on["E"] = packet("?")
+        text = ask(s, "--to", ALICE, status=75)
+        check(lines(text, "fake")[-1].startswith("failed: 451") and "event=milter-failed" in text and "reason=unknown-answer" in text, text)
         equal(stored(s), 0, "files in the store")
 
 

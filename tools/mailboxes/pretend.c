@@ -2,6 +2,7 @@
  * pretend: what would a sender hear?  Runs the server's own worker for one
  * session (worker/pretend.h) and is its client.
  */
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -168,13 +169,67 @@ send_content(struct talk *t, FILE *f)
 	fflush(t->out);
 }
 
+/* Octets of what send_content() sends, as SIZE counts them (RFC 1870 5): CRLF, without added dots. */
+static unsigned long long
+size_of(FILE *f)
+{
+	unsigned long long n = 0;
+	int c, before = '\n';
+
+	while ((c = getc(f)) != EOF) {
+		n += c == '\n' && before != '\r' ? 2 : 1;
+		before = c;
+	}
+	rewind(f);
+	return before == '\n' ? n : n + 2;
+}
+
+static FILE *
+memory(void)
+{
+	int fd = memfd_create("message", MFD_CLOEXEC);
+	FILE *f = fd != -1 ? fdopen(fd, "w+") : NULL;
+
+	if (f == NULL && fd != -1)
+		close(fd);
+	return f;
+}
+
+/* The message, from its beginning, in something that can be read twice; NULL after a message. */
+static FILE *
+take_message(const char *file)
+{
+	char buf[4096];
+	size_t n;
+	FILE *f;
+
+	if (file == NULL)
+		f = fmemopen((void *)(uintptr_t)made_up, sizeof(made_up) - 1, "r");
+	else if (strcmp(file, "-") != 0)
+		f = fopen(file, "r");
+	else if ((f = memory()) != NULL) {
+		while ((n = fread(buf, 1, sizeof(buf), stdin)) > 0 && fwrite(buf, 1, n, f) == n)
+			;
+		if (ferror(stdin) || ferror(f) || fflush(f) == EOF) {
+			warn("standard input");
+			fclose(f);
+			return NULL;
+		}
+		rewind(f);
+	}
+	if (f == NULL)
+		warn("%s", file != NULL ? file : "memory");
+	return f;
+}
+
 static void
 session(struct talk *t, const struct tool_pretend *o, FILE *f)
 {
 	bool any = false;
 
 	printf("connection from %s\n", o->address);
-	if (!judge(t, reply(t)) || !say(t, "EHLO %s", o->helo) || !say(t, "MAIL FROM:<%s>", o->from))
+	if (!judge(t, reply(t)) || !say(t, "EHLO %s", o->helo) ||
+	    !say(t, "MAIL FROM:<%s> SIZE=%llu", o->from, size_of(f)))
 		return;
 	for (size_t i = 0; i < o->nto; i++)
 		any |= say(t, "RCPT TO:<%s>", o->to[i]);
@@ -207,14 +262,8 @@ tool_pretend(const struct tool_pretend *o)
 			goto usage;
 	if (!is_one_line(o->helo) || !is_one_line(o->from))
 		goto usage;
-	if (o->file == NULL)
-		f = fmemopen((void *)(uintptr_t)made_up, sizeof(made_up) - 1, "r");
-	else
-		f = strcmp(o->file, "-") == 0 ? stdin : fopen(o->file, "r");
-	if (f == NULL) {
-		warn("%s", o->file != NULL ? o->file : "memory");
+	if ((f = take_message(o->file)) == NULL)
 		return EX_NOINPUT;
-	}
 	signal(SIGPIPE, SIG_IGN);
 	fflush(stdout);
 	if ((rc = start(&t, o)) != 0)

@@ -23,7 +23,7 @@ struct pending {
 	TAILQ_ENTRY(pending) entry;
 	struct ask ask;
 	uint64_t id; /* of the question, never used again */
-	bool guess;  /* guesses_ops': yes lets nobody in */
+	bool guess;  /* credentials_guesses_ops': yes lets nobody in */
 };
 
 static struct {
@@ -333,6 +333,6 @@ const struct handler_ops credentials_ops = {
 	.abi = HANDLER_ABI, .name = "credentials", .on_auth = on_auth, .on_cancel = on_cancel, .close = close_all
 };
 
-const struct handler_ops guesses_ops = {
+const struct handler_ops credentials_guesses_ops = {
 	.abi = HANDLER_ABI, .name = "guesses", .on_auth = on_guess, .on_cancel = on_cancel
 };
