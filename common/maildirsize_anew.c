@@ -14,12 +14,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	LINE_MAX_ = 48, /* octets of a line of ours */
 	NAME_MAX_ = 64, /* octets of the name that a new file has first */
-	NAP_MS = 5      /* between looks whether a lock is free, at the most */
+	NAP_MS = 5,     /* between looks whether a lock is free, at the most */
+	SETTLED_S =
+	    2 /* a folder that was changed before that shows each change by its time, which may be in whole seconds */
 };
 
 /* --- locks --- */
@@ -76,12 +79,16 @@ maildirsize_hold(int home, uint64_t id)
 
 /* --- counting --- */
 
-struct count {
+/* The folders in three parts: of these as a rule only new/ has changed a moment ago. */
+enum part_name { PART_NEW, PART_CUR, PART_SUBS, PARTS };
+
+struct part {
 	int64_t octets, messages;
 	uint64_t stamp; /* of when its folders were changed */
+	bool settled;   /* not a moment before they were looked at: a change since then would be another stamp */
 };
 
-/* Octets of a message: as its name says (",S=123"), else as the file is. */
+/* Octets of a message: as its name says (",S=123"), else as the file is.  -1: it is gone. */
 static int64_t
 count_one(int at, const char *name)
 {
@@ -96,7 +103,7 @@ count_one(int at, const char *name)
 		if (errno == 0 && (*end == '\0' || *end == ',' || *end == ':'))
 			return v;
 	}
-	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_size : 0;
+	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_size : -1;
 }
 
 static DIR *
@@ -111,39 +118,48 @@ open_folder(int at, const char *name)
 }
 
 static int
-count_messages(int at, const char *name, struct count *out)
+count_messages(int at, const char *name, struct part *out)
 {
 	DIR *d = open_folder(at, name);
 	const struct dirent *e;
-	struct stat st;
+	int error;
 
 	if (d == NULL)
 		return errno == ENOENT ? 0 : -1;
-	if (fstat(dirfd(d), &st) == 0)
-		out->stamp = out->stamp * 31 + st.st_ino + (uint64_t)st.st_mtim.tv_sec * 1000000000 +
-		    (uint64_t)st.st_mtim.tv_nsec;
-	while ((e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.')
-			continue;
-		out->octets += count_one(dirfd(d), e->d_name);
-		out->messages++;
+	for (errno = 0; (e = readdir(d)) != NULL; errno = 0) {
+		int64_t octets = e->d_name[0] != '.' ? count_one(dirfd(d), e->d_name) : -1;
+
+		out->octets += octets > 0 ? octets : 0;
+		out->messages += octets != -1;
 	}
+	error = errno;
 	closedir(d);
-	return 0;
+	errno = error;
+	return error == 0 ? 0 : -1;
 }
 
-/* The mailbox, and its sub-folders ".NAME". */
+/* One folder more of a part.  Without ${read}: only when it was changed. */
 static int
-count_all(int home, struct count *out)
+part_add(int at, const char *name, bool read, struct part *out)
 {
-	DIR *d;
+	struct stat st;
+
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0 : -1;
+	out->stamp =
+	    out->stamp * 31 + st.st_ino + (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+	out->settled &= time(NULL) - st.st_mtim.tv_sec > SETTLED_S;
+	return read ? count_messages(at, name, out) : 0;
+}
+
+/* The sub-folders ".NAME". */
+static int
+part_subs(int home, bool read, struct part *out)
+{
+	DIR *d = open_folder(home, ".");
 	const struct dirent *e;
 	int rc = 0;
 
-	*out = (struct count){ .stamp = 0 };
-	if (count_messages(home, "new", out) != 0 || count_messages(home, "cur", out) != 0)
-		return -1;
-	d = open_folder(home, ".");
 	if (d == NULL)
 		return -1;
 	while (rc == 0 && (e = readdir(d)) != NULL) {
@@ -154,31 +170,70 @@ count_all(int home, struct count *out)
 		sub = openat(home, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub == -1)
 			continue;
-		rc = count_messages(sub, "new", out) != 0 || count_messages(sub, "cur", out) != 0 ? -1 : 0;
+		rc = part_add(sub, "new", read, out) != 0 || part_add(sub, "cur", read, out) != 0 ? -1 : 0;
 		close(sub);
 	}
 	closedir(d);
 	return rc;
 }
 
+static int
+part_count(int home, enum part_name which, bool read, struct part *out)
+{
+	*out = (struct part){ .stamp = 1, .settled = true };
+	switch (which) {
+	case PART_NEW:
+		return part_add(home, "new", read, out);
+	case PART_CUR:
+		return part_add(home, "cur", read, out);
+	case PART_SUBS:
+	case PARTS:
+		break;
+	}
+	return part_subs(home, read, out);
+}
+
+/* Count what may have changed since ${c}, which is all zero at first.  1: something had; 0: nothing; -1 with errno. */
+static int
+count_again(int home, struct part c[PARTS])
+{
+	int changed = 0;
+
+	for (enum part_name i = PART_NEW; i < PARTS; i++) {
+		struct part now;
+
+		if (part_count(home, i, false, &now) == -1)
+			return -1;
+		if (now.stamp == c[i].stamp && c[i].settled)
+			continue;
+		if (part_count(home, i, true, &now) == -1)
+			return -1;
+		if (now.stamp != c[i].stamp || now.octets != c[i].octets || now.messages != c[i].messages)
+			changed = 1;
+		c[i] = now;
+	}
+	return changed;
+}
+
 /* --- the new file --- */
 
 /* As Dovecot writes it: what is not limited is left out, but for a line without anything. */
 static int
-write_anew(int home, int fd, const char *name, const struct quota_limit *limit, const struct count *c)
+write_anew(int home, int fd, const char *name, const struct quota_limit *limit, const struct part c[PARTS])
 {
-	char text[3 * LINE_MAX_], messages[LINE_MAX_] = "";
+	long long octets = c[PART_NEW].octets + c[PART_CUR].octets + c[PART_SUBS].octets,
+		  messages = c[PART_NEW].messages + c[PART_CUR].messages + c[PART_SUBS].messages;
+	char text[3 * LINE_MAX_], count[LINE_MAX_] = "";
 	ssize_t w;
 	int n;
 
 	if (limit->messages != 0)
-		snprintf(messages, sizeof(messages), "%lluC", (unsigned long long)limit->messages);
+		snprintf(count, sizeof(count), "%lluC", (unsigned long long)limit->messages);
 	if (limit->octets != 0 || limit->messages == 0)
 		n = snprintf(text, sizeof(text), "%lluS%s%s\n%lld %lld\n", (unsigned long long)limit->octets,
-		    limit->messages != 0 ? "," : "", messages, (long long)c->octets, (long long)c->messages);
+		    limit->messages != 0 ? "," : "", count, octets, messages);
 	else
-		n = snprintf(
-		    text, sizeof(text), "%s\n%lld %lld\n", messages, (long long)c->octets, (long long)c->messages);
+		n = snprintf(text, sizeof(text), "%s\n%lld %lld\n", count, octets, messages);
 	if ((w = write(fd, text, (size_t)n)) != n) {
 		errno = w == -1 ? errno : ENOSPC;
 		return -1;
@@ -187,26 +242,23 @@ write_anew(int home, int fd, const char *name, const struct quota_limit *limit, 
 }
 
 /*
- * Nobody else counts.  The first pass, before others have to wait, brings the
- * folders into memory; then a reader may have moved a message from under our
- * eyes, or twice before them, unless the folders are as they were.
+ * Nobody else counts.  All is counted once before others have to wait, and then
+ * what has changed since; for a reader may have moved a message from under our
+ * eyes, or twice before them, until the folders are as they were.
  */
 static int
 count_and_write(int home, int fd, const char *name, const struct quota_limit *limit)
 {
-	struct count before, c;
-	int alone, rc = 0, error;
+	struct part c[PARTS] = { { .stamp = 0 } };
+	int alone, rc, error;
 
-	if (count_all(home, &c) == -1 || (alone = lock_folder(home, ".")) == -1)
+	if (count_again(home, c) == -1 || (alone = lock_folder(home, ".")) == -1)
 		return -1;
-	for (int i = 1; i < MAILDIRSIZE_PASSES; i++) {
-		before = c;
-		rc = count_all(home, &c);
-		if (rc == -1 || (c.stamp == before.stamp && c.octets == before.octets && c.messages == before.messages))
-			break;
-	}
-	if (rc == 0)
-		rc = write_anew(home, fd, name, limit, &c);
+	rc = 1;
+	for (int i = 1; i < MAILDIRSIZE_PASSES && rc == 1; i++)
+		rc = count_again(home, c);
+	if (rc != -1)
+		rc = write_anew(home, fd, name, limit, c);
 	error = errno;
 	close(alone);
 	errno = error;

@@ -421,6 +421,28 @@ START_TEST(replays)
 }
 END_TEST
 
+/* The count of a mailbox was not synced: it may lack what is replayed, and what was there already. */
+START_TEST(replayed_is_counted_anew)
+{
+	struct seg_fix x;
+	char name[UNIQUE_MAX], path[PATH_MAX];
+
+	seg_fix_open(&x);
+	append_message(&x, 1, name);
+	snprintf(path, sizeof(path), "%s/example.org/user0/maildirsize", x.f.path);
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = i == 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+		ck_assert(i == 0 || fd != -1);
+		close(fd);
+		x.f.env.quota = i == 1;
+		replay(&x, i == 0);
+		ck_assert_int_eq(access(path, F_OK), i == 2 ? 0 : -1);
+	}
+	seg_fix_close(&x);
+}
+END_TEST
+
 START_TEST(takes_back)
 {
 	struct seg_fix x;
@@ -553,6 +575,7 @@ main(void)
 	tcase_add_test(r, positions);
 	tcase_set_timeout(g, 30);
 	tcase_add_test(g, replays);
+	tcase_add_test(g, replayed_is_counted_anew);
 	tcase_add_test(g, replays_into_folders);
 	tcase_add_test(g, takes_back);
 	tcase_add_test(g, not_what_is_retired);

@@ -18,6 +18,7 @@
 #include "worker/store/files.h"
 #include "worker/store/folders.h"
 #include "worker/store/journal.h"
+#include "worker/store/quota.h"
 
 struct copy { /* one target of a record */
 	struct span dir, folder, prefix, content;
@@ -173,6 +174,8 @@ deliver(struct journal *j, struct copy *c, bool rewrite)
 	if (cur != -1)
 		close(cur);
 	mailbox_leave(&box);
+	if (!rewrite)
+		quota_forget(j->md, c->dir);
 	errno = err;
 	return r;
 }

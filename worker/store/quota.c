@@ -116,3 +116,14 @@ quota_release(const struct maildir *md, struct spot *s)
 	}
 	s->counted = 0;
 }
+
+void
+quota_forget(const struct maildir *md, struct span dir)
+{
+	int home = md->env->quota ? quota_home(md, dir) : -1;
+
+	if (home == -1)
+		return;
+	(void)unlinkat(home, MAILDIRSIZE_FILE, 0);
+	close(home);
+}

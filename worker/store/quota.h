@@ -32,4 +32,7 @@ void quota_leave(int held);
 /* ${s} is not delivered: what was counted is taken back.  If it stands, or stood, in new/ (s->in_new), between quota_enter() and quota_leave().  Nothing was: a no-op. */
 void quota_release(const struct maildir *md, struct spot *s);
 
+/* After a crash of the machine: what is counted of the mailbox ${dir} (DOMAIN/LOCAL, which is there) may lack what stands in it, so let the next one count it anew. */
+void quota_forget(const struct maildir *md, struct span dir);
+
 #endif
