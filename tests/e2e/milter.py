@@ -192,6 +192,27 @@ def what_needs_no_answer_is_kept_back():
 
 
 @test
+def answers_in_pieces_and_together():
+    """However the octets of answers fall into reads, they are the same answers."""
+    edits = [packet("h", b"X-%d\0%s\0" % (i, b"v" * 60 * i)) for i in range(5)]
+    whole = b"".join(edits) + CONTINUE
+    for size in (1, 3, 4, 5, 7, len(edits[0]), len(edits[0]) + 1, len(whole) - 1, len(whole)):
+        def in_pieces(c, _):
+            for i in range(0, len(whole), size):
+                c.send(whole[i:i + size])
+                time.sleep(0.0005)
+        def slowly(c, _):
+            for b in CONTINUE:
+                c.send(bytes([b]))
+        with FakeMilter(on={"E": in_pieces, "M": slowly}) as m, MilterServer(m) as s:
+            s.send().is_(250)
+            s.send().is_(250)
+            raw = s.messages(ALICE)[-1].raw
+            equal([len(re.search(rb"\nX-%d: (v*)" % i, raw).group(1)) for i in range(5)], [60 * i for i in range(5)], "edits in pieces of %d" % size)
+            check("milter-failed" not in s.log(), s.log()[-400:])
+
+
+@test
 def skip_and_accept():
     body = b"Subject: x\r\n\r\n" + b"x" * 70 + b"\r\n"
     body += (b"y" * 70 + b"\r\n") * 4000

@@ -83,15 +83,40 @@ milter_link_send(struct milter_link *k)
 			return false;
 		}
 	}
-	if (buf_len(&k->out) == 0)
+	if (buf_len(&k->out) == 0 && k->out.cap > MILTER_OUT_KEEP)
 		buf_free(&k->out);
 	return true;
 }
 
+void
+milter_link_rest(struct milter_link *k)
+{
+	if (buf_len(&k->out) == 0)
+		buf_free(&k->out);
+}
+
+/* Show a packet, whose octets are good until something is read.  False: the link is gone. */
+static bool
+show_one(struct milter_link *k, uint8_t cmd, struct span data)
+{
+	bool gone = false;
+
+	if (k->owner == NULL) {
+		k->drop(k); /* who is not asked does not answer */
+		return false;
+	}
+	/* cppcheck-suppress autoVariables ; taken back before it ends, or the link is no more */
+	k->gone = &gone;
+	k->owner->packet(k->owner, cmd, data);
+	if (!gone)
+		k->gone = NULL;
+	return !gone;
+}
+
 /*
- * Show the packets that are here, each forgotten before it is shown: it may be
- * the last of this owner, and the link another's afterwards.  Its octets are
- * good until something is read.  False: no reading now; the link is gone, or others have their turn first.
+ * Show the packets that are kept, each forgotten before it is shown: it may be
+ * the last of this owner, and the link another's afterwards.  False: no reading
+ * now; the link is gone, or others have their turn first.
  */
 static bool
 show(struct milter_link *k)
@@ -100,7 +125,6 @@ show(struct milter_link *k)
 		struct span data, in = buf_view(&k->in);
 		uint8_t cmd;
 		ssize_t n = milter_frame(in, k->st.chunk, &cmd, &data);
-		bool gone = false;
 
 		if (n == MILTER_FRAME_MORE)
 			return true;
@@ -108,29 +132,38 @@ show(struct milter_link *k)
 			lost(k, "length");
 			return false;
 		}
-		if (k->owner == NULL) {
-			k->drop(k); /* who is not asked does not answer */
-			return false;
-		}
 		buf_drop(&k->in, (size_t)n);
-		/* cppcheck-suppress autoVariables ; taken back before it ends, or the link is no more */
-		k->gone = &gone;
-		k->owner->packet(k->owner, cmd, data);
-		if (gone)
+		if (!show_one(k, cmd, data))
 			return false;
-		k->gone = NULL;
 	}
 	loop_later(k->loop, &k->task);
 	return false;
+}
+
+/* ${n} octets were read to where nothing is kept.  A packet and no more, which is what most answers are, needs no memory. */
+static bool
+show_read(struct milter_link *k, const uint8_t *p, size_t n)
+{
+	struct span data;
+	uint8_t cmd;
+
+	if (milter_frame(span_of(p, n), k->st.chunk, &cmd, &data) == (ssize_t)n)
+		return show_one(k, cmd, data);
+	if (buf_put(&k->in, p, n) != 0) {
+		lost(k, "no-memory");
+		return false;
+	}
+	return show(k);
 }
 
 /* One read.  False: nothing more now, or the link is gone. */
 static bool
 take(struct milter_link *k)
 {
-	size_t room = 0;
-	bool dry;
-	uint8_t *p = buf_room(&k->in, MILTER_READ, &room);
+	static uint8_t scratch[MILTER_READ];
+	size_t room = sizeof(scratch);
+	bool kept = buf_len(&k->in) > 0, dry;
+	uint8_t *p = kept ? buf_room(&k->in, MILTER_READ, &room) : scratch;
 	ssize_t n;
 
 	if (p == NULL) {
@@ -151,8 +184,9 @@ take(struct milter_link *k)
 		lost(k, "closed");
 		return false;
 	}
-	buf_added(&k->in, (size_t)n);
-	if (!show(k))
+	if (kept)
+		buf_added(&k->in, (size_t)n);
+	if (kept ? !show(k) : !show_read(k, p, (size_t)n))
 		return false;
 	if (!dry)
 		return true;

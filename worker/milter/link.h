@@ -1,7 +1,8 @@
 /*
  * link: one connection to a milter: its socket, its buffers, its packets.
  * Non-blocking, in the loop.  It belongs to one session at a time, or to the
- * pool, which keeps it for the next; it knows nothing of what is asked.
+ * pool, which keeps it for the next; it knows nothing of what is asked.  Answers
+ * are read into one scratch area; only what is no whole packet is kept.
  */
 #ifndef WORKER_MILTER_LINK_H_
 #define WORKER_MILTER_LINK_H_
@@ -15,6 +16,7 @@
 enum {
 	MILTER_OUT_MAX  = 256 << 10, /* octets for a milter that does not read; then its session's client is not read */
 	MILTER_OUT_HIGH = 128 << 10, /* ... of which so many let a session go on: one more packet fits always */
+	MILTER_OUT_KEEP = 16 << 10,  /* octets of memory for output that a link keeps while a session has it */
 	MILTER_READ     = 16 << 10,  /* octets read at a time */
 	MILTER_READS    = 16,        /* reads a turn before others have theirs */
 	MILTER_BURST_MAX = 4096      /* answers a turn; a milter that has more to say waits for the next */
@@ -70,6 +72,9 @@ void milter_link_nobody(struct milter_link *k);
 
 /* Send what is queued in k->out.  False: it broke, and the owner was told. */
 bool milter_link_send(struct milter_link *k);
+
+/* No session has it: memory that it keeps is given back. */
+void milter_link_rest(struct milter_link *k);
 
 /* Keep what the milter wants to know.  0, or -1 with errno ENOMEM. */
 int milter_link_symbols(struct milter_link *k, const struct milter_options *o);

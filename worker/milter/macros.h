@@ -44,6 +44,17 @@ struct milter_about {
 	size_t                     used;
 };
 
+/* About a step of ${t}: all but the scratch, which is large, is set. */
+static inline void
+milter_about_init(struct milter_about *ab, const struct milter_facts *f, const struct txn *t, const struct rcpt *rc)
+{
+	ab->facts   = f;
+	ab->txn     = t;
+	ab->rcpt    = rc;
+	ab->refused = NULL;
+	ab->used    = 0;
+}
+
 /**
  * milter_macros(ab, stage, symbols, out):
  * Names and values in turn, for milter_put_macros(), into ${out}, which has

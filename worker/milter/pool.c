@@ -232,8 +232,11 @@ milter_pool_give(struct milter_pool *p, struct milter_seat *s, bool good)
 		k->idle_ms = loop_now_ms(p->loop);
 		TAILQ_INSERT_HEAD(&p->idle, k, entry);
 		p->nidle++;
-		if (milter_link_send(k) && p->timer.prev == NULL)
-			loop_timer_set(p->loop, &p->timer, MILTER_IDLE_MS);
+		if (milter_link_send(k)) {
+			milter_link_rest(k);
+			if (p->timer.prev == NULL)
+				loop_timer_set(p->loop, &p->timer, MILTER_IDLE_MS);
+		}
 	}
 	if (!TAILQ_EMPTY(&p->line))
 		loop_later(p->loop, &p->task);

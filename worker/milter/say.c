@@ -24,7 +24,10 @@ static int
 macros(struct milter_link *k, enum milter_command cmd, enum milter_stage stage, const struct milter_facts *f,
     const struct txn *t, const struct rcpt *rc)
 {
-	return macros_about(k, cmd, stage, &(struct milter_about){ .facts = f, .txn = t, .rcpt = rc });
+	struct milter_about ab;
+
+	milter_about_init(&ab, f, t, rc);
+	return macros_about(k, cmd, stage, &ab);
 }
 
 int
@@ -138,10 +141,12 @@ int
 say_refused(struct milter_link *k, const struct milter_facts *f, const struct txn *t, const struct rcpt *rc,
     const struct reply *r)
 {
-	struct milter_about ab = { .facts = f, .txn = t, .rcpt = rc, .refused = r };
+	struct milter_about ab;
 
 	if ((k->st.steps & MILTER_P_RCPT_REJ) == 0 || !milter_state_wants(&k->st, MILTER_C_RCPT))
 		return 0;
+	milter_about_init(&ab, f, t, rc);
+	ab.refused = r;
 	if (macros_about(k, MILTER_C_RCPT, MILTER_M_RCPT, &ab) != 0 ||
 	    put_path(k, MILTER_C_RCPT, &rc->addr, rc->params) != 0)
 		return -1;

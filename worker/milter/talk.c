@@ -135,7 +135,11 @@ talk_tell(struct talk *t, struct milter_link *k, enum fields_event ev, struct sp
 	case FIELDS_END:
 		return say_end_of_header(k, t->facts, t->txn);
 	case FIELDS_BODY:
-		return milter_state_wants(&k->st, MILTER_C_BODY) ? buf_put(&t->body, value.p, value.n) : 0;
+		if (!milter_state_wants(&k->st, MILTER_C_BODY))
+			return 0;
+		if ((k->st.steps & MILTER_P_NR_BODY) != 0 && value.n >= TALK_DIRECT && buf_len(&t->body) == 0)
+			return say_body(k, value);
+		return buf_put(&t->body, value.p, value.n);
 	case FIELDS_MORE:
 	case FIELDS_TOO_LONG:
 		break;

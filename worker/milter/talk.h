@@ -15,6 +15,7 @@
 enum {
 	TALK_TODO_HIGH = 64 << 10,  /* octets of content not yet told at which the session stops reading its client */
 	TALK_TODO_MAX  = 256 << 10, /* ... and at which there is no more: a span of content on top of the above fits */
+	TALK_DIRECT = 4 << 10,  /* octets of a body that are a packet at once, for a milter that answers none of them */
 	TALK_HOLD   = 16 << 10, /* octets that are kept back while no answer is waited for: one call in place of many */
 	TALK_EXTEND = 4         /* an answer of "still at work" counts once a timeout's fourth */
 };
