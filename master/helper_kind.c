@@ -76,9 +76,7 @@ take_credentials(struct master *m, const struct conf *cf, int *file, char *why, 
 	}
 	if (fd < 0 || fstat(fd, &st) != 0)
 		snprintf(why, cap, "credentials \"%s\" cannot be used: %s", cf->credentials, strerror(errno));
-	else if (!passwords)
-		return 0;
-	else if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+	else if (passwords && (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0))
 		snprintf(why, cap, "credentials \"%s\" cannot be used: others may read it", cf->credentials);
 	else
 		return 0;

@@ -413,10 +413,10 @@ main_pretend(const char *conf_file, const char *address, const char *listener)
 	me.args = (struct main_args){ .conf_file = conf_file, .slot = 1 };
 	main_signals();
 	id_init();
-	log_init("worker", -1, false, LOG_L_WARN);
+	log_init("worker", -1, false, LOG_L_ERROR);
 	main_conf();
-	me.conf->log.level = LOG_L_WARN;
-	log_init("worker", -1, false, LOG_L_WARN);
+	me.conf->log.level = LOG_L_ERROR;
+	log_init("worker", -1, false, LOG_L_ERROR);
 	if (pretend_conf(me.conf, address, listener) != 0)
 		main_fail(EX_USAGE);
 	me.w.loop = loop_new();
@@ -429,6 +429,7 @@ main_pretend(const char *conf_file, const char *address, const char *listener)
 	main_inside();
 	if (sandbox_close(&me.sandbox, &me.level) != 0)
 		main_fail(EX_NOPERM);
+	log_set_level(LOG_L_WARN); /* why somebody cannot be asked; what kernel this is, is no news */
 	main_loop();
 	pretend_start(&me.w);
 	if (loop_run(me.w.loop) != 0)
