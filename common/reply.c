@@ -51,9 +51,14 @@ reply_set(struct reply *r, uint16_t code, uint32_t enh, const char *reason, cons
 	va_list ap;
 	int n;
 
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
+	if (strchr(fmt, '%') == NULL) { /* most: no need of printf */
+		n = (int)strnlen(fmt, REPLY_TEXT_MAX);
+		memcpy(text, fmt, (size_t)n);
+	} else {
+		va_start(ap, fmt);
+		n = vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+	}
 	*r = (struct reply){ .code = code, .close = code == 421, .enh = enh_of(code, enh) };
 	reason_set(r, reason);
 	if (n > 0)

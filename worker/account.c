@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "common/decimal.h"
 #include "common/log.h"
 #include "worker/hooks.h"
 #include "worker/message.h"
@@ -50,14 +51,18 @@ account_who(struct log_line *l, const struct session *s)
 static void
 account_code(struct log_line *l, uint16_t code, uint32_t enh, const char *reason)
 {
-	char text[32];
+	char text[3 * DECIMAL_MAX + 2];
+	size_t n;
 
 	if (code != 0)
 		log_u64(l, "code", code);
 	if (enh != 0) {
-		snprintf(text, sizeof(text), "%u.%u.%u", (unsigned)ENH_CLASS(enh), (unsigned)ENH_SUBJECT(enh),
-		    (unsigned)ENH_DETAIL(enh));
-		log_str(l, "enhanced", text);
+		n = decimal(text, ENH_CLASS(enh), 1);
+		text[n++] = '.';
+		n += decimal(text + n, ENH_SUBJECT(enh), 1);
+		text[n++] = '.';
+		n += decimal(text + n, ENH_DETAIL(enh), 1);
+		log_span(l, "enhanced", span_of(text, n));
 	}
 	if (reason != NULL && reason[0] != '\0')
 		log_str(l, "reason", reason);

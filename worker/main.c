@@ -349,10 +349,12 @@ main_reap_modules(struct loop_src *src, unsigned what)
 }
 
 static void
-main_turn(void *arg, uint64_t us)
+main_turn(void *arg, uint64_t us, unsigned events)
 {
 	(void)arg;
-	stats_observe(me.w.stats, STATS_H_LOOP, us);
+	iopool_go(me.pool);
+	if (events > 0)
+		stats_observe(me.w.stats, STATS_H_LOOP, us);
 }
 
 static void
@@ -373,6 +375,7 @@ main_loop(void)
 		log_msg(LOG_L_ERROR, "start", "cannot watch descriptors: %s", strerror(errno));
 		main_fail(EX_OSERR);
 	}
+	iopool_gather(me.pool);
 	loop_observe(w->loop, main_turn, NULL);
 	main_second(&me.second);
 }

@@ -109,7 +109,9 @@ static const struct row files_table[] = {
 	ANY(mkdirat),			/* a recipient's folders; mode is under umask 077 */
 	EQ(renameat2, 4, RENAME_NOREPLACE), /* tmp/ to new/, over nothing */
 	ANY(renameat),			/* a maildirsize counted anew takes the old one's place; a segment that is finished; a message that a crash has torn */
-	EQ(linkat, 4, 0),		/* one file for several recipients; never by descriptor */
+	EQ(linkat, 4, 0),		/* one file for several recipients */
+	EQ(linkat, 4, AT_EMPTY_PATH),	/* a message that had no name yet gets it; Landlock says where */
+	EQ(linkat, 4, AT_SYMLINK_FOLLOW), /* the same by /proc, before Linux 6.10 */
 	EQ(unlinkat, 2, 0),		/* what was not acknowledged; never a folder */
 	ANY(getdents64),		/* sweeping tmp/ */
 	EQ(flock, 1, LOCK_EX | LOCK_NB),/* a message on its way is locked, so that a sweep leaves it */

@@ -36,6 +36,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char call[32], ledger[PATH_MAX];
 static unsigned nth, rate;
+static bool on; /* not that one alone: all from there on */
 static int error, trace = -1, fired = -1;
 static _Atomic unsigned count;
 static _Atomic unsigned seed;
@@ -59,6 +60,8 @@ start(void)
 	if ((s = getenv("FAILNTH")) != NULL && (end = strchr(s, ':')) != NULL) {
 		snprintf(call, sizeof(call), "%.*s", (int)(end - s), s);
 		nth = (unsigned)strtoul(end + 1, &end, 10);
+		on = *end == '+';
+		end += on;
 		error = (int)strtol(end + 1, NULL, 10);
 	}
 	if ((s = getenv("FAILRATE")) != NULL) {
@@ -85,6 +88,8 @@ ours(void)
 static bool
 fails(const char *name, bool *half)
 {
+	unsigned now;
+
 	*half = false;
 	if (!ours())
 		return false;
@@ -96,7 +101,10 @@ fails(const char *name, bool *half)
 			return true;
 		}
 	}
-	if (strcmp(name, call) != 0 || atomic_fetch_add(&count, 1) + 1 != nth)
+	if (strcmp(name, call) != 0)
+		return false;
+	now = atomic_fetch_add(&count, 1) + 1;
+	if (now < nth || (now > nth && !on))
 		return false;
 	if (fired != -1 && syscall(SYS_write, fired, "x", 1) != 1)
 		abort();
@@ -165,16 +173,16 @@ openat(int at, const char *name, int flags, ...)
 {
 	char p[PATH_MAX];
 	mode_t mode = 0;
-	bool half, traced;
+	bool half, traced, nameless = (flags & O_TMPFILE) == O_TMPFILE;
 	va_list ap;
 	int r;
 
-	if ((flags & O_CREAT) != 0) {
+	if ((flags & O_CREAT) != 0 || nameless) {
 		va_start(ap, flags);
 		mode = va_arg(ap, mode_t);
 		va_end(ap);
 	}
-	if (fails((flags & O_CREAT) != 0 ? "create" : "openat", &half))
+	if (fails(nameless ? "tmpfile" : (flags & O_CREAT) != 0 ? "create" : "openat", &half))
 		return -1;
 	traced = enter();
 	r = REAL(openat)(at, name, flags, mode);

@@ -46,11 +46,11 @@ def place():
     return scratch()
 
 
-def once(base, load, call, nth, error):
-    """One run; (whether the call was reached, the messages)."""
+def once(base, load, call, nth, error, on=""):
+    """One run; (whether the call was reached, the messages).  ON "+": all of them fail from the nth on."""
     path, ledger, fired = (os.path.join(base, n) for n in ("mail", "ledger", "fired"))
     os.mkdir(path)
-    env = store.shim(FAILNTH="%s:%d:%d" % (call, nth, error), FAILFIRED=fired)
+    env = store.shim(FAILNTH="%s:%d%s:%d" % (call, nth, on, error), FAILFIRED=fired)
     store.drive(path, ledger, *ALL[load], env=env)
     messages = store.read_ledger(ledger)
     what = "%s %d of %s: " % (call, nth, load)
@@ -67,8 +67,8 @@ def once(base, load, call, nth, error):
     return reached, messages
 
 
-def every(call, error, loads=LOADS, survives=False, at_least=1):
-    """Fail each call of CALL.  SURVIVES: the store knows another way, and acknowledges all the same."""
+def every(call, error, loads=LOADS, survives=False, at_least=1, on=""):
+    """Fail each call of CALL, or with ON all from it on.  SURVIVES: the store knows another way, and acknowledges all the same."""
     total = refused = 0
     for load in loads:
         nth, reached = 0, True
@@ -76,7 +76,7 @@ def every(call, error, loads=LOADS, survives=False, at_least=1):
             nth += 1
             base = place()
             try:
-                reached, messages = once(base, load, call, nth, error)
+                reached, messages = once(base, load, call, nth, error, on)
             finally:
                 shutil.rmtree(base)
             bad = [m for m in messages.values() if m.state == "refused"]
@@ -244,6 +244,33 @@ def journal_rename():
 @test
 def journal_rename_to_a_name_that_exists():
     every("renameat2", errno.EEXIST, loads=JOURNAL, survives=True)
+
+
+# A message for one mailbox that has no name until it is placed: "journal" is the load of such.
+@test
+def journal_nameless():
+    for error in errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.ENOSPC:
+        every("tmpfile", error, loads=("journal",), survives=True)
+    every("tmpfile", errno.EOPNOTSUPP, loads=("journal",), survives=True, on="+")
+
+
+@test
+def journal_name():
+    for error in errno.EIO, errno.ENOSPC, errno.EDQUOT:
+        every("linkat", error, loads=("journal",))
+
+
+@test
+def journal_name_not_let_through():
+    # By the descriptor, by /proc, and neither: then by way of tmp/.
+    every("linkat", errno.ENOENT, loads=("journal",), survives=True)
+    for error in errno.ENOENT, errno.EPERM, errno.EXDEV, errno.EACCES:
+        every("linkat", error, loads=("journal",), survives=True, on="+")
+
+
+@test
+def journal_name_that_exists():
+    every("linkat", errno.EEXIST, loads=("journal",), survives=True)
 
 
 @test

@@ -219,7 +219,44 @@ do_open_master_fd(const struct world *w)
 
 /* --- file calls that nobody needs --- */
 
-TRY(do_link_empty_path, linkat(w->secret, "", w->store, "stolen", AT_EMPTY_PATH))
+/* By a descriptor that the worker opened itself, as it does: the store would let it write what the directory only shows. */
+static int
+do_link_snapshot(const struct world *w)
+{
+	int fd = openat(w->directory, "snapshot", O_RDONLY | O_CLOEXEC), r;
+
+	if (fd == -1)
+		return 0; /* it must be readable for this to say anything: shown as let through */
+	r = linkat(fd, "", w->store, "stolen", AT_EMPTY_PATH);
+	close(fd);
+	return r;
+}
+
+static int
+do_link_snapshot_proc(const struct world *w)
+{
+	char path[64];
+	int fd = openat(w->directory, "snapshot", O_RDONLY | O_CLOEXEC), r;
+
+	if (fd == -1)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = linkat(AT_FDCWD, path, w->store, "stolen", AT_SYMLINK_FOLLOW);
+	close(fd);
+	return r;
+}
+
+/* One that was opened before the user changed: the kernel says ENOENT to whoever did not open it under the same credentials. */
+static int
+do_link_empty_path(const struct world *w)
+{
+	int r = linkat(w->secret, "", w->store, "stolen", AT_EMPTY_PATH);
+
+	if (r == -1 && errno == ENOENT)
+		errno = EPERM;
+	return r;
+}
+
 TRY(do_link_follow, linkat(w->store, "escape", w->store, "stolen", AT_SYMLINK_FOLLOW))
 TRY(do_exchange, syscall(SYS_renameat2, w->store, "message", w->store, "other", 2))
 TRY(do_rmdir, unlinkat(w->store, "folder", AT_REMOVEDIR))
@@ -330,6 +367,26 @@ need_deliver(const struct world *w)
 		return -1;
 	fd = openat(w->store, "box/new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd == -1 || fsync(fd) != 0 || close(fd) != 0 ? -1 : 0;
+}
+
+/* A file without a name, which is given one: by its descriptor, or by way of /proc where the kernel is older. */
+static int
+need_name(const struct world *w)
+{
+	char path[64], name[64];
+	int at = openat(w->store, "box/new", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+
+	snprintf(name, sizeof(name), "nameless.%ld", (long)syscall(SYS_gettid));
+	if (at == -1 || (fd = openat(at, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600)) == -1 ||
+	    write(fd, "mail\n", 5) != 5)
+		return -1;
+	if (linkat(fd, "", at, name, AT_EMPTY_PATH) != 0 && errno != ENOENT)
+		return -1;
+	strcat(name, ".proc");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, path, at, name, AT_SYMLINK_FOLLOW) != 0 || close(fd) != 0)
+		return -1;
+	return close(at);
 }
 
 static int
@@ -451,11 +508,12 @@ const struct attempt attempts[] = {
 	R(do_symlink_escape, 2), R(do_snapshot_write, 2), R(do_snapshot_trunc, 3), R(do_directory_create, 2),
 	R(do_mkdir_outside, 2), R(do_unlink_outside, 2), R(do_unlink_snapshot, 2), R(do_rename_snapshot, 2),
 	R(do_rename_in, 2), R(do_rename_out, 2), R(do_link_in, 2), R(do_link_out, 2),
+	R(do_link_empty_path, 2), R(do_link_follow, 2), R(do_link_snapshot, 2), R(do_link_snapshot_proc, 2),
 
 	EARLY("early_connect", do_connect_tcp, 4), EARLY("early_bind", do_bind, 4),
 	EARLY("early_abstract", do_early_abstract, 6), EARLY("early_signal", do_early_signal, 6),
 
-	K(do_link_empty_path), K(do_link_follow), K(do_exchange), K(do_rmdir), K(do_symlink), K(do_mknod), K(do_chmod),
+	K(do_exchange), K(do_rmdir), K(do_symlink), K(do_mknod), K(do_chmod),
 	K(do_fchmod), K(do_chown), K(do_truncate), K(do_utimens), K(do_setxattr), K(do_chroot), K(do_chdir),
 	K(do_fchdir), K(do_umask), K(do_handle), K(do_lease), K(do_notify), K(do_inotify),
 	K(do_fanotify), K(do_vmsplice), K(do_splice),
@@ -471,7 +529,7 @@ const struct attempt attempts[] = {
 	K(do_x32), K(do_int80),
 #endif
 
-	W(need_deliver), W(need_snapshot), W(need_session), W(need_memory), W(need_time), W(need_lock), W(need_random),
+	W(need_deliver), W(need_name), W(need_snapshot), W(need_session), W(need_memory), W(need_time), W(need_lock), W(need_random),
 
 	/* With a filter configured: what is meant can be reached, and no more.  Behind need_session, whose listener they use. */
 	OUT(out_tcp, TCP, WORKS, 0), OUT(out_tcp_other, TCP, REFUSED, 4), OUT(out_mptcp, TCP, KILLED, 0),

@@ -204,26 +204,26 @@ START_TEST(slow_jobs)
 }
 END_TEST
 
-/* One thread does quick jobs; where it is held up, another comes for each IOPOOL_BEHIND that wait. */
+/* One thread does quick jobs; where it is held up, another comes when more than IOPOOL_BEHIND wait. */
 START_TEST(quick_jobs)
 {
 	struct iopool *p = iopool_start(4, 100);
-	struct job j[1 + IOPOOL_BEHIND];
+	struct job j[2 + IOPOOL_BEHIND];
 	int gate[2];
 
 	ck_assert_int_eq(pipe(gate), 0);
-	for (size_t i = 0; i <= IOPOOL_BEHIND; i++) {
+	for (size_t i = 0; i <= 1 + IOPOOL_BEHIND; i++) {
 		job_init(&j[i], i == 0 ? gate[0] : -1);
 		j[i].io.quick = true;
 	}
 	ck_assert_int_eq(iopool_submit(p, &j[0].io), 0);
 	while (!atomic_load(&j[0].begun))
 		usleep(1000);
-	for (size_t i = 1; i < IOPOOL_BEHIND; i++)
+	for (size_t i = 1; i <= IOPOOL_BEHIND; i++)
 		ck_assert_int_eq(iopool_submit(p, &j[i].io), 0);
 	usleep(20000);
 	ck_assert_uint_eq(iopool_reap(p), 0);
-	ck_assert_int_eq(iopool_submit(p, &j[IOPOOL_BEHIND].io), 0);
+	ck_assert_int_eq(iopool_submit(p, &j[1 + IOPOOL_BEHIND].io), 0);
 	while (iopool_pending(p) > 1)
 		turn(p);
 	ck_assert_uint_eq(j[0].ended, 0);
@@ -232,6 +232,44 @@ START_TEST(quick_jobs)
 	ck_assert_uint_eq(j[0].ended, 1);
 	close(gate[0]);
 	close(gate[1]);
+}
+END_TEST
+
+/* Quick jobs are kept back until their number or the loop says go, others never, and a stop loses none. */
+START_TEST(gathered)
+{
+	struct iopool *p = iopool_start(4, 100);
+	struct job j[2 + IOPOOL_BEHIND];
+
+	for (size_t i = 0; i <= 1 + IOPOOL_BEHIND; i++) {
+		job_init(&j[i], -1);
+		j[i].io.quick = true;
+	}
+	iopool_gather(p);
+	ck_assert_int_eq(iopool_submit(p, &j[0].io), 0);
+	usleep(20000);
+	ck_assert(!atomic_load(&j[0].begun));
+	ck_assert_uint_eq(iopool_pending(p), 1);
+	iopool_go(p);
+	turn(p);
+	ck_assert_uint_eq(j[0].ended, 1);
+
+	for (size_t i = 1; i <= IOPOOL_BEHIND; i++)
+		ck_assert_int_eq(iopool_submit(p, &j[i].io), 0);
+	while (iopool_pending(p) > 0)
+		turn(p);
+
+	ck_assert_int_eq(iopool_submit(p, &j[0].io), 0);
+	j[1].io.quick = false;
+	ck_assert_int_eq(iopool_submit(p, &j[1].io), 0);
+	while (iopool_pending(p) > 0)
+		turn(p);
+	ck_assert_uint_eq(j[0].ended, 2);
+	ck_assert_uint_eq(j[1].ended, 2);
+
+	ck_assert_int_eq(iopool_submit(p, &j[1 + IOPOOL_BEHIND].io), 0);
+	iopool_stop(p);
+	ck_assert_uint_eq(j[1 + IOPOOL_BEHIND].ended, 1);
 }
 END_TEST
 
@@ -376,6 +414,7 @@ main(void)
 	tcase_add_test(tc, stop_drains);
 	tcase_add_test(tc, slow_jobs);
 	tcase_add_test(tc, quick_jobs);
+	tcase_add_test(tc, gathered);
 	tcase_add_test(tc, quick_jobs_that_hang);
 	tcase_add_test(tc, stop_behind_one_that_hangs);
 	tcase_add_test(tc, more_of_a_kind);

@@ -40,8 +40,12 @@ visit(const char *dir, const char *folder)
 	struct mailbox mb = { .make = false };
 	int r = mailbox_enter_lazy(boxes, span_str(dir), &f, &mb), err = errno;
 
-	if (r == 0)
+	if (r == 0) {
+		ck_assert_int_eq(mb.tmp, -1);
+		r = mailbox_tmp(&mb) == -1 ? -1 : 0;
+		err = errno;
 		mailbox_leave(&mb);
+	}
 	errno = err;
 	return r;
 }

@@ -24,7 +24,7 @@ struct loop {
 	uint64_t nap_us; /* when they are over */
 	struct epoll_event batch[LOOP_BATCH];
 	int nbatch, at;
-	void (*turn)(void *arg, uint64_t us);
+	void (*turn)(void *arg, uint64_t us, unsigned events);
 	void *turn_arg;
 };
 
@@ -77,7 +77,7 @@ loop_free(struct loop *l)
 }
 
 void
-loop_observe(struct loop *l, void (*turn)(void *arg, uint64_t us), void *arg)
+loop_observe(struct loop *l, void (*turn)(void *arg, uint64_t us, unsigned events), void *arg)
 {
 	l->turn = turn;
 	l->turn_arg = arg;
@@ -290,8 +290,8 @@ loop_turn(struct loop *l)
 	loop_run_tasks(l);
 	loop_wake_naps(l);
 	loop_fire(l);
-	if (l->turn != NULL && l->nbatch > 0)
-		l->turn(l->turn_arg, loop_clock_us() - l->now_us);
+	if (l->turn != NULL)
+		l->turn(l->turn_arg, loop_clock_us() - l->now_us, (unsigned)l->nbatch);
 	return 0;
 }
 

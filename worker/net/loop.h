@@ -56,8 +56,8 @@ uint64_t loop_now_us(const struct loop *l);
 /* Monotonic time now, by the clock; for measuring within a turn. */
 uint64_t loop_clock_us(void);
 
-/* Told how long each turn took without its waiting, in microseconds; NULL: nobody. */
-void loop_observe(struct loop *l, void (*turn)(void *arg, uint64_t us), void *arg);
+/* Called at the end of each turn, before the loop waits again: how many events it had, and how long it took without its waiting, in microseconds; NULL: nobody. */
+void loop_observe(struct loop *l, void (*turn)(void *arg, uint64_t us, unsigned events), void *arg);
 
 /**
  * loop_watch(l, src): report changes of src->fd in either direction, once a

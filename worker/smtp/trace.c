@@ -6,12 +6,13 @@
  */
 #include "worker/smtp/trace.h"
 
-#include <stdio.h>
+#include "common/decimal.h"
 
 enum {
 	TRACE_FOLD = 78,      /* columns, RFC 5322 2.1.1 */
 	TRACE_NAME_MAX = 255, /* octets of a host name in a line */
 	TRACE_WORD_MAX = 200, /* octets of a word of ours: tls, with, id */
+	DATE_ROOM = 64,       /* octets of a date, and what decimal() wants beyond */
 	TRACE_ADDR_MAX = 1032 /* octets of an address: a canonical key has up to 511, each of which may be quoted */
 };
 
@@ -108,16 +109,35 @@ civil(int64_t days, int *year, int *month, int *day)
 	*year = (int)(yoe + era * 400 + (*month <= 2 ? 1 : 0));
 }
 
+static char *
+put_part(char *p, const char *text, const char *behind)
+{
+	size_t n = strlen(text), more = strlen(behind);
+
+	memcpy(p, text, n);
+	memcpy(p + n, behind, more);
+	return p + n + more;
+}
+
+static char *
+put_digits(char *p, int v, size_t width, char behind)
+{
+	p += decimal(p, (uint64_t)v, width);
+	*p = behind;
+	return p + 1;
+}
+
 /* date-time of RFC 5322 3.3, into ${room}. */
 static struct span
-put_date(int64_t date, int32_t gmtoff, char *room, size_t cap)
+put_date(int64_t date, int32_t gmtoff, char room[static DATE_ROOM])
 {
 	static const char day_name[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
 	static const char month_name[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 		"Nov", "Dec" };
 	const int64_t last = 253402300799;                              /* 9999-12-31 23:59:59 */
 	int zone = gmtoff > -86400 && gmtoff < 86400 ? gmtoff / 60 : 0; /* minutes: the form knows no seconds */
-	int year, month, day, second, n;
+	int year, month, day, second;
+	char *p;
 	int64_t local = date > last ? last : date < 0 ? 0 : date;
 
 	local += (int64_t)zone * 60;
@@ -127,10 +147,17 @@ put_date(int64_t date, int32_t gmtoff, char *room, size_t cap)
 	}
 	civil(local / 86400, &year, &month, &day);
 	second = (int)(local % 86400);
-	n = snprintf(room, cap, "%s, %02d %s %04d %02d:%02d:%02d %c%02d%02d", day_name[local / 86400 % 7], day,
-	    month_name[month - 1], year, second / 3600, second / 60 % 60, second % 60, zone < 0 ? '-' : '+',
-	    (zone < 0 ? -zone : zone) / 60, (zone < 0 ? -zone : zone) % 60);
-	return span_of(room, n > 0 && (size_t)n < cap ? (size_t)n : 0);
+	p = put_part(room, day_name[local / 86400 % 7], ", ");
+	p = put_digits(p, day, 2, ' ');
+	p = put_part(p, month_name[month - 1], " ");
+	p = put_digits(p, year, 4, ' ');
+	p = put_digits(p, second / 3600, 2, ':');
+	p = put_digits(p, second / 60 % 60, 2, ':');
+	p = put_digits(p, second % 60, 2, ' ');
+	*p++ = zone < 0 ? '-' : '+';
+	p = put_digits(p, (zone < 0 ? -zone : zone) / 60, 2, '\0') - 1;
+	p = put_digits(p, (zone < 0 ? -zone : zone) % 60, 2, '\0') - 1;
+	return span_of(room, (size_t)(p - room));
 }
 
 /* from HELO (rdns [ip]) */
@@ -166,7 +193,7 @@ trace_received(const struct trace *tr, const struct txn *t, char *out, size_t ca
 {
 	struct lines l = { .out = out, .cap = cap };
 	const struct span none = { NULL, 0 };
-	char name[TRACE_NAME_MAX], date[64], rcpt[TRACE_ADDR_MAX];
+	char name[TRACE_NAME_MAX], date[DATE_ROOM], rcpt[TRACE_ADDR_MAX];
 	bool with_for;
 
 	put_from(&l, tr, t->smtputf8);
@@ -180,7 +207,7 @@ trace_received(const struct trace *tr, const struct txn *t, char *out, size_t ca
 	put_word(&l, false, SPAN("id "), ours(tr->id), with_for ? none : SPAN(";"));
 	if (with_for)
 		put_word(&l, true, SPAN("for <"), put_address(&t->rcpts->addr, rcpt), SPAN(">;"));
-	put_word(&l, true, none, put_date(tr->date, tr->gmtoff, date, sizeof(date)), SPAN("\n"));
+	put_word(&l, true, none, put_date(tr->date, tr->gmtoff, date), SPAN("\n"));
 	return l.tight ? -1 : (ssize_t)l.n;
 }
 

@@ -32,6 +32,12 @@ files_create(int tmp, struct unique *u, struct unique_name *n)
 	return fd;
 }
 
+int
+files_nameless(int new)
+{
+	return openat(new, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+}
+
 void
 files_hold(int fd)
 {
@@ -141,6 +147,36 @@ files_place(int tmp, const char *old, int new, struct unique *u, struct unique_n
 		r = renameat2(tmp, old, new, name, RENAME_NOREPLACE);
 		if (r == -1 && (errno == EINVAL || errno == ENOSYS))
 			r = move_by_link(tmp, old, new, name);
+		if (r == 0 || errno != EEXIST)
+			break;
+		unique_next(u, n);
+	}
+	return r;
+}
+
+/* By the descriptor, which Linux 6.10 and later let its owner do; else by its name in /proc. */
+static int
+name_it(int fd, int new, const char *name)
+{
+	char path[sizeof("/proc/self/fd/") + 10];
+
+	if (linkat(fd, "", new, name, AT_EMPTY_PATH) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, path, new, name, AT_SYMLINK_FOLLOW);
+}
+
+int
+files_name(int fd, int new, struct unique *u, struct unique_name *n, uint64_t size)
+{
+	char name[UNIQUE_MAX];
+	int r = -1;
+
+	for (int i = 0; i < TRIES; i++) {
+		unique_new(u, n, size, name);
+		r = name_it(fd, new, name);
 		if (r == 0 || errno != EEXIST)
 			break;
 		unique_next(u, n);

@@ -14,6 +14,12 @@
 /* Create a file of a new name in the folder ${tmp}, 0600, and mark it as at work.  The descriptor (read and write) and *n, or -1 with errno. */
 int files_create(int tmp, struct unique *u, struct unique_name *n);
 
+/*
+ * Create a file that has no name yet, in the file system of the folder ${new}: nothing is left of it if nobody names it.
+ * The descriptor (read and write), or -1 with errno (EOPNOTSUPP where there is no O_TMPFILE, EISDIR on old kernels).
+ */
+int files_nameless(int new);
+
 /* Lock a file that may stand in tmp/ for long, so that no sweep takes it for a crash's.  Where locks do not exist its age must do. */
 void files_hold(int fd);
 
@@ -32,6 +38,13 @@ int files_finish(int fd);
  * there, which *n then is.  0, or -1 with errno.
  */
 int files_place(int tmp, const char *old, int new, struct unique *u, struct unique_name *n, uint64_t size);
+
+/*
+ * Give the nameless file ${fd} a name in the folder ${new} that was not there, which *n then is.  0, or -1 with errno:
+ * ENOENT where this is not let through (before Linux 6.10 without /proc, or AppArmor without mediate_deleted), or when
+ * the folder is gone.
+ */
+int files_name(int fd, int new, struct unique *u, struct unique_name *n, uint64_t size);
 
 /* Remove; tried again when the first time fails.  A file that is not there is fine.  0, or -1 with errno. */
 int files_remove(int at, const char *name);

@@ -38,7 +38,7 @@ journal_record_begin(struct store_msg *m)
 	for (uint32_t i = 0; i < m->nspot; i++)
 		cap += sizeof(struct journal_target) + m->spot[i].target->dir.n + m->spot[i].folder.n + room +
 		    TRACE_TARGET_MAX + 8;
-	if ((m->record = calloc(1, cap)) == NULL)
+	if ((m->record = malloc(cap)) == NULL)
 		return -1;
 	p = m->record + sizeof(struct journal_record);
 	for (uint32_t i = 0; i < m->nspot; i++) {
@@ -55,7 +55,9 @@ journal_record_begin(struct store_msg *m)
 		q += s->target->dir.n;
 		if (s->folder.n > 0)
 			memcpy(q, s->folder.p, s->folder.n);
-		q += s->folder.n + room;
+		q += s->folder.n;
+		memset(q, '\0', room);
+		q += room;
 		n = trace_target(m->txn, s->target, delivered_to, m->received, (char *)q, TRACE_TARGET_MAX);
 		if (n <= 0) {
 			errno = EMSGSIZE;
@@ -63,6 +65,7 @@ journal_record_begin(struct store_msg *m)
 		}
 		t->nprefix = (uint32_t)n;
 		s->prefix = span_of(q, (size_t)n);
+		memset(q + n, '\0', 8); /* what fills up */
 		p += target_size(t);
 	}
 	m->nrecord = (size_t)(p - m->record);

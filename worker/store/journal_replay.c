@@ -131,13 +131,13 @@ is_whole(const struct place *pl, const struct copy *c)
 /* --- what is done about it --- */
 
 static int
-write_to(struct journal *j, const struct mailbox *box, int at, const char *name, const struct copy *c, bool sync)
+write_to(struct journal *j, struct mailbox *box, int at, const char *name, const struct copy *c, bool sync)
 {
 	struct unique_name n;
 	char tmp[UNIQUE_MAX];
 	int fd, err = 0;
 
-	if ((fd = files_create(box->tmp, &j->md->unique, &n)) == -1)
+	if (mailbox_tmp(box) == -1 || (fd = files_create(box->tmp, &j->md->unique, &n)) == -1)
 		return -1;
 	unique_tmp(&j->md->unique, &n, tmp);
 	if (files_write(fd, c->prefix, c->content) == -1 || (sync && fsync(fd) == -1))

@@ -1,7 +1,7 @@
 /*
  * mailbox: opening a mailbox's folders, and the cache of those already made
- * sure of.  An entry holds the mailbox's own folder; tmp/ and new/ are opened
- * each time, which costs a microsecond, notices at once when they are gone,
+ * sure of.  An entry holds the mailbox's own folder; new/, and tmp/ where it is
+ * needed, are opened each time, which costs a microsecond, notices at once when they are gone,
  * and gives every delivery a descriptor that no other thread shares.  Of far
  * more mailboxes it is remembered that they were once complete: through the
  * journal these are opened by name, without being made and swept again.
@@ -268,7 +268,7 @@ entry_get(struct mailboxes *c, const char *key, bool lazy, bool make, enum origi
 	return insert(c, key, h, home, !lazy);
 }
 
-/* Open tmp/ and new/ of the mailbox at ${key}. */
+/* Open new/ of the mailbox at ${key}, and tmp/ unless ${lazy}. */
 static int
 enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, enum origin *from)
 {
@@ -280,7 +280,7 @@ enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, enum 
 	mb->foreign = e->dev != c->dev;
 	if (*from == MAILBOX_REMEMBERED && !still_there(c, e))
 		err = ENOENT;
-	else if ((mb->tmp = folders_open(e->home, "tmp")) == -1 || (mb->new = folders_open(e->home, "new")) == -1)
+	else if ((mb->new = folders_open(e->home, "new")) == -1 || (!lazy && mailbox_tmp(mb) == -1))
 		err = errno;
 	release(c, e);
 	if (err == 0)
@@ -298,13 +298,8 @@ enter_seen(struct mailboxes *c, const char *key, struct mailbox *mb)
 
 	if (atomic_load_explicit(&c->seen[h % MAILBOX_SEEN], memory_order_relaxed) != h)
 		return false;
-	if ((mb->tmp = folders_find(c->root, key, "tmp")) != -1 &&
-	    (mb->new = folders_find(c->root, key, "new")) != -1) {
-		mb->foreign = false;
-		return true;
-	}
-	mailbox_leave(mb);
-	return false;
+	mb->foreign = false;
+	return (mb->new = folders_find(c->root, key, "new")) != -1;
 }
 
 /* ENOENT below a remembered folder: somebody removed or moved what was there a moment ago.  Start over, once. */
@@ -380,6 +375,18 @@ mailbox_forget(struct mailboxes *c, struct span dir, struct span folder)
 
 	if (key_set(key, dir, folder) == 0)
 		forget(c, key);
+}
+
+/* By way of new/, so that it is the same mailbox's whatever its name leads to by now. */
+int
+mailbox_tmp(struct mailbox *mb)
+{
+	if (mb->tmp != -1 || (mb->tmp = folders_open(mb->new, "../tmp")) != -1 || errno != ENOENT)
+		return mb->tmp;
+	/* Somebody removed it alone.  Nothing that is to last stands in it. */
+	if (mkdirat(mb->new, "../tmp", 0700) == 0 || errno == EEXIST)
+		mb->tmp = folders_open(mb->new, "../tmp");
+	return mb->tmp;
 }
 
 void

@@ -19,7 +19,10 @@ enum {
 
 struct mailboxes;
 
-/* An open mailbox.  The descriptors are the caller's alone (see docs/DURABILITY.md, "One descriptor, one report"); -1 when closed. */
+/*
+ * An open mailbox.  The descriptors are the caller's alone (see docs/DURABILITY.md, "One descriptor, one report"); -1 when
+ * closed: of one that was entered lazily tmp is, until mailbox_tmp().
+ */
 struct mailbox {
 	int  tmp, new;
 	bool foreign; /* not on the file system of the store's path: another one's sync says nothing of it */
@@ -42,8 +45,11 @@ void              mailbox_cache_free(struct mailboxes *c); /* NULL is a no-op */
  */
 int mailbox_enter(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb);
 
-/* The same, but what is made is not synced.  A later mailbox_enter() makes up for it. */
+/* The same, but what is made is not synced, and tmp/ is not opened.  A later mailbox_enter() makes up for the first. */
 int mailbox_enter_lazy(struct mailboxes *c, struct span dir, struct span *folder, struct mailbox *mb);
+
+/* The descriptor of tmp/ beside the open new/, opened now if it is not; mailbox_leave() closes it.  -1 with errno. */
+int mailbox_tmp(struct mailbox *mb);
 
 /* Forget what is remembered of it: its folders turned out to be gone. */
 void mailbox_forget(struct mailboxes *c, struct span dir, struct span folder);

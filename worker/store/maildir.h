@@ -1,7 +1,7 @@
 /*
  * maildir: what the two halves of the Maildir store share.
  * maildir.c is the loop's half and does no file system call but open() and
- * close(); maildir_commit.c and maildir_spool.c are the pool's.  A message is
+ * close(); maildir_commit.c, maildir_spot.c and maildir_spool.c are the pool's.  A message is
  * in one half at a time: the pool owns it while msg.busy is set.
  */
 #ifndef WORKER_STORE_MAILDIR_H_
@@ -16,7 +16,8 @@ enum {
 	MAILDIR_BATCH = 16, /* files of one message that are written, then synced together; three descriptors each */
 	MAILDIR_BULK =
 	    64, /* mailboxes of a message from which on the file system is synced, and not each file and folder */
-	MAILDIR_TRIES = 8, /* times to open a mailbox in order to clean up in it */
+	MAILDIR_MISSES = 8, /* nameless files in a row that could not be made or named; then none is tried any more */
+	MAILDIR_TRIES  = 8, /* times to open a mailbox in order to clean up in it */
 	/* Descriptors the store may hold beside one for each message over STORE_CHUNK octets: for RLIMIT_NOFILE. */
 	MAILDIR_FDS = 2 + MAILBOX_CACHE + IOPOOL_THREADS * (3 * MAILDIR_BATCH + 8)
 };
@@ -30,6 +31,7 @@ struct maildir {
 	struct unique           unique;
 	struct mailboxes       *boxes;
 	unsigned                committing; /* the loop's */
+	_Atomic unsigned        misses;     /* nameless files that failed, one after the other */
 };
 
 /* The file of one target on its way. */
@@ -40,8 +42,9 @@ struct spot {
 	struct unique_name tmp_name, new_name;
 	struct span        prefix; /* what stands before the content, if it is known already: the journal's record */
 	uint64_t           size;   /* of the file, octets */
-	int                fd;     /* written and not yet synced; or -1 */
+	int                fd;     /* written and not yet synced, or not yet named; or -1 */
 	int                err;
+	bool               nameless; /* fd is a file without a name, and in_tmp is not set */
 	bool               in_tmp, in_new;
 	uint64_t           counted; /* the maildirsize that it is counted in, 0: none */
 };
@@ -115,8 +118,9 @@ void maildir_bulk_run(struct iojob *j);
 /*
  * In the pool, for those who sync by another way: the two halves of maildir_commit_run() without
  * any sync, for a message without spool.  maildir_stage(): 0, 1 when a mailbox
- * is on another file system, or -1: it failed and is over.  With ${keep} its
- * folders stay open until maildir_place(), which concludes it.
+ * is on another file system, or -1: it failed and is over.  With ${keep} two
+ * descriptors a target stay open until maildir_place(), which concludes it; a file for one target then
+ * stands nowhere until it is placed.
  * maildir_unstage(): take back what was staged; over with ${err}, or as new with 0.
  */
 int  maildir_stage(struct store_msg *m, bool keep);

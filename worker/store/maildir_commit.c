@@ -13,21 +13,8 @@
 
 #include "worker/store/files.h"
 #include "worker/store/folders.h"
-#include "worker/store/maildir.h"
+#include "worker/store/maildir_spot.h"
 #include "worker/store/quota.h"
-
-struct commit {
-	struct store_msg *m;
-	struct maildir *md;
-	bool all, links;
-	bool lazy;         /* nothing is synced: the journal answers for it */
-	struct spot *lead; /* what the others are linked to */
-	struct span mem;   /* content in memory, all of it or what the spool lacks */
-	int from;          /* the spool, to copy content from; or -1 */
-	off_t at;          /* where content begins in it */
-	uint64_t content;  /* octets of content */
-	int err;           /* the first failure */
-};
 
 static void
 spot_fail(struct commit *c, struct spot *s, int err)
@@ -38,120 +25,7 @@ spot_fail(struct commit *c, struct spot *s, int err)
 		c->err = err;
 }
 
-static int
-spot_enter(struct commit *c, struct spot *s)
-{
-	if (s->box.tmp != -1)
-		return 0;
-	return (c->lazy ? mailbox_enter_lazy : mailbox_enter)(c->md->boxes, s->target->dir, &s->folder, &s->box);
-}
-
-/* Take it out of new/.  A reader may have moved it away: then it stays, and stays counted. */
-static void
-spot_remove(struct commit *c, struct spot *s)
-{
-	char name[UNIQUE_MAX];
-	int held, entered = quota_enter(c->md, s, &held);
-	bool gone;
-
-	unique_new(&c->md->unique, &s->new_name, s->size, name);
-	gone = unlinkat(s->box.new, name, 0) == 0 || (errno != ENOENT && files_remove(s->box.new, name) == 0);
-	if (gone && entered == 0)
-		quota_release(c->md, s);
-	quota_leave(held);
-	s->counted = 0;
-	s->in_new = false;
-}
-
-/* Take back whatever of it is on disk.  Sync the folder if it stood in new/: a take-back that a power cut takes back would be a second copy. */
-static void
-spot_undo(struct commit *c, struct spot *s)
-{
-	char name[UNIQUE_MAX];
-
-	if (s->fd != -1 && s->fd != c->from)
-		close(s->fd);
-	s->fd = -1;
-	if (!s->in_new)
-		quota_release(c->md, s);
-	if (!s->in_tmp && !s->in_new)
-		return;
-	for (int i = 0; i < MAILDIR_TRIES && spot_enter(c, s) == -1; i++)
-		continue;
-	if (s->box.tmp == -1)
-		return;
-	if (s->in_tmp) {
-		unique_tmp(&c->md->unique, &s->tmp_name, name);
-		(void)files_remove(s->box.tmp, name);
-		s->in_tmp = false;
-	}
-	if (s->in_new) {
-		spot_remove(c, s);
-		if (!c->lazy)
-			(void)fsync(s->box.new);
-	}
-}
-
 /* --- stage --- */
-
-/* A file of its own: what stands before the content, then the content. */
-static int
-spot_write(struct commit *c, struct spot *s)
-{
-	char text[TRACE_TARGET_MAX];
-	struct span prefix = s->prefix; /* the journal has written it already */
-
-	if (prefix.n == 0) {
-		ssize_t n = trace_target(c->m->txn, s->target, !c->links, c->m->received, text, sizeof(text));
-
-		if (n == -1) {
-			errno = EMSGSIZE;
-			return -1;
-		}
-		prefix = span_of(text, (size_t)n);
-	}
-	s->size = prefix.n + c->content;
-	s->fd = maildir_create(c->md, s->target->dir, &s->folder, &s->box, &s->tmp_name, c->lazy);
-	s->in_tmp = s->fd != -1;
-	if (!s->in_tmp)
-		return -1;
-	if (c->from == -1)
-		return files_write(s->fd, prefix, c->mem);
-	if (files_write(s->fd, prefix, span_of(NULL, 0)) == -1)
-		return -1;
-	return files_copy(s->fd, c->from, c->at, c->content);
-}
-
-/* One more name for the lead's file.  0, -1 with errno, or 1 when it takes a file of its own. */
-static int
-spot_link(struct commit *c, struct spot *s)
-{
-	char old[UNIQUE_MAX], name[UNIQUE_MAX];
-
-	unique_next(&c->md->unique, &s->tmp_name);
-	unique_tmp(&c->md->unique, &c->lead->tmp_name, old);
-	unique_tmp(&c->md->unique, &s->tmp_name, name);
-	if (spot_enter(c, c->lead) == -1)
-		return -1;
-	if (linkat(c->lead->box.tmp, old, s->box.tmp, name, 0) == 0) {
-		s->in_tmp = true;
-		s->size = c->lead->size;
-		return 0;
-	}
-	return errno == EXDEV || errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP || errno == EEXIST ? 1 : -1;
-}
-
-static int
-spot_stage(struct commit *c, struct spot *s)
-{
-	int r;
-
-	if (spot_enter(c, s) == -1)
-		return -1;
-	if (c->lead != NULL && (r = spot_link(c, s)) != 1)
-		return r;
-	return spot_write(c, s);
-}
 
 /* The spool becomes its target's file: the rest is appended and all of it synced; others are copied from it or linked to it. */
 static int
@@ -187,7 +61,7 @@ sync_batch(struct commit *c, uint32_t i, uint32_t end)
 	for (s = c->m->spot + i; s < c->m->spot + end; s++) {
 		int fd = s->fd;
 
-		if (fd == -1 || fd == c->from)
+		if (fd == -1 || fd == c->from || (s->nameless && s->err == 0))
 			continue;
 		s->fd = -1;
 		if (s->err != 0 || (c->all && c->err != 0))
@@ -244,27 +118,6 @@ take_all(struct commit *c)
 }
 
 /* --- place --- */
-
-static int
-spot_place(struct commit *c, struct spot *s)
-{
-	char name[UNIQUE_MAX];
-	int held, rc, err;
-
-	if (spot_enter(c, s) == -1 || quota_enter(c->md, s, &held) == -1)
-		return -1;
-	unique_tmp(&c->md->unique, &s->tmp_name, name);
-	s->new_name = s->tmp_name;
-	rc = files_place(s->box.tmp, name, s->box.new, &c->md->unique, &s->new_name, s->size);
-	err = errno;
-	quota_leave(held);
-	errno = err;
-	if (rc == -1)
-		return -1;
-	s->in_tmp = false;
-	s->in_new = true;
-	return 0;
-}
 
 /* The moves of a batch first, so that the first fsync commits them all. */
 static void
@@ -357,6 +210,7 @@ maildir_stage(struct store_msg *m, bool keep)
 	struct commit c = commit_of(m, true);
 	bool foreign = false, some = false;
 
+	c.nameless = keep && m->nspot == 1;
 	stage_all(&c);
 	take_all(&c);
 	for (uint32_t i = 0; i < m->nspot; i++) {

@@ -14,14 +14,15 @@ int
 maildir_create(
     struct maildir *md, struct span dir, struct span *folder, struct mailbox *box, struct unique_name *n, bool lazy)
 {
-	int fd = files_create(box->tmp, &md->unique, n);
+	int tmp = mailbox_tmp(box), fd = tmp == -1 ? -1 : files_create(tmp, &md->unique, n);
 
 	if (fd == -1 && errno == ENOENT) {
 		mailbox_leave(box);
 		mailbox_forget(md->boxes, dir, *folder);
 		if ((lazy ? mailbox_enter_lazy : mailbox_enter)(md->boxes, dir, folder, box) == -1)
 			return -1;
-		fd = files_create(box->tmp, &md->unique, n);
+		tmp = mailbox_tmp(box);
+		fd = tmp == -1 ? -1 : files_create(tmp, &md->unique, n);
 	}
 	/* What the journal answers for is in tmp/ for milliseconds, and never old enough to be swept. */
 	if (fd != -1 && !lazy)
