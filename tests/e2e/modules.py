@@ -364,7 +364,7 @@ def what_cannot_be_loaded_is_told():
     s = Server(start=False, extra=section("old"))
     r = conf_test(s)
     equal(r.returncode, 78, r.stderr)
-    check("interface number 1, this letterplate has 3" in r.stderr, r.stderr)
+    check("interface number 1, this letterplate has 4" in r.stderr, r.stderr)
     so = os.path.join(FOLDER, "empty.so")
     with open(so, "w") as f:
         f.write("no module")
