@@ -100,10 +100,15 @@ session_feed(struct conn *c, struct span *in)
 	if (s->wait != SESSION_AWAKE)
 		return CONN_WAIT;
 	for (;;) {
-		uint32_t refusals = s->refusals;
 		enum smtp_ev ev;
 		size_t had = in->n;
 
+		/* Those that were said while it waited for a handler, too. */
+		if (s->weighed != s->refusals) {
+			s->weighed = s->refusals;
+			if (session_tires(s))
+				return session_pause(s);
+		}
 		if (buf_left(&c->out) < SMTP_OUT_MIN)
 			return CONN_FULL;
 		ev = smtp_next(s->smtp, in, &c->out, &e);
@@ -128,8 +133,6 @@ session_feed(struct conn *c, struct span *in)
 		}
 		if (!session_event(s, ev, &e))
 			return CONN_WAIT;
-		if (s->refusals != refusals && session_tires(s))
-			return session_pause(s);
 	}
 }
 

@@ -66,6 +66,7 @@ struct session {
 	uint64_t            octets;            /* accepted */
 	uint32_t            messages;          /* the same */
 	uint32_t            replies, refusals; /* sent; of them 4xx and 5xx */
+	uint32_t            weighed;           /* refusals for which it was asked whether the session tires */
 	uint16_t            remote_port, local_port;
 	uint16_t            last_code;
 	char                id[TXN_ID_MAX];

@@ -7,6 +7,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from client import Closed
 from harness import check, equal, main, test
+from policy import Policy
 import tls
 from server import Server, free_port, wait_for
 
@@ -163,6 +164,27 @@ def without_an_error_limit_there_is_none():
         for _ in range(1000):
             c.reply().is_(500, "5.5.2")
         c.quit()
+
+
+@test
+def errors_that_others_find_make_it_slow_too():
+    """A policy server's refusals come while the session waits for them."""
+    p = Policy(lambda r, _: "REJECT no")
+    with Server(limits='connections_per_ip = 0 errors = 6 error_pause = "500ms"', extra=p.section("no")) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<a@b.example>").is_(250)
+        c.send(b"RCPT TO:<alice@example.org>\r\n" * 6)
+        times = []
+        for _ in range(6):
+            c.reply().is_(554, "5.7.1")
+            times.append(time.monotonic())
+        gaps = [b - a for a, b in zip(times, times[1:])]
+        check(all(g < 0.3 for g in gaps[:2]) and all(0.45 < g < 1.5 for g in gaps[2:]), "gaps %s" % gaps)
+        c.close()
+        wait_for(lambda: s.sessions_open() == 0, why="a session stays open")
+        equal(s.counter("error_pauses"), 4, "pauses counted")
+    p.close()
 
 
 @test

@@ -172,11 +172,11 @@ keep(struct smtp *s, struct kept *k, struct span text)
 		p = arena_alloc(s->session, cap);
 		if (p == NULL)
 			return false;
-		*k = (struct kept){ .p = p, .cap = cap };
+		*k = (struct kept){ .p = p, .cap = (uint16_t)cap };
 	}
 	if (text.n > 0)
 		memcpy(k->p, text.p, text.n);
-	k->n = text.n;
+	k->n = (uint16_t)text.n;
 	return true;
 }
 

@@ -33,7 +33,7 @@ enum smtp_state {
 /* A text in the session's arena.  It grows by doubling, so that a client which repeats EHLO can't fill the arena. */
 struct kept {
 	uint8_t *p;
-	size_t   n, cap;
+	uint16_t n, cap; /* SMTP_LINE_MAX at the most */
 };
 
 struct smtp {
@@ -67,7 +67,7 @@ struct smtp {
 	bool              chunked;     /* the transaction's content comes by BDAT */
 	bool              reset_due;   /* SMTP_EV_RESET comes next */
 	bool              reset_told;  /* SMTP_EV_RESET was said: forget the transaction at the next call */
-	size_t            seen;        /* octets at the front of the input that hold no LF */
+	uint32_t          seen;        /* octets at the front of the input that hold no LF */
 	uint32_t          errors;      /* 5xx since the last accepted message */
 	uint64_t          read;        /* content octets of this message, or of the chunk that is thrown away */
 	struct data       data;

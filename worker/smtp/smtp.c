@@ -224,7 +224,7 @@ next_command(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 	if (s->swallow || (lf == NULL && n == max))
 		return swallow_line(s, in, out, ev);
 	if (lf == NULL) {
-		s->seen = n;
+		s->seen = (uint32_t)n;
 		return SMTP_EV_MORE;
 	}
 	line = span_head(*in, (size_t)(lf - in->p));
