@@ -360,6 +360,20 @@ def one_is_built_from_what_is_installed():
 
 
 @test
+def a_line_that_is_no_command_is_refused_in_any_case():
+    with Server(extra=section("trouble", timeout="1s")) as s:
+        c = s.client()
+        c.hello()
+        c.cmd("XYZZY now").is_(554, "5.7.1")
+        for line in "XYZZY", "YES", "BUSY", "NEVER", "NONSENSE":
+            c.cmd(line).is_(500, "5.5.2")
+        c.cmd("NOOP").is_(250)
+        c.quit()
+        h = s.stats()["handlers"]["trouble"]
+        equal([h[k] for k in ("asked", "refused", "accepted", "", "failed")], [6, 1, 1, 1, 1], "counted: %s" % h)
+
+
+@test
 def what_cannot_be_loaded_is_told():
     s = Server(start=False, extra=section("old"))
     r = conf_test(s)

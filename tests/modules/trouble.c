@@ -2,6 +2,7 @@
  * trouble: a module that does what it is told by the sender's address: crashes,
  * never answers, says nothing sensible, tells what it was given of a DSN, or
  * keeps a thread of the pool for half a second ("busy") or for ever ("stuck").
+ * The same by a line that is no command.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,31 @@ trouble_on_end(void *ctx, const struct question *q, struct reply *r)
 	return handler_tag(q, "smelly") == 0 ? V_NEXT : V_FAIL;
 }
 
-const struct handler_ops letterplate_handler = {
-	.abi = HANDLER_ABI, .name = "trouble", .edits = true, .on_rcpt_to = trouble_on_rcpt_to, .on_end = trouble_on_end
-};
+static bool
+is(struct span line, const char *word)
+{
+	return line.n == strlen(word) && memcmp(line.p, word, line.n) == 0;
+}
+
+static enum verdict
+trouble_on_unknown(void *ctx, const struct question *q, struct reply *r)
+{
+	(void)ctx;
+	r->code = 0;
+	if (is(q->chunk, "BUSY"))
+		return work(q, work_for_half_a_second);
+	if (is(q->chunk, "NEVER"))
+		return V_LATER;
+	if (is(q->chunk, "YES"))
+		reply_set(r, 250, ENH(2, 0, 0), "yes", "as you like");
+	else if (is(q->chunk, "XYZZY now"))
+		reply_set(r, 554, ENH(5, 7, 1), "magic", "no magic here");
+	return is(q->chunk, "YES") || is(q->chunk, "XYZZY now") || is(q->chunk, "NONSENSE") ? V_REPLY : V_NEXT;
+}
+
+const struct handler_ops letterplate_handler = { .abi = HANDLER_ABI,
+	.name = "trouble",
+	.edits = true,
+	.on_rcpt_to = trouble_on_rcpt_to,
+	.on_end = trouble_on_end,
+	.on_unknown = trouble_on_unknown };
