@@ -18,6 +18,7 @@
 enum {
 	TAIL = 16,        /* octets kept for the end: ,"cut":"yes"}\n */
 	UNIT_MAX = 3 * 5, /* octets that one character may need: three octets as \\xNN */
+	HEAD_MAX = 128,   /* octets of the level, the program and the slot */
 	MSG_MAX = 1024    /* octets of a formatted message */
 };
 
@@ -28,19 +29,12 @@ static struct {
 	int slot;
 	bool json;
 	atomic_int level;
+	bool made; /* of this process's lines, what always stands behind the time, by level */
+	size_t nhead[LOG_L_DEBUG + 1];
+	char head[LOG_L_DEBUG + 1][HEAD_MAX];
 } cfg = { .who = "letterplate", .slot = -1, .level = LOG_L_INFO };
 
 static const char *const level_name[] = { "error", "warn", "info", "debug" };
-
-void
-log_init(const char *who, int slot, bool json, enum log_level level)
-{
-	cfg.who = who;
-	cfg.slot = slot;
-	cfg.json = json;
-	log_set_level(level);
-	log_sink_init();
-}
 
 void
 log_set_level(enum log_level level)
@@ -128,10 +122,12 @@ put(struct log_line *l, const char *p, size_t n)
 	l->n += n;
 }
 
-static void
-put_str(struct log_line *l, const char *s)
+/* ${n} octets at ${p}.  Behind them. */
+static char *
+put_at(char *p, const char *from, size_t n)
 {
-	put(l, s, strlen(s));
+	memcpy(p, from, n);
+	return p + n;
 }
 
 /* key=VALUE or ,"key":VALUE; all of it or nothing. */
@@ -139,23 +135,29 @@ static void
 put_field(struct log_line *l, const char *key, const char *v, size_t n, bool quoted)
 {
 	static const char dressing[] = ",\"\":\"\"";
+	size_t nkey = strlen(key);
+	char *p = l->text + l->n;
 
-	if (strlen(key) + n + sizeof(dressing) > LOG_LINE_MAX - TAIL - l->n) {
+	if (nkey + n + sizeof(dressing) > LOG_LINE_MAX - TAIL - l->n) {
 		l->cut = true;
 		return;
 	}
 	if (cfg.json) {
-		put_str(l, l->n > 1 ? ",\"" : "\""); /* no comma after the brace */
-		put_str(l, key);
-		put_str(l, "\":");
+		if (l->n > 1) /* not behind the brace */
+			*p++ = ',';
+		*p++ = '"';
+		p = put_at(put_at(p, key, nkey), "\":", 2);
 	} else {
-		put_str(l, l->n > 0 ? " " : "");
-		put_str(l, key);
-		put_str(l, "=");
+		if (l->n > 0)
+			*p++ = ' ';
+		p = put_at(put_at(p, key, nkey), "=", 1);
 	}
-	put(l, "\"", quoted);
-	put(l, v, n);
-	put(l, "\"", quoted);
+	if (quoted)
+		*p++ = '"';
+	p = put_at(p, v, n);
+	if (quoted)
+		*p++ = '"';
+	l->n = (size_t)(p - l->text);
 }
 
 /* What is written as it is, alone or within quotes; the rest is escape_one()'s. */
@@ -178,6 +180,29 @@ run(struct span s, uint8_t *kinds)
 	return n;
 }
 
+/* Every octet of a word.  A test is of a word's octets at once, exact as long as none has its high bit set. */
+#define EACH(c)         (0x0101010101010101ULL * (uint8_t)(c))
+#define ANY_ZERO(w)     (((w)-EACH(1)) & ~(w)&EACH(0x80))
+#define ANY_IS(w, c)    ANY_ZERO((w) ^ EACH(c))
+#define ANY_BELOW(w, c) (((w)-EACH(c)) & ~(w)&EACH(0x80))
+
+/* As run(), of whole words, until one has something that is not written as it is. */
+static size_t
+run_words(struct span s, uint8_t *kinds)
+{
+	uint64_t w, with = 0;
+	size_t n = 0;
+
+	for (; s.n - n >= sizeof(w); n += sizeof(w)) {
+		memcpy(&w, s.p + n, sizeof(w));
+		if (((w & EACH(0x80)) | ANY_BELOW(w, ' ') | ANY_IS(w, 0x7f) | ANY_IS(w, '"') | ANY_IS(w, '\\')) != 0)
+			break;
+		with |= ANY_IS(w, ' ') | ANY_IS(w, '=');
+	}
+	*kinds |= with != 0 ? QUOTED : ALONE;
+	return n;
+}
+
 void
 log_span(struct log_line *l, const char *key, struct span v)
 {
@@ -188,6 +213,14 @@ log_span(struct log_line *l, const char *key, struct span v)
 
 	if (!l->on)
 		return;
+	if (v.n > 0 && v.n <= sizeof(text)) { /* nearly all: nothing to escape */
+		used = run_words(v, &kinds);
+		if (used + run(span_skip(v, used), &kinds) == v.n) {
+			put_field(l, key, (const char *)v.p, v.n, cfg.json || (kinds & QUOTED) != 0);
+			return;
+		}
+		kinds = 0;
+	}
 	for (; v.n > 0; v = span_skip(v, used)) {
 		used = run(span_head(v, v.n < sizeof(text) - n ? v.n : sizeof(text) - n), &kinds);
 		if (used > 0) {
@@ -288,6 +321,35 @@ put_time(struct log_line *l)
 	put_field(l, "time", b, n, cfg.json);
 }
 
+static void
+put_head(struct log_line *l)
+{
+	log_str(l, "level", level_name[l->level]);
+	log_str(l, "who", cfg.who);
+	if (cfg.slot >= 0)
+		log_i64(l, "slot", cfg.slot);
+}
+
+void
+log_init(const char *who, int slot, bool json, enum log_level level)
+{
+	cfg.who = who;
+	cfg.slot = slot;
+	cfg.json = json;
+	cfg.made = true;
+	for (int i = 0; i <= LOG_L_DEBUG; i++) {
+		struct log_line l = { .on = true, .level = i, .n = 2 }; /* as if something stood before it */
+
+		put_head(&l);
+		cfg.nhead[i] = l.n - 2;
+		cfg.made = cfg.made && cfg.nhead[i] <= HEAD_MAX;
+		if (cfg.made)
+			memcpy(cfg.head[i], l.text + 2, cfg.nhead[i]);
+	}
+	log_set_level(level);
+	log_sink_init();
+}
+
 void
 log_begin(struct log_line *l, enum log_level level, const char *event)
 {
@@ -300,10 +362,10 @@ log_begin(struct log_line *l, enum log_level level, const char *event)
 	if (cfg.json)
 		put(l, "{", 1);
 	put_time(l);
-	log_str(l, "level", level_name[level]);
-	log_str(l, "who", cfg.who);
-	if (cfg.slot >= 0)
-		log_i64(l, "slot", cfg.slot);
+	if (cfg.made)
+		put(l, cfg.head[level], cfg.nhead[level]);
+	else
+		put_head(l);
 	log_str(l, "event", event);
 }
 

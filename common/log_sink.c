@@ -92,6 +92,7 @@ void
 log_sink_put(const char *line, size_t n, bool may_drop)
 {
 	int err = errno; /* whoever logs an error may look at it again */
+	bool first = false, enough = false;
 
 	if (!sink.running) {
 		if (log_out_now(line, n) != 0)
@@ -106,15 +107,20 @@ log_sink_put(const char *line, size_t n, bool may_drop)
 		drop(&sink.unsaid);
 	} else {
 		memcpy(sink.half[sink.fill] + sink.n, line, n);
-		if (sink.n == 0)
-			pthread_cond_signal(&sink.wake);
+		first = sink.n == 0;
 		sink.n += n;
 		if (!may_drop)
 			sink.urgent = true;
-		if (sink.gathering && (sink.urgent || sink.n >= GATHER))
-			pthread_cond_signal(&sink.more);
+		enough = sink.gathering && (sink.urgent || sink.n >= GATHER);
+		if (enough) /* told once */
+			sink.gathering = false;
 	}
 	pthread_mutex_unlock(&sink.lock);
+	/* Without the lock, on which the thread would sleep again. */
+	if (first)
+		pthread_cond_signal(&sink.wake);
+	if (enough)
+		pthread_cond_signal(&sink.more);
 	errno = err;
 }
 

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -234,11 +233,6 @@ thread_main(void *arg)
 	/* The name is set here: from outside it would take a write to /proc, which a sandbox refuses. */
 	snprintf(name, sizeof(name), "io-%u", p->up);
 	pthread_setname_np(pthread_self(), name);
-	/*
-	 * Woken, it does not take the processor from the loop, which woke it for one of several messages: 7 % of a
-	 * message's processor time where processors are short (measured).  Where it is refused nothing is lost.
-	 */
-	(void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ .sched_priority = 0 });
 	p->up++;
 	pthread_cond_signal(&p->news);
 	for (;;) {

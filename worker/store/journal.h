@@ -24,8 +24,8 @@ enum {
 	JOURNAL_STAGE       = 16,          /* messages that a thread stages before it looks whether somebody leads */
 	JOURNAL_KEEP        = 64,          /* messages that keep their folders open between stage and place */
 	JOURNAL_SPARE       = 64 << 10,    /* octets at a segment's end for records that take others back */
-	JOURNAL_SYNC_MS     = 500,         /* how long acknowledged mail may stand unsynced in Maildirs */
-	JOURNAL_SYNC_OCTETS = 16 << 20,    /* ...and how much of it, before the background sync begins */
+	JOURNAL_SYNC_MS     = 1000,        /* how long acknowledged mail may stand unsynced in Maildirs */
+	JOURNAL_SYNC_OCTETS = 32 << 20,    /* ...and how much of it, before the background sync begins */
 	JOURNAL_RETRY_MS    = 5000,        /* between attempts at what failed */
 	JOURNAL_IDS         = 1024, /* owners looked for: slots, and spare names for those whose slot is still held */
 	JOURNAL_FDS         = 2 * JOURNAL_SEGMENTS + 3 + 2 * JOURNAL_KEEP
