@@ -13,6 +13,7 @@
 
 #include "common/decimal.h"
 #include "common/log_sink.h"
+#include "common/scan.h"
 #include "common/xtext.h"
 
 enum {
@@ -180,12 +181,6 @@ run(struct span s, uint8_t *kinds)
 	return n;
 }
 
-/* Every octet of a word.  A test is of a word's octets at once, exact as long as none has its high bit set. */
-#define EACH(c)         (0x0101010101010101ULL * (uint8_t)(c))
-#define ANY_ZERO(w)     (((w)-EACH(1)) & ~(w)&EACH(0x80))
-#define ANY_IS(w, c)    ANY_ZERO((w) ^ EACH(c))
-#define ANY_BELOW(w, c) (((w)-EACH(c)) & ~(w)&EACH(0x80))
-
 /* As run(), of whole words, until one has something that is not written as it is. */
 static size_t
 run_words(struct span s, uint8_t *kinds)
@@ -195,9 +190,10 @@ run_words(struct span s, uint8_t *kinds)
 
 	for (; s.n - n >= sizeof(w); n += sizeof(w)) {
 		memcpy(&w, s.p + n, sizeof(w));
-		if (((w & EACH(0x80)) | ANY_BELOW(w, ' ') | ANY_IS(w, 0x7f) | ANY_IS(w, '"') | ANY_IS(w, '\\')) != 0)
+		if (((w & SCAN_EACH(0x80)) | SCAN_BELOW(w, ' ') | SCAN_IS(w, 0x7f) | SCAN_IS(w, '"') |
+			SCAN_IS(w, '\\')) != 0)
 			break;
-		with |= ANY_IS(w, ' ') | ANY_IS(w, '=');
+		with |= SCAN_IS(w, ' ') | SCAN_IS(w, '=');
 	}
 	*kinds |= with != 0 ? QUOTED : ALONE;
 	return n;

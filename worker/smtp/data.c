@@ -1,11 +1,12 @@
 /*
  * data: see data.h.
  * Only CRLF.CRLF, or .CRLF at the very start, ends DATA (CVE-2023-51764..6).
- * The common case is memchr() from line to line, not an octet at a time; the
+ * The common case is a block of octets at a time, not one; the
  * four states of enum data_at carry over what a packet's end may cut.
  */
 #include "worker/smtp/data.h"
 
+#include "common/scan.h"
 #include "worker/smtp/smtp.h"
 
 void
@@ -66,23 +67,33 @@ after_cr(struct data *d, struct span in)
 static size_t
 scan_line(struct data *d, struct span in)
 {
-	const uint8_t *lf = memchr(in.p, '\n', in.n);
-	size_t n = lf != NULL ? (size_t)(lf - in.p) + 1 : in.n;
-	size_t text = lf != NULL ? n - 1 : n; /* octets before the LF */
-	bool cr = text > 0 && in.p[text - 1] == '\r';
+	size_t n = 0;
 
-	count_line(d, n, lf != NULL);
-	/* The CR of a CRLF, and one whose LF is yet to come, are not alone; each other one is. */
-	if (!d->bare && text > 0 && memchr(in.p, '\r', text - (cr ? 1 : 0)) != NULL)
-		d->bare = true;
-	if (lf == NULL) {
-		d->at = cr ? DATA_AT_CR : DATA_AT_MIDDLE;
-	} else if (cr) {
-		d->at = DATA_AT_START;
-	} else {
-		d->bare = true;
-		d->at = DATA_AT_MIDDLE;
+	d->at = DATA_AT_MIDDLE;
+	while ((n += scan_plain(in.p + n, in.n - n)) < in.n) {
+		switch (in.p[n++]) {
+		case '\r':
+			/* Its LF may be yet to come; any other one is alone. */
+			if (n == in.n) {
+				d->at = DATA_AT_CR;
+			} else if (in.p[n] == '\n') {
+				d->at = DATA_AT_START;
+				count_line(d, ++n, true);
+				return n;
+			} else {
+				d->bare = true;
+			}
+			break;
+		case '\n':
+			d->bare = true;
+			count_line(d, n, true);
+			return n;
+		default:
+			d->nul = true;
+			break;
+		}
 	}
+	count_line(d, n, false);
 	return n;
 }
 
@@ -143,6 +154,8 @@ next_chunk(struct data *d, struct span *in, struct span *out)
 	*out = span_head(*in, n);
 	*in = span_skip(*in, n);
 	d->left -= n;
+	if (!d->nul && memchr(out->p, '\0', n) != NULL)
+		d->nul = true;
 	return DATA_GOT_SPAN;
 }
 
@@ -161,7 +174,5 @@ data_next(struct data *d, struct span *in, struct span *out)
 	case DATA_MODE_NONE:
 		break;
 	}
-	if (got == DATA_GOT_SPAN && !d->nul && memchr(out->p, 0, out->n) != NULL)
-		d->nul = true;
 	return got;
 }

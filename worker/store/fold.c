@@ -1,8 +1,10 @@
 /*
- * fold: a run without CR is found by memchr() and copied as a whole.
+ * fold: a run without CR is copied a block at a time.
  * The only state between two pieces is one CR.  PURE.
  */
 #include "worker/store/fold.h"
+
+#include "common/scan.h"
 
 /* Settle a waiting CR now that something follows it: octets written, 0 or 1. */
 static size_t
@@ -18,21 +20,21 @@ settle(struct fold *f, struct span in, uint8_t *out)
 size_t
 fold_crlf(struct fold *f, struct span *in, uint8_t *out, size_t cap)
 {
-	size_t w = 0, run;
-	const uint8_t *cr;
+	size_t w = 0, run, most;
 
 	while (in->n > 0 && w < cap) {
 		if (f->cr)
 			w += settle(f, *in, out + w);
-		run = in->n < cap - w ? in->n : cap - w;
-		cr = run > 0 && !f->raw ? memchr(in->p, '\r', run) : NULL;
-		if (cr != NULL)
-			run = (size_t)(cr - in->p);
-		if (run > 0)
-			memcpy(out + w, in->p, run);
+		most = in->n < cap - w ? in->n : cap - w;
+		if (f->raw) {
+			memcpy(out + w, in->p, most);
+			run = most;
+		} else {
+			run = scan_copy(in->p, most, out + w);
+		}
 		w += run;
 		*in = span_skip(*in, run);
-		if (cr != NULL) {
+		if (run < most) {
 			f->cr = true;
 			*in = span_skip(*in, 1);
 		}
