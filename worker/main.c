@@ -482,8 +482,11 @@ main(int argc, char **argv, char **envp)
 		main_fail(EX_NOPERM);
 	stats_gauge(me.w.stats, STATS_SANDBOX_LEVEL, me.level);
 	main_loop();
-	log_msg(LOG_L_INFO, "ready", "at most %u sessions; %zu octets each at the most", (unsigned)me.w.sessions_max,
-	    (size_t)SESSION_ARENA_MAX + TXN_ARENA_MAX + CONN_IN_MAX + CONN_OUT_MAX + 2 * STORE_CHUNK);
+	log_msg(LOG_L_INFO, "ready",
+	    "at most %u sessions; %zu octets each at the most, and %zu more for large messages",
+	    (unsigned)me.w.sessions_max,
+	    (size_t)SESSION_ARENA_MAX + TXN_ARENA_MAX + CONN_IN_MAX + CONN_OUT_MAX + 2 * STORE_CHUNK,
+	    (size_t)STORE_LARGE_MAX * 2 * (STORE_CHUNK_LARGE - STORE_CHUNK));
 	drain_tell(IPC_READY, 0);
 	if (loop_run(me.w.loop) != 0) {
 		log_msg(LOG_L_ERROR, "loop", "epoll failed: %s", strerror(errno));

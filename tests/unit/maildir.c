@@ -7,7 +7,7 @@
 #include "tests/unit/storefix.h"
 #include "worker/store/folders.h"
 
-enum { BIG = 5 * STORE_CHUNK + 777 };
+enum { BIG = STORE_CHUNK + 2 * STORE_CHUNK_LARGE + 777 };
 
 /* ${n} octets of lines that end in CRLF, as on the wire, and the same with LF. */
 static void
@@ -305,8 +305,8 @@ START_TEST(eagain_and_wake)
 	m = fix_begin(&f);
 	ck_assert_int_eq(store_maildir.write(m, wire, &taken), -1);
 	ck_assert_int_eq(errno, EAGAIN);
-	ck_assert_uint_ge(taken, 2 * STORE_CHUNK);
-	ck_assert_uint_lt(taken, 3 * STORE_CHUNK);
+	ck_assert_uint_ge(taken, STORE_CHUNK + STORE_CHUNK_LARGE);
+	ck_assert_uint_lt(taken, STORE_CHUNK + STORE_CHUNK_LARGE + STORE_CHUNK_LARGE / 32);
 	wire = span_skip(wire, taken);
 	ck_assert_int_eq(store_maildir.write(m, wire, &taken), -1);
 	ck_assert_int_eq(errno, EAGAIN);
@@ -321,6 +321,46 @@ START_TEST(eagain_and_wake)
 	fix_commit(&f, m, true);
 	ck_assert_int_eq(f.done.err, 0);
 	fix_check(&f, "example.org/alice", f.txn->targets, file);
+	fix_close(&f);
+}
+END_TEST
+
+/* Large chunks are for a number of messages at a time; others take small ones, and whoever ends leaves its share. */
+START_TEST(large_chunks_are_few)
+{
+	enum { N = STORE_LARGE_MAX + 2 };
+	struct store_msg *m[N];
+	struct span wire, file;
+	struct gate g = { .job = { .run = gate_run, .done = gate_done } };
+	struct fix f;
+	size_t taken;
+
+	make_content(BIG, &wire, &file);
+	fix_open(&f, true, 1, N + 1);
+	ck_assert_int_eq(pipe(g.fd), 0);
+	ck_assert_int_eq(iopool_submit(f.pool, &g.job), 0);
+	fix_target(&f, "alice", "");
+	for (int i = 0; i < N; i++) {
+		size_t second = i < STORE_LARGE_MAX || i == N - 1 ? STORE_CHUNK_LARGE : STORE_CHUNK;
+
+		if (i == N - 1) { /* one that has not begun to be written */
+			ck_assert_int_eq(write(g.fd[1], "x", 1), 1);
+			fix_settle(&f);
+			store_maildir.abort(m[0]);
+			fix_settle(&f);
+			g.ended = false;
+			ck_assert_int_eq(iopool_submit(f.pool, &g.job), 0);
+		}
+		m[i] = fix_begin(&f);
+		ck_assert_int_eq(store_maildir.write(m[i], wire, &taken), -1);
+		ck_assert_int_eq(errno, EAGAIN);
+		ck_assert_uint_ge(taken, STORE_CHUNK + second);
+		ck_assert_uint_lt(taken, (STORE_CHUNK + second) / 32 * 33); /* CRs are taken and not kept */
+	}
+	ck_assert_int_eq(write(g.fd[1], "x", 1), 1);
+	fix_settle(&f);
+	for (int i = 1; i < N; i++)
+		store_maildir.abort(m[i]);
 	fix_close(&f);
 }
 END_TEST
@@ -716,6 +756,7 @@ main(void)
 	tcase_add_test(tc, sub_folder_streamed);
 	tcase_add_loop_test(tc, folder_made, 0, 2);
 	tcase_add_test(tc, eagain_and_wake);
+	tcase_add_test(tc, large_chunks_are_few);
 	tcase_add_loop_test(tc, abort_anywhere, 0, 10);
 	tcase_add_test(tc, too_many);
 	tcase_add_loop_test(tc, one_target_broken, 0, 24);

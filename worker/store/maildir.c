@@ -96,6 +96,7 @@ static void
 msg_free(struct store_msg *m)
 {
 	iopool_unreserve(m->md->env->pool);
+	m->md->nlarge -= m->large;
 	if (m->spot != &m->one)
 		free(m->spot);
 	free(m->spool);
@@ -141,11 +142,40 @@ spool_aim(struct store_msg *m, struct target *tg)
 	return 0;
 }
 
+/*
+ * Room for ${max} octets at *p, which has *had and nothing that counts.  One more octet is there for a CR that waits at
+ * the end.
+ */
+static int
+chunk_room(uint8_t **p, size_t *had, size_t max)
+{
+	if (*p != NULL && *had >= max)
+		return 0;
+	free(*p);
+	*had = 0;
+	if ((*p = malloc(max + 1)) == NULL)
+		return -1;
+	*had = max;
+	return 0;
+}
+
+/* It is larger than a chunk: larger ones are a quarter of the calls of a thread, if memory is left for them. */
+static size_t
+next_chunk(struct store_msg *m)
+{
+	if (!m->large && m->md->nlarge < STORE_LARGE_MAX) {
+		m->large = true;
+		m->md->nlarge++;
+	}
+	return m->large ? STORE_CHUNK_LARGE : STORE_CHUNK;
+}
+
 /* The chunk is full: have it written, and fill another.  Not while one is being written. */
 static int
 flush_chunk(struct store_msg *m)
 {
 	uint8_t *full = m->fill;
+	size_t max = m->fill_max;
 
 	if (m->spool == NULL) {
 		if ((m->spool = calloc(1, sizeof(*m->spool))) == NULL)
@@ -154,10 +184,13 @@ flush_chunk(struct store_msg *m)
 		if (spool_aim(m, m->txn->targets) == -1)
 			return -1;
 	}
-	if (m->out == NULL && (m->out = malloc(STORE_CHUNK + 1)) == NULL)
+	if (chunk_room(&m->out, &m->out_max, next_chunk(m)) == -1)
 		return -1;
 	m->fill = m->out;
+	m->fill_max = m->out_max;
 	m->out = full;
+	m->out_max = max;
+	m->nout = m->nfill;
 	m->nfill = 0;
 	maildir_submit(m, maildir_append_run, append_done);
 	return 0;
@@ -169,11 +202,11 @@ maildir_write(struct store_msg *m, struct span s, size_t *taken)
 	size_t n = s.n;
 
 	*taken = 0;
-	if (m->fill == NULL && m->err == 0 && (m->fill = malloc(STORE_CHUNK + 1)) == NULL)
+	if (m->fill == NULL && m->err == 0 && chunk_room(&m->fill, &m->fill_max, STORE_CHUNK) == -1)
 		m->err = ENOMEM;
 	while (s.n > 0 && m->err == 0) {
-		if (m->nfill < STORE_CHUNK) {
-			m->nfill += fold_crlf(&m->fold, &s, m->fill + m->nfill, STORE_CHUNK - m->nfill);
+		if (m->nfill < m->fill_max) {
+			m->nfill += fold_crlf(&m->fold, &s, m->fill + m->nfill, m->fill_max - m->nfill);
 			*taken = n - s.n;
 		} else if (m->busy) {
 			m->waiting = true;
@@ -258,7 +291,7 @@ spots_make(struct store_msg *m)
 static void
 commit_submit(struct store_msg *m)
 {
-	if (m->err == 0 && m->fill == NULL && (m->fill = malloc(STORE_CHUNK + 1)) == NULL)
+	if (m->err == 0 && m->fill == NULL && chunk_room(&m->fill, &m->fill_max, STORE_CHUNK) == -1)
 		m->err = ENOMEM;
 	if (m->err == 0 && spots_make(m) == -1)
 		m->err = ENOMEM;

@@ -30,7 +30,8 @@ struct maildir {
 	int                     root; /* the store's path */
 	struct unique           unique;
 	struct mailboxes       *boxes;
-	unsigned                committing; /* the loop's */
+	unsigned                committing; /* the loop's, as is the next */
+	unsigned                nlarge;     /* messages with large chunks */
 	_Atomic unsigned        misses;     /* nameless files that failed, one after the other */
 };
 
@@ -82,8 +83,10 @@ struct store_msg {
 
 	struct fold    fold;
 	uint8_t       *fill; /* being filled; NULL while nothing came */
-	size_t         nfill;
-	uint8_t       *out;   /* a full chunk that is being written, STORE_CHUNK octets */
+	size_t         nfill, fill_max;
+	uint8_t       *out; /* a full chunk that is being written; at least STORE_CHUNK octets, where there is one */
+	size_t         nout, out_max;
+	bool           large; /* counted in nlarge */
 	struct spool  *spool; /* NULL while all content is in fill */
 	struct target *spool_target;
 

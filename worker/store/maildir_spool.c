@@ -88,10 +88,10 @@ maildir_append_run(struct iojob *j)
 	struct store_msg *m = (struct store_msg *)(void *)j;
 	struct spool *sp = m->spool;
 
-	if ((sp->fd == -1 && spool_create(m) == -1) || maildir_spool_write(m, span_of(m->out, STORE_CHUNK)) == -1)
+	if ((sp->fd == -1 && spool_create(m) == -1) || maildir_spool_write(m, span_of(m->out, m->nout)) == -1)
 		sp->err = errno;
 	else
-		sp->content += STORE_CHUNK;
+		sp->content += m->nout;
 }
 
 void

@@ -15,8 +15,11 @@
 #define STORE_CHUNK_OCTETS (64 << 10)
 #endif
 enum {
-	STORE_CHUNK = STORE_CHUNK_OCTETS
-}; /* octets of content a message holds in memory; at most two of them: one fills while one is written */
+	/* octets of content a message holds in memory; at most two of them: one fills while one is written */
+	STORE_CHUNK       = STORE_CHUNK_OCTETS,
+	STORE_CHUNK_LARGE = 4 * STORE_CHUNK, /* the same of those that have turned out larger than one, */
+	STORE_LARGE_MAX   = 64               /* and of them so many at a time in a worker */
+};
 
 struct store_msg; /* one message on its way; owned by the store until commit or abort has been called */
 
