@@ -99,7 +99,8 @@ struct journal {
 
 	pthread_mutex_t    mutex;
 	pthread_cond_t     work, room;
-	struct iojob      *queue, **queue_tail; /* staged messages */
+	struct iojob      *queue, **queue_tail; /* staged messages, */
+	unsigned           nqueue;              /* so many */
 	bool               leading;             /* some thread of the pool is at it */
 	bool               hungry;              /* it waits for room */
 	bool               stop;

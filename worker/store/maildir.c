@@ -225,9 +225,11 @@ maildir_write(struct store_msg *m, struct span s, size_t *taken)
 static void
 count_committing(struct maildir *md, int by)
 {
-	md->committing = (unsigned)((int)md->committing + by);
+	unsigned n = (unsigned)((int)atomic_load_explicit(&md->committing, memory_order_relaxed) + by);
+
+	atomic_store_explicit(&md->committing, n, memory_order_relaxed);
 	if (md->env->stats != NULL)
-		stats_gauge(md->env->stats, STATS_COMMITS_PENDING, md->committing);
+		stats_gauge(md->env->stats, STATS_COMMITS_PENDING, n);
 }
 
 /* Tell the caller, after the message is gone: it may begin another at once. */

@@ -30,8 +30,8 @@ struct maildir {
 	int                     root; /* the store's path */
 	struct unique           unique;
 	struct mailboxes       *boxes;
-	unsigned                committing; /* the loop's, as is the next */
-	unsigned                nlarge;     /* messages with large chunks */
+	_Atomic unsigned        committing; /* messages; the loop counts, the journal's leader looks */
+	unsigned                nlarge;     /* messages with large chunks; the loop's */
 	_Atomic unsigned        misses;     /* nameless files that failed, one after the other */
 };
 
