@@ -28,6 +28,7 @@ for file in $(find common worker master keys reports tools -name '*.c' | sort); 
 	worker/asks.c) module="$module|ask" ;;     # one of them
 	worker/hooks.c) module="$module|handler" ;; # handlers/handler.h's functions, which need the session
 	worker/smtp/edit.c) module="$module|edits" ;; # one of them, and all of a message
+	worker/store/maildir_spot.c) module="$module|spot" ;; # what is done to one
 	worker/smtp/*) module="$module|say" ;;     # the engine's replies, rows of one table over several files
 	esac
 	bad=$(nm -g --defined-only "$o" | awk '$2 !~ /^[wWuVv]$/ { print $3 }' |
