@@ -271,6 +271,24 @@ def journal_name_not_let_through():
 
 
 @test
+def journal_name_not_let_through_seen_once():
+    # What stands in new/ for a moment may be read there: it is never taken out again to be delivered anew.
+    base = place()
+    try:
+        path, trace = os.path.join(base, "mail"), os.path.join(base, "trace")
+        os.mkdir(path)
+        env = store.shim(FAILNTH="linkat:1+:%d" % errno.EPERM, FAILFIRED=os.path.join(base, "fired"), FAILTRACE=trace)
+        store.drive(path, os.path.join(base, "ledger"), *ALL["journal"], env=env)
+        with open(trace) as f:
+            calls = [line.split() for line in f]
+    finally:
+        shutil.rmtree(base)
+    shown = [c for c in calls if c[0] == "rename" and "/new/" in c[2]]
+    equal(len(shown), 3, "times that something came into new/")
+    check(not [c for c in calls if c[0] == "unlink" and "/new/" in c[1]], "taken out of new/")
+
+
+@test
 def journal_name_that_exists():
     every("linkat", errno.EEXIST, loads=("journal",), survives=True)
 

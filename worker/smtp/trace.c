@@ -112,11 +112,11 @@ civil(int64_t days, int *year, int *month, int *day)
 static char *
 put_part(char *p, const char *text, const char *behind)
 {
-	size_t n = strlen(text), more = strlen(behind);
-
-	memcpy(p, text, n);
-	memcpy(p + n, behind, more);
-	return p + n + more;
+	while (*text != '\0')
+		*p++ = *text++;
+	while (*behind != '\0')
+		*p++ = *behind++;
+	return p;
 }
 
 static char *

@@ -466,10 +466,11 @@ iopool_stop(struct iopool *p)
 	for (struct member *m = p->idle; m != NULL; m = m->below)
 		pthread_cond_signal(&m->work);
 	pthread_mutex_unlock(&p->lock);
-	for (unsigned i = 0; i < p->nthreads; i++) {
+	for (unsigned i = 0; i < p->nthreads; i++)
 		pthread_join(p->member[i].thread, NULL);
+	/* Not before: one thread may still be about to wake another that is over. */
+	for (unsigned i = 0; i < p->nthreads; i++)
 		pthread_cond_destroy(&p->member[i].work);
-	}
 	if (p->efd != -1)
 		close(p->efd);
 	pthread_cond_destroy(&p->news);

@@ -186,33 +186,30 @@ spot_name(struct commit *c, struct spot *s)
 	return 1;
 }
 
-/* As it was to be named: its record, if there is one, has that name. */
+/* By way of tmp/, for a name in new/ that is chosen already. */
 static int
 spot_again(struct commit *c, struct spot *s)
 {
-	struct unique_name name = s->tmp_name;
-
-	if (spot_write(c, s) == -1 || spot_close(s) == -1)
-		return -1;
-	s->new_name = name;
-	return 0;
+	return spot_write(c, s) == -1 || spot_close(s) == -1 ? -1 : 0;
 }
 
 /* With the mailbox's quota held. */
 static int
 spot_move(struct commit *c, struct spot *s)
 {
+	struct unique_name named = s->tmp_name; /* by its record, if there is one */
 	char name[UNIQUE_MAX];
 	int r;
 
-	s->new_name = s->tmp_name;
 	if (s->nameless && ((r = spot_name(c, s)) != 1 || spot_again(c, s) == -1))
 		return r == 0 ? 0 : -1;
+	s->new_name = named;
 	if (mailbox_tmp(&s->box) == -1)
 		return -1;
 	unique_tmp(&c->md->unique, &s->tmp_name, name);
 	if (files_place(s->box.tmp, name, s->box.new, &c->md->unique, &s->new_name, s->size) == -1)
 		return -1;
+	s->tmp_name = named; /* nothing has the one that it was written anew with */
 	s->in_tmp = false;
 	s->in_new = true;
 	return 0;
