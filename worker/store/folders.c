@@ -173,16 +173,13 @@ folders_find(int root, const char *key, const char *sub)
 {
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
-	size_t n = strlen(key), nsub = strlen(sub);
 	char path[FOLDERS_PATH_MAX];
 
-	if (n + nsub + 2 > sizeof(path)) {
+	if (strlcpy(path, key, sizeof(path)) >= sizeof(path) || strlcat(path, "/", sizeof(path)) >= sizeof(path) ||
+	    strlcat(path, sub, sizeof(path)) >= sizeof(path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	memcpy(path, key, n);
-	path[n] = '/';
-	memcpy(path + n + 1, sub, nsub + 1);
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
