@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 """quota: a mailbox never holds more than its quota, however many workers deliver to it at once."""
+import fcntl
 import os
 import random
 import shutil
@@ -121,6 +122,37 @@ def deleted_mail_makes_room_when_the_count_is_old():
         old = time.time() - 1000
         os.utime(os.path.join(home, "maildirsize"), (old, old))
         equal(fill(s, 452, tries=1)[0][0], 250, "counted anew")
+        stands, says = used(s, BOB)
+        equal(says, stands, "maildirsize")
+
+
+@test
+def a_mailbox_that_is_kept_locked_holds_nobody_else_up():
+    with Server(BOXES, extra='quota { when_full = "defer" }', workers=1) as s:
+        def send(to, codes):
+            c = s.client()
+            c.hello()
+            codes.append(c.message(to, b"Subject: x\r\n\r\nx\r\n").code)
+            c.quit()
+        ready = []
+        send(BOB, ready)
+        send(ALICE, ready)
+        equal(ready, [250] * 2, "before")
+        home = os.open(os.path.join(s.store_path, "example.org/bob"), os.O_RDONLY)
+        fcntl.flock(home, fcntl.LOCK_EX)        # as a program that was stopped while it counts
+        for_bob, for_alice = [], []
+        threads = [threading.Thread(target=send, args=(BOB, for_bob)) for _ in range(6)]
+        for t in threads:
+            t.start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        send(ALICE, for_alice)
+        took = time.monotonic() - began
+        for t in threads:
+            t.join()
+        equal((for_alice, for_bob), ([250], [451] * 6), "replies")
+        check(took < 4, "alice's took %.1f s" % took)
+        os.close(home)
         stands, says = used(s, BOB)
         equal(says, stands, "maildirsize")
 

@@ -16,8 +16,9 @@ enum {
 	MAILDIR_BATCH = 16, /* files of one message that are written, then synced together; three descriptors each */
 	MAILDIR_BULK =
 	    64, /* mailboxes of a message from which on the file system is synced, and not each file and folder */
-	MAILDIR_MISSES = 8, /* nameless files in a row that could not be made or named; then none is tried any more */
-	MAILDIR_TRIES  = 8, /* times to open a mailbox in order to clean up in it */
+	MAILDIR_MISSES  = 8,  /* nameless files in a row that could not be made or named; then none is tried any more */
+	MAILDIR_SHUNNED = 64, /* mailboxes that are known to be kept by other programs */
+	MAILDIR_TRIES   = 8,  /* times to open a mailbox in order to clean up in it */
 	/* Descriptors the store may hold beside one for each message over STORE_CHUNK octets: for RLIMIT_NOFILE. */
 	MAILDIR_FDS = 2 + MAILBOX_CACHE + IOPOOL_THREADS * (3 * MAILDIR_BATCH + 8)
 };
@@ -30,9 +31,10 @@ struct maildir {
 	int                     root; /* the store's path */
 	struct unique           unique;
 	struct mailboxes       *boxes;
-	_Atomic unsigned        committing; /* messages; the loop counts, the journal's leader looks */
-	unsigned                nlarge;     /* messages with large chunks; the loop's */
-	_Atomic unsigned        misses;     /* nameless files that failed, one after the other */
+	_Atomic unsigned        committing;               /* messages; the loop counts, the journal's leader looks */
+	unsigned                nlarge;                   /* messages with large chunks; the loop's */
+	_Atomic unsigned        misses;                   /* nameless files that failed, one after the other */
+	_Atomic uint64_t        shunned[MAILDIR_SHUNNED]; /* quota.c's: those that are not waited for just now */
 };
 
 /* The file of one target on its way. */

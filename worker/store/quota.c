@@ -5,6 +5,7 @@
 #include "worker/store/quota.h"
 
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -33,24 +34,72 @@ quota_home(const struct maildir *md, struct span dir)
 	return home;
 }
 
-/* What an operator can do something about. */
-static void
-quota_log(struct span dir, int err)
+/* --- mailboxes that others keep --- */
+
+static uint32_t
+now_s(void)
 {
-	if (err == EBUSY)
-		log_msg(LOG_L_WARN, "quota",
-		    "%.*s has been locked for %d s by another program that counts it, or a stopped one that delivers "
-		    "to it: look with lslocks(8)",
-		    (int)dir.n, (const char *)dir.p, MAILDIRSIZE_WAIT_MS / 1000);
+	struct timespec t = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint32_t)t.tv_sec;
 }
 
+/* FNV-1a: names come from the mailbox list, not from clients. */
+static uint32_t
+hash(struct span dir)
+{
+	uint32_t h = 2166136261U;
+
+	for (size_t i = 0; i < dir.n; i++)
+		h = (h ^ dir.p[i]) * 16777619U;
+	return h;
+}
+
+/* Its name above, and until when, below.  Two that share a place: the later one is known. */
+static void
+shun(struct maildir *md, struct span dir)
+{
+	uint32_t h = hash(dir);
+
+	atomic_store(&md->shunned[h % MAILDIR_SHUNNED], (uint64_t)h << 32 | (now_s() + QUOTA_SHUN_S));
+}
+
+static bool
+is_shunned(struct maildir *md, struct span dir)
+{
+	uint32_t h = hash(dir);
+	uint64_t v = atomic_load(&md->shunned[h % MAILDIR_SHUNNED]);
+
+	return v >> 32 == h && (uint32_t)v > now_s();
+}
+
+/* By errno ${err}: waited in vain.  An operator can do something about it. */
+static void
+quota_kept(struct maildir *md, struct span dir, int err)
+{
+	if (err != EBUSY)
+		return;
+	shun(md, dir);
+	log_msg(LOG_L_WARN, "quota",
+	    "%.*s has been locked for %d s by another program that counts it, or a stopped one that delivers to it: "
+	    "look with lslocks(8); its mail is deferred at once for %d s",
+	    (int)dir.n, (const char *)dir.p, MAILDIRSIZE_WAIT_MS / 1000, QUOTA_SHUN_S);
+}
+
+/* --- */
+
 int
-quota_take(const struct maildir *md, struct spot *s)
+quota_take(struct maildir *md, struct spot *s)
 {
 	int home, rc;
 
 	if (!md->env->quota || !quota_limited(&s->target->quota))
 		return 0;
+	if (is_shunned(md, s->target->dir)) {
+		errno = EBUSY;
+		return -1;
+	}
 	home = quota_home(md, s->target->dir);
 	if (home == -1)
 		return -1;
@@ -59,7 +108,7 @@ quota_take(const struct maildir *md, struct spot *s)
 		int err = errno;
 
 		s->counted = 0;
-		quota_log(s->target->dir, err);
+		quota_kept(md, s->target->dir, err);
 		errno = err;
 	}
 	close(home);
@@ -67,11 +116,15 @@ quota_take(const struct maildir *md, struct spot *s)
 }
 
 int
-quota_enter(const struct maildir *md, struct spot *s, int *held)
+quota_enter(struct maildir *md, struct spot *s, int *held)
 {
 	*held = -1;
 	if (s->counted == 0)
 		return 0;
+	if (is_shunned(md, s->target->dir)) {
+		errno = EBUSY;
+		return -1;
+	}
 	for (int i = 0; i < QUOTA_TRIES; i++) {
 		int home = quota_home(md, s->target->dir), err;
 
@@ -83,7 +136,7 @@ quota_enter(const struct maildir *md, struct spot *s, int *held)
 		}
 		err = errno;
 		close(home);
-		quota_log(s->target->dir, err);
+		quota_kept(md, s->target->dir, err);
 		errno = err;
 		if (err != ESTALE)
 			return -1;

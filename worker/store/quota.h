@@ -10,21 +10,24 @@
 
 enum {
 	QUOTA_TRIES =
-	    8 /* times a message is counted again because its mailbox was counted anew before it could be placed */
+	    8, /* times a message is counted again because its mailbox was counted anew before it could be placed */
+	QUOTA_SHUN_S =
+	    10 /* seconds for which a mailbox is not waited for, after it was in vain: who waits holds others up */
 };
 
-/* Count ${s}, which is staged.  0, or -1 with errno, EDQUOT: it has no room.  A mailbox without a quota: 0, and nothing is read. */
-int quota_take(const struct maildir *md, struct spot *s);
+/* Count ${s}, which is staged.  0, or -1 with errno, EDQUOT: it has no room; EBUSY: see quota_enter().  A mailbox without a quota: 0, and nothing is read. */
+int quota_take(struct maildir *md, struct spot *s);
 
 /**
  * quota_enter(md, s, held):
  * Before ${s} is moved into new/, or removed from there: until quota_leave(*held)
  * nobody counts its mailbox anew.  Where that was done since quota_take() a
  * message that is yet to be placed is counted again.  0, or -1 with errno: EDQUOT: it has no
- * room any more; EBUSY: another program keeps the mailbox.  Nothing was
+ * room any more; EBUSY: another program keeps the mailbox, for MAILDIRSIZE_WAIT_MS
+ * or, at once, as found in the last QUOTA_SHUN_S seconds.  Nothing was
  * counted: 0, no system call, and *held is -1.
  */
-int quota_enter(const struct maildir *md, struct spot *s, int *held);
+int quota_enter(struct maildir *md, struct spot *s, int *held);
 
 /* -1 is a no-op. */
 void quota_leave(int held);
