@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "common/log_sink.h"
 #include "tests/unit/suite.h"
 
 /* The clock of this program: what a test says, else the real one. */
@@ -163,6 +164,53 @@ START_TEST(every_octet)
 		check_value(fd, span_of(v, 3));
 		check_value(fd, span_of(v + 1, 1));
 	}
+}
+END_TEST
+
+/* How ${c} stands in a value, where it is no part of a character. */
+static size_t
+form_of(int c, bool json, char *out)
+{
+	if (c == '"')
+		return (size_t)sprintf(out, "\\\"");
+	if (c == '\\')
+		return (size_t)sprintf(out, json ? "\\\\\\\\" : "\\\\");
+	if (c < ' ' || c > '~')
+		return (size_t)sprintf(out, json ? "\\\\x%02x" : "\\x%02x", (unsigned)c);
+	return (size_t)sprintf(out, "%c", c);
+}
+
+/* Values are looked at a word at a time: the same as an octet at a time, wherever in a word one stands, and not an octet too far. */
+START_TEST(every_octet_at_each_place)
+{
+	enum { LONGEST = 3 * 8 + 1 };
+	bool json = _i == 1;
+
+	log_init("test", -1, json, LOG_L_INFO);
+	for (size_t n = 1; n <= LONGEST; n++)
+		for (size_t at = 0; at < n; at++)
+			for (int c = 0; c < 256; c++) {
+				bool quoted =
+				    json || c == ' ' || c == '=' || c == '"' || c == '\\' || c < ' ' || c > '~';
+				char *v = malloc(n), want[128], *w = want; /* of that size, for a sanitizer */
+				struct log_line l;
+
+				ck_assert_ptr_nonnull(v);
+				memset(v, 'x', n);
+				v[at] = (char)c;
+				log_begin(&l, LOG_L_INFO, "try");
+				log_span(&l, "v", span_of(v, n));
+				log_finish(&l);
+				w += sprintf(w, json ? ",\"v\":" : " v=");
+				w += sprintf(w, "%s%.*s", quoted ? "\"" : "", (int)at, "xxxxxxxxxxxxxxxxxxxxxxxx");
+				w += form_of(c, json, w);
+				w += sprintf(w, "%.*s%s%s\n", (int)(n - at - 1), "xxxxxxxxxxxxxxxxxxxxxxxx",
+				    quoted ? "\"" : "", json ? "}" : "");
+				ck_assert_uint_gt(l.n, (size_t)(w - want));
+				ck_assert_msg(memcmp(l.text + l.n - (w - want), want, (size_t)(w - want)) == 0,
+				    "%d at %zu of %zu: %.*s", c, at, n, (int)l.n, l.text);
+				free(v);
+			}
 }
 END_TEST
 
@@ -588,6 +636,7 @@ suite(void)
 
 	tcase_set_timeout(t, 0);
 	tcase_add_test(t, every_octet);
+	tcase_add_loop_test(t, every_octet_at_each_place, 0, 2);
 	tcase_add_test(t, any_octets);
 	tcase_add_loop_test(t, exact_forms, 0, sizeof(forms) / sizeof(forms[0]));
 	tcase_add_test(t, the_time_is_utc);
