@@ -8,8 +8,10 @@ visible, and nothing is left in tmp/.
 import errno
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from harness import check, equal, main, scratch, test
@@ -291,6 +293,27 @@ def journal_name_not_let_through_seen_once():
 @test
 def journal_name_that_exists():
     every("linkat", errno.EEXIST, loads=("journal",), survives=True)
+
+
+@test
+def journal_killed_while_it_is_full():
+    # Whatever segments a kill leaves, none of them free perhaps: the next process's journal comes on (storedrive waits for it).
+    for nth in range(12):
+        base = place()
+        try:
+            path, ledger = os.path.join(base, "mail"), os.path.join(base, "ledger")
+            os.mkdir(path)
+            drive = subprocess.Popen(store.command(path, ledger, "-j", 8, "-n", 20000, "-c", 48, "-t", 8, "-b", 9, "-s", 500, "-S", 200000),
+                                     stdout=subprocess.DEVNULL)
+            time.sleep(0.1 + 0.03 * nth)
+            drive.kill()
+            drive.wait()
+            store.reckon(path, store.read_ledger(ledger))
+            subprocess.run(store.command(path, ledger, "-i", "z", "-j", 8, "-n", 20, "-c", 8, "-b", 9), check=True, timeout=20,
+                           stdout=subprocess.DEVNULL)
+            store.reckon(path, store.read_ledger(ledger))
+        finally:
+            shutil.rmtree(base)
 
 
 @test

@@ -56,8 +56,10 @@ retire(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
 		}
 		pthread_mutex_lock(&j->mutex);
 		s->retired = snap[i];
-		if (s->state == JOURNAL_FULL && s->retired == s->end)
+		if (s->state == JOURNAL_FULL && s->retired == s->end) {
 			s->state = JOURNAL_FREE;
+			j->ready = true; /* a killed process may have left none that could be used at once */
+		}
 		pthread_mutex_unlock(&j->mutex);
 	}
 }
