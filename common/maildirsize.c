@@ -206,7 +206,7 @@ has_room(const struct maildirsize *m, const struct quota_limit *limit, uint64_t 
 static bool
 is_due(const struct maildirsize *m, const struct quota_limit *limit, uint64_t octets)
 {
-	return m->limit.octets != limit->octets || m->limit.messages != limit->messages || m->too_long ||
+	return !quota_same(&m->limit, limit) || m->too_long ||
 	    (!has_room(m, limit, octets, 1) && time(NULL) - m->changed >= MAILDIRSIZE_STALE_S);
 }
 

@@ -290,7 +290,7 @@ count_anew(int home, const struct quota_limit *limit)
 static bool
 is_good(const struct maildirsize *m, const struct quota_limit *limit, uint64_t id)
 {
-	return m->id != id && m->limit.octets == limit->octets && m->limit.messages == limit->messages && !m->too_long;
+	return m->id != id && quota_same(&m->limit, limit) && !m->too_long;
 }
 
 /* ${others}: somebody else's will do. */

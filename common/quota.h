@@ -16,4 +16,10 @@ quota_limited(const struct quota_limit *q)
 {
 	return q->octets != 0 || q->messages != 0;
 }
+
+static inline bool
+quota_same(const struct quota_limit *a, const struct quota_limit *b)
+{
+	return a->octets == b->octets && a->messages == b->messages;
+}
 #endif

@@ -177,6 +177,17 @@ put_number(char *out, size_t n, uint32_t v)
 	return n;
 }
 
+size_t
+reply_enhanced(uint32_t enh, char out[static REPLY_ENH_MAX])
+{
+	size_t n = put_number(out, 0, ENH_CLASS(enh));
+
+	out[n++] = '.';
+	n = put_number(out, n, ENH_SUBJECT(enh));
+	out[n++] = '.';
+	return put_number(out, n, ENH_DETAIL(enh));
+}
+
 /* The octets of ${s}, made printable. */
 static size_t
 put_text(char *out, size_t n, struct span s)
@@ -194,11 +205,7 @@ put_line(const struct reply *r, char sep, struct span text, struct span id, char
 
 	out[n++] = sep;
 	if (r->enh != 0) {
-		n = put_number(out, n, ENH_CLASS(r->enh));
-		out[n++] = '.';
-		n = put_number(out, n, ENH_SUBJECT(r->enh));
-		out[n++] = '.';
-		n = put_number(out, n, ENH_DETAIL(r->enh));
+		n += reply_enhanced(r->enh, out + n);
 		out[n++] = ' ';
 	}
 	/* The id is what people search the log for: the text yields to it, and it is whole or absent. */

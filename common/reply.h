@@ -23,6 +23,7 @@ enum {
 	REPLY_TEXT_MAX   = 400, /* octets of text, all lines together */
 	REPLY_LINE_MAX   = 512, /* octets of a line with its CRLF (RFC 5321 4.5.3.1.5) */
 	REPLY_LINES_MAX  = 16,
+	REPLY_ENH_MAX    = 11, /* octets of an enhanced code: three numbers below 1000 (RFC 3463 2) */
 	REPLY_REASON_MAX = 32, /* octets of a reason with its NUL */
 	REPLY_WIRE_MAX =
 	    REPLY_LINE_MAX + REPLY_TEXT_MAX + REPLY_LINES_MAX * 20 /* octets that reply_format() needs at the most */
@@ -64,6 +65,9 @@ void reply_add_line(struct reply *r, struct span text);
  * printable ASCII.
  */
 int reply_parse(struct span s, struct reply *r);
+
+/* Write ${enh} as it is said, "5.1.1", without a NUL.  The octets written. */
+size_t reply_enhanced(uint32_t enh, char out[static REPLY_ENH_MAX]);
 
 /**
  * reply_format(r, id, out):

@@ -131,12 +131,8 @@ refuse_domain(struct search *x, const struct item *it, struct span domain)
 static int
 set_add(struct search *x, struct set *s, struct span key)
 {
-	uint32_t h = 2166136261U; /* FNV-1a: the list is ours, nobody floods it */
-	struct node *n, **b;
+	struct node *n, **b = &s->bucket[span_hash(key) % BUCKETS];
 
-	for (size_t i = 0; i < key.n; i++)
-		h = (h ^ key.p[i]) * 16777619U;
-	b = &s->bucket[h % BUCKETS];
 	for (n = *b; n != NULL; n = n->next)
 		if (span_eq(n->key, key))
 			return 1;

@@ -71,4 +71,15 @@ span_caseeq(struct span a, struct span b)
 			return false;
 	return true;
 }
+
+/* FNV-1a, for tables whose keys nobody outside picks: mailboxes of our own lists, names of our own files. */
+static inline uint32_t
+span_hash(struct span s)
+{
+	uint32_t h = 2166136261U;
+
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ s.p[i]) * 16777619U;
+	return h;
+}
 #endif

@@ -61,15 +61,10 @@ name_ok(const char *name)
 	return n > 2 && n < REPORT_NAME_MAX && name[0] >= '0' && name[0] <= '9' && strchr(name, '.') != NULL;
 }
 
-/* FNV-1a. */
 static struct spool_entry **
 bucket(struct spool *sp, const char *name)
 {
-	uint32_t h = 2166136261U;
-
-	for (; *name != '\0'; name++)
-		h = (h ^ (uint8_t)*name) * 16777619U;
-	return &sp->bucket[h % SPOOL_BUCKETS];
+	return &sp->bucket[span_hash(span_str(name)) % SPOOL_BUCKETS];
 }
 
 static struct spool_entry *

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 
-#include "common/decimal.h"
 #include "common/log.h"
 #include "worker/hooks.h"
 #include "worker/message.h"
@@ -51,19 +50,12 @@ account_who(struct log_line *l, const struct session *s)
 static void
 account_code(struct log_line *l, uint16_t code, uint32_t enh, const char *reason)
 {
-	char text[3 * DECIMAL_MAX + 2];
-	size_t n;
+	char text[REPLY_ENH_MAX];
 
 	if (code != 0)
 		log_u64(l, "code", code);
-	if (enh != 0) {
-		n = decimal(text, ENH_CLASS(enh), 1);
-		text[n++] = '.';
-		n += decimal(text + n, ENH_SUBJECT(enh), 1);
-		text[n++] = '.';
-		n += decimal(text + n, ENH_DETAIL(enh), 1);
-		log_span(l, "enhanced", span_of(text, n));
-	}
+	if (enh != 0)
+		log_span(l, "enhanced", span_of(text, reply_enhanced(enh, text)));
 	if (reason != NULL && reason[0] != '\0')
 		log_str(l, "reason", reason);
 }

@@ -40,17 +40,6 @@ txn_rcpt_accept(struct txn *t, struct rcpt *r)
 	t->nrcpt++;
 }
 
-/* FNV-1a.  Keys are mailboxes of our own directory, so nobody outside can make them collide. */
-static uint32_t
-key_hash(struct span key)
-{
-	uint32_t h = 2166136261U;
-
-	for (size_t i = 0; i < key.n; i++)
-		h = (h ^ key.p[i]) * 16777619U;
-	return h;
-}
-
 static struct target **
 bucket_of(const struct txn *t, uint32_t hash)
 {
@@ -115,7 +104,7 @@ int
 txn_deliver(struct txn *t, struct rcpt *r, struct span key, struct span dir, struct span folder,
     const struct quota_limit *quota)
 {
-	uint32_t hash = key_hash(key);
+	uint32_t hash = span_hash(key);
 	struct target *tg = target_find(t, key, hash);
 	struct rcpt_target *rt;
 

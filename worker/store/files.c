@@ -136,24 +136,6 @@ move_by_link(int tmp, const char *old, int new, const char *name)
 	return -1;
 }
 
-int
-files_place(int tmp, const char *old, int new, struct unique *u, struct unique_name *n, uint64_t size)
-{
-	char name[UNIQUE_MAX];
-	int r = -1;
-
-	for (int i = 0; i < TRIES; i++) {
-		unique_new(u, n, size, name);
-		r = renameat2(tmp, old, new, name, RENAME_NOREPLACE);
-		if (r == -1 && (errno == EINVAL || errno == ENOSYS))
-			r = move_by_link(tmp, old, new, name);
-		if (r == 0 || errno != EEXIST)
-			break;
-		unique_next(u, n);
-	}
-	return r;
-}
-
 /* By the descriptor, which Linux 6.10 and later let its owner do; else by its name in /proc. */
 static int
 name_it(int fd, int new, const char *name)
@@ -168,20 +150,41 @@ name_it(int fd, int new, const char *name)
 	return linkat(AT_FDCWD, path, new, name, AT_SYMLINK_FOLLOW);
 }
 
-int
-files_name(int fd, int new, struct unique *u, struct unique_name *n, uint64_t size)
+static int
+move_it(int tmp, const char *old, int new, const char *name)
+{
+	int r = renameat2(tmp, old, new, name, RENAME_NOREPLACE);
+
+	return r == -1 && (errno == EINVAL || errno == ENOSYS) ? move_by_link(tmp, old, new, name) : r;
+}
+
+/* ${old} NULL: the file ${from} itself. */
+static int
+place(int from, const char *old, int new, struct unique *u, struct unique_name *n, uint64_t size)
 {
 	char name[UNIQUE_MAX];
 	int r = -1;
 
 	for (int i = 0; i < TRIES; i++) {
 		unique_new(u, n, size, name);
-		r = name_it(fd, new, name);
+		r = old == NULL ? name_it(from, new, name) : move_it(from, old, new, name);
 		if (r == 0 || errno != EEXIST)
 			break;
 		unique_next(u, n);
 	}
 	return r;
+}
+
+int
+files_place(int tmp, const char *old, int new, struct unique *u, struct unique_name *n, uint64_t size)
+{
+	return place(tmp, old, new, u, n, size);
+}
+
+int
+files_name(int fd, int new, struct unique *u, struct unique_name *n, uint64_t size)
+{
+	return place(fd, NULL, new, u, n, size);
 }
 
 int

@@ -41,9 +41,8 @@ folders_open(int at, const char *name)
 	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* Open ${name} in ${at}, made if missing. */
-static int
-open_made(int at, const char *name)
+int
+folders_open_made(int at, const char *name)
 {
 	int fd = folders_open(at, name);
 
@@ -203,7 +202,7 @@ folders_make(int root, const char *key, const struct unique *u, bool lazy, bool 
 		snprintf(local, sizeof(local), "%.*s", (int)(folder - slash - 1), slash + 1);
 	else
 		strlcpy(local, slash + 1, sizeof(local));
-	if ((d = open_made(root, domain)) == -1 || (l = open_made(d, local)) == -1 ||
+	if ((d = folders_open_made(root, domain)) == -1 || (l = folders_open_made(d, local)) == -1 ||
 	    (home = open_home(l, folder != NULL ? folder + 1 : NULL, u, lazy, make)) == -1 ||
 	    furnish(home, u, lazy) == -1 || (!lazy && (folders_sync(d) == -1 || folders_sync(root) == -1)))
 		err = errno;

@@ -26,6 +26,9 @@ bool folders_name_ok(struct span s);
 /* Open a folder in ${at}; ENOTDIR for a symbolic link.  The descriptor, or -1 with errno. */
 int folders_open(int at, const char *name);
 
+/* The same; made, 0700, if missing. */
+int folders_open_made(int at, const char *name);
+
 /**
  * folders_make(root, key, u, lazy, make):
  * Make and sync what is missing of "DOMAIN/LOCAL" or "DOMAIN/LOCAL/.FOLDER"

@@ -95,17 +95,6 @@ mailbox_cache_free(struct mailboxes *c)
 	free(c);
 }
 
-/* FNV-1a: keys come from the mailbox list, not from clients. */
-static uint32_t
-hash(const char *key)
-{
-	uint32_t h = 2166136261U;
-
-	for (; *key != '\0'; key++)
-		h = (h ^ (uint8_t)*key) * 16777619U;
-	return h;
-}
-
 static struct entry *
 find(struct mailboxes *c, const char *key, uint32_t h)
 {
@@ -226,7 +215,7 @@ out:
 static void
 forget(struct mailboxes *c, const char *key)
 {
-	uint32_t h = hash(key);
+	uint32_t h = span_hash(span_str(key));
 	struct entry *e;
 
 	atomic_store_explicit(&c->seen[h % MAILBOX_SEEN], ~h, memory_order_relaxed);
@@ -252,7 +241,7 @@ still_there(struct mailboxes *c, const struct entry *e)
 static struct entry *
 entry_get(struct mailboxes *c, const char *key, bool lazy, bool make, enum origin *from)
 {
-	uint32_t h = hash(key);
+	uint32_t h = span_hash(span_str(key));
 	struct entry *e = acquire(c, key, h);
 	int home;
 
@@ -294,7 +283,7 @@ enter(struct mailboxes *c, const char *key, struct mailbox *mb, bool lazy, enum 
 static bool
 enter_seen(struct mailboxes *c, const char *key, struct mailbox *mb)
 {
-	uint32_t h = hash(key);
+	uint32_t h = span_hash(span_str(key));
 
 	if (atomic_load_explicit(&c->seen[h % MAILBOX_SEEN], memory_order_relaxed) != h)
 		return false;
@@ -381,11 +370,9 @@ mailbox_forget(struct mailboxes *c, struct span dir, struct span folder)
 int
 mailbox_tmp(struct mailbox *mb)
 {
-	if (mb->tmp != -1 || (mb->tmp = folders_open(mb->new, "../tmp")) != -1 || errno != ENOENT)
-		return mb->tmp;
-	/* Somebody removed it alone.  Nothing that is to last stands in it. */
-	if (mkdirat(mb->new, "../tmp", 0700) == 0 || errno == EEXIST)
-		mb->tmp = folders_open(mb->new, "../tmp");
+	if (mb->tmp == -1)
+		mb->tmp = folders_open_made(
+		    mb->new, "../tmp"); /* where somebody removed it alone: nothing in it is to last */
 	return mb->tmp;
 }
 

@@ -45,22 +45,11 @@ now_s(void)
 	return (uint32_t)t.tv_sec;
 }
 
-/* FNV-1a: names come from the mailbox list, not from clients. */
-static uint32_t
-hash(struct span dir)
-{
-	uint32_t h = 2166136261U;
-
-	for (size_t i = 0; i < dir.n; i++)
-		h = (h ^ dir.p[i]) * 16777619U;
-	return h;
-}
-
 /* Its name above, and until when, below.  Two that share a place: the later one is known. */
 static void
 shun(struct maildir *md, struct span dir)
 {
-	uint32_t h = hash(dir);
+	uint32_t h = span_hash(dir);
 
 	atomic_store(&md->shunned[h % MAILDIR_SHUNNED], (uint64_t)h << 32 | (now_s() + QUOTA_SHUN_S));
 }
@@ -68,7 +57,7 @@ shun(struct maildir *md, struct span dir)
 static bool
 is_shunned(struct maildir *md, struct span dir)
 {
-	uint32_t h = hash(dir);
+	uint32_t h = span_hash(dir);
 	uint64_t v = atomic_load(&md->shunned[h % MAILDIR_SHUNNED]);
 
 	return v >> 32 == h && (uint32_t)v > now_s();
