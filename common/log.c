@@ -123,6 +123,19 @@ put(struct log_line *l, const char *p, size_t n)
 	l->n += n;
 }
 
+struct span
+log_since(const struct log_line *l, size_t from)
+{
+	return span_of(l->text + from, l->n - from);
+}
+
+void
+log_again(struct log_line *l, struct span fields)
+{
+	if (l->on)
+		put(l, (const char *)fields.p, fields.n);
+}
+
 /* ${n} octets at ${p}.  Behind them. */
 static char *
 put_at(char *p, const char *from, size_t n)

@@ -96,6 +96,12 @@ void log_ms(
 /* How many octets make up the first character of ${s}, which is not empty, if it may stand as it is in a log or on a terminal; 0: it has to be escaped. */
 size_t log_plain(struct span s);
 
+/* The fields that were added since l->n was ${from}, which was not 0: octets of the line. */
+struct span log_since(const struct log_line *l, size_t from);
+
+/* Add fields that log_since() had of an earlier line of this process, copied: for what many lines have in common. */
+void log_again(struct log_line *l, struct span fields);
+
 /* Write it. */
 void log_end(struct log_line *l);
 

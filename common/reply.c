@@ -8,10 +8,24 @@
 
 #include <stdio.h>
 
+#include "common/scan.h"
+
 static bool
 printable(uint8_t c)
 {
 	return c >= ' ' && c <= '~';
+}
+
+/* ${n} octets of ${in} to ${out}, made printable. */
+static void
+put_harmless(char *out, const void *in, size_t n)
+{
+	size_t i = scan_printable(in, n);
+
+	memcpy(out, in, n);
+	for (; i < n; i++)
+		if (!printable((uint8_t)out[i]))
+			out[i] = '?';
 }
 
 static bool
@@ -47,24 +61,22 @@ enh_of(uint16_t code, uint32_t enh)
 void
 reply_set(struct reply *r, uint16_t code, uint32_t enh, const char *reason, const char *fmt, ...)
 {
-	char text[REPLY_TEXT_MAX + 1];
+	char formatted[REPLY_TEXT_MAX + 1];
+	const char *text = fmt;
 	va_list ap;
-	int n;
 
-	if (strchr(fmt, '%') == NULL) { /* most: no need of printf */
-		n = (int)strnlen(fmt, REPLY_TEXT_MAX);
-		memcpy(text, fmt, (size_t)n);
-	} else {
-		va_start(ap, fmt);
-		n = vsnprintf(text, sizeof(text), fmt, ap);
-		va_end(ap);
+	va_start(ap, fmt);
+	if (strcmp(fmt, "%s") == 0) {
+		text = va_arg(ap, const char *);
+		text = text != NULL ? text : "";
+	} else if (strchr(fmt, '%') != NULL) { /* the few: printf costs more than all the rest of a reply */
+		text = vsnprintf(formatted, sizeof(formatted), fmt, ap) > 0 ? formatted : "";
 	}
+	va_end(ap);
 	*r = (struct reply){ .code = code, .close = code == 421, .enh = enh_of(code, enh) };
 	reason_set(r, reason);
-	if (n > 0)
-		r->n = (uint16_t)(n < REPLY_TEXT_MAX ? n : REPLY_TEXT_MAX);
-	for (size_t i = 0; i < r->n; i++)
-		r->text[i] = printable((uint8_t)text[i]) ? text[i] : '?';
+	r->n = (uint16_t)strnlen(text, REPLY_TEXT_MAX);
+	put_harmless(r->text, text, r->n);
 }
 
 void
@@ -188,13 +200,13 @@ reply_enhanced(uint32_t enh, char out[static REPLY_ENH_MAX])
 	return put_number(out, n, ENH_DETAIL(enh));
 }
 
-/* The octets of ${s}, made printable. */
+/* The octets of ${s} behind ${n} of ${out}. */
 static size_t
 put_text(char *out, size_t n, struct span s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		out[n++] = printable(s.p[i]) ? (char)s.p[i] : '?';
-	return n;
+	if (s.n > 0)
+		put_harmless(out + n, s.p, s.n);
+	return n + s.n;
 }
 
 /* One line; ${sep} is '-' when others follow. */

@@ -49,8 +49,8 @@ struct search {
 	struct item *head, **tail;
 	struct set *met, *taken; /* addresses queued, mailboxes found; NULL until an alias is met */
 	struct resolve_box **boxes, **box_tail;
-	struct reply *r;
-	struct reply refusal; /* of the first branch that led to nobody; code 0: none */
+	struct reply *r; /* what stopped it; until then the refusal of the first branch that led to nobody */
+	bool refused;    /* *r is such a refusal */
 	resolve_step *step;
 	void *arg;
 	unsigned steps, nboxes;
@@ -60,13 +60,14 @@ struct search {
 /* Whether to go on. */
 enum go { GO_ON, GO_STOP }; /* GO_STOP: *x->r is the answer */
 
-static void __attribute__((format(printf, 3, 4))) say(const struct search *x, unsigned depth, const char *fmt, ...)
+/* A worker wants no steps told: then not even the arguments are made ready. */
+#define say(x, ...) ((x)->step != NULL ? tell(x, __VA_ARGS__) : (void)0)
+
+static void __attribute__((format(printf, 3, 4))) tell(const struct search *x, unsigned depth, const char *fmt, ...)
 {
 	char text[STEP_MAX];
 	va_list ap;
 
-	if (x->step == NULL)
-		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -96,33 +97,32 @@ too_large(struct search *x, unsigned depth)
 	return GO_STOP;
 }
 
-static void
-refuse(struct search *x, const struct item *it, const struct reply *why)
+/* Whether the refusal at ${it}, which the caller then writes to *x->r, is what a sender would be told. */
+static bool
+refusal_counts(struct search *x, const struct item *it)
 {
-	if (x->refusal.code == 0 || it->parent == NULL)
-		x->refusal = *why;
+	bool counts = !x->refused || it->parent == NULL;
+
+	x->refused = true;
+	return counts;
 }
 
 static void
 refuse_mailbox(struct search *x, const struct item *it)
 {
-	struct reply r;
-
 	say(x, it->depth, "no such mailbox: 550 5.1.1");
-	reply_set(&r, 550, ENH(5, 1, 1), "no-such-mailbox",
-	    it->parent == NULL ? "there is no mailbox of this name here; check the address for mistakes"
-			       : "this address leads to no mailbox that exists");
-	refuse(x, it, &r);
+	if (refusal_counts(x, it))
+		reply_set(x->r, 550, ENH(5, 1, 1), "no-such-mailbox",
+		    it->parent == NULL ? "there is no mailbox of this name here; check the address for mistakes"
+				       : "this address leads to no mailbox that exists");
 }
 
 static void
 refuse_domain(struct search *x, const struct item *it, struct span domain)
 {
-	struct reply r;
-
 	say(x, it->depth, "%.*s is not a domain of ours: 550 5.7.1", S(domain));
-	reply_set(&r, 550, ENH(5, 7, 1), "not-our-domain", "mail for %.*s is not received here", S(domain));
-	refuse(x, it, &r);
+	if (refusal_counts(x, it))
+		reply_set(x->r, 550, ENH(5, 7, 1), "not-our-domain", "mail for %.*s is not received here", S(domain));
 }
 
 /* --- sets --- */
@@ -256,20 +256,17 @@ take_mailbox(struct search *x, const struct item *it, struct span key, struct sp
 static enum go
 take_reply(struct search *x, const struct item *it, const struct entry *e)
 {
-	struct reply listed, r;
+	struct reply listed;
 
 	if (reply_parse(e->text, &listed) != 0)
 		return unavailable(x, it->depth, "the entry is damaged");
 	say(x, it->depth, "the list says %s: %.*s", e->kind == ENTRY_REJECT ? "reject" : "defer", S(e->text));
-	reply_set(&r, listed.code, listed.enh, e->kind == ENTRY_REJECT ? "listed-reject" : "listed-defer", "%.*s",
-	    (int)listed.n, listed.text);
-	r.close = false;
-	if (e->kind == ENTRY_REJECT) {
-		refuse(x, it, &r);
+	if (e->kind == ENTRY_REJECT && !refusal_counts(x, it))
 		return GO_ON;
-	}
-	*x->r = r;
-	return GO_STOP;
+	reply_set(x->r, listed.code, listed.enh, e->kind == ENTRY_REJECT ? "listed-reject" : "listed-defer", "%.*s",
+	    (int)listed.n, listed.text);
+	x->r->close = false;
+	return e->kind == ENTRY_REJECT ? GO_ON : GO_STOP;
 }
 
 static enum go
@@ -433,13 +430,13 @@ search(struct search *x, struct span key)
 		if (visit(x, it) == GO_STOP)
 			return RESOLVE_REPLY;
 	/* Beyond the last hop there may be mailboxes: to deliver to the others would lose theirs in silence. */
-	if (!x->too_deep && *x->boxes != NULL)
+	if (!x->too_deep && *x->boxes != NULL) {
+		x->r->code = 0; /* a branch may have been refused */
 		return RESOLVE_OK;
-	if (x->too_deep || x->loop || x->refusal.code == 0)
+	}
+	if (x->too_deep || x->loop || !x->refused)
 		reply_set(x->r, 550, ENH(5, 4, 6), "alias-loop",
 		    "mail for this address would go round in circles; its postmaster must mend that");
-	else
-		*x->r = x->refusal;
 	return RESOLVE_REPLY;
 }
 

@@ -67,6 +67,27 @@ scan_plain(const uint8_t *p, size_t n)
 	return i;
 }
 
+/* The octets of the ${n} at ${p} that stand before the first that is not printable ASCII, ' ' to '~'; ${n} if all are. */
+static inline size_t
+scan_printable(const uint8_t *p, size_t n)
+{
+	size_t i = 0;
+
+#ifdef __SSE2__
+	for (; n - i >= SCAN_BLOCK; i += SCAN_BLOCK) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+
+		/* Octets above 0x7f are below zero here. */
+		if (_mm_movemask_epi8(_mm_or_si128(
+			_mm_cmplt_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)))) != 0)
+			break;
+	}
+#endif
+	while (i < n && p[i] >= ' ' && p[i] <= '~')
+		i++;
+	return i;
+}
+
 /* Copy the octets of the ${n} at ${p} that stand before the first CR, or all, to ${out}, which has room for ${n}.  How many. */
 static inline size_t
 scan_copy(const uint8_t *p, size_t n, uint8_t *out)

@@ -3,7 +3,7 @@
 #   make bench                             a short choice, some 8 minutes: tests/load/bench.py
 #   make bench CELLS=all                   everything, some 40 minutes and 60 GB of disk
 #   make bench CELLS=tls,idle              some of: start mail tls idle mailboxes growth noop soak journal
-#   ... ROUNDS=5 SERVERS="null,Letterplate" TABLE=build/bench/table.md SVG=build/bench/throughput.svg
+#   ... ROUNDS=5 SERVERS="null,Letterplate" DISK=/mnt/other TABLE=build/bench/table.md SVG=build/bench/throughput.svg
 #   make bench-peers                       brings Postfix, OpenSMTPD, Exim and smtp-server, which bench then compares with
 #
 # smtp-server comes from npm's registry, into build/peers; OpenSMTPD and Exim are unpacked there (mk/peers.mk).

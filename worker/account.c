@@ -47,6 +47,24 @@ account_who(struct log_line *l, const struct session *s)
 		log_span(l, "helo", smtp_helo(s->smtp));
 }
 
+/* As account_who() and the transaction's id; put together once for all that is refused in it. */
+static void
+account_who_and_id(struct log_line *l, const struct session *s, struct txn *t)
+{
+	size_t from = l->n;
+
+	if (t != NULL && t->who.n > 0) {
+		log_again(l, t->who);
+		return;
+	}
+	account_who(l, s);
+	if (t == NULL)
+		return;
+	log_str(l, "id", t->id);
+	if (!l->cut)
+		(void)arena_dup(t->arena, log_since(l, from), &t->who); /* without memory: once more */
+}
+
 static void
 account_code(struct log_line *l, uint16_t code, uint32_t enh, const char *reason)
 {
@@ -130,25 +148,45 @@ account_address(struct log_line *l, const char *key, const struct addr *a)
 	log_span(l, key, span_of(text, n > 0 ? (size_t)n : 0));
 }
 
+/* What was said, and who said it: mostly the same again, and then it is written as it was. */
+static void
+account_said(struct log_line *l, struct account_said *last, const struct reply *r, const char *by)
+{
+	size_t from = l->n;
+	struct span fields;
+
+	if (last->n > 0 && last->by == by && last->reply.code == r->code && last->reply.enh == r->enh &&
+	    strcmp(last->reply.reason, r->reason) == 0 &&
+	    span_eq(span_of(last->reply.text, last->reply.n), span_of(r->text, r->n))) {
+		log_again(l, span_of(last->fields, last->n));
+		return;
+	}
+	account_code(l, r->code, r->enh, r->reason);
+	log_str(l, "by", by);
+	log_span(l, "text", span_of(r->text, r->n));
+	fields = log_since(l, from);
+	last->n = 0;
+	if (l->cut || fields.n > sizeof(last->fields))
+		return;
+	*last = (struct account_said){ .by = by, .reply = *r, .n = fields.n };
+	memcpy(last->fields, fields.p, fields.n);
+}
+
 void
 account_refusal(struct session *s, const struct rcpt *rc, const struct reply *r, const char *by)
 {
 	struct log_line l;
-	const struct txn *t = smtp_txn(s->smtp);
+	struct txn *t = smtp_txn(s->smtp);
 
 	if (!log_enabled(LOG_L_INFO))
 		return;
 	log_begin(&l, LOG_L_INFO, "refusal");
-	account_who(&l, s);
-	if (t != NULL) {
-		log_str(&l, "id", t->id);
+	account_who_and_id(&l, s, t);
+	if (t != NULL)
 		account_address(&l, "from", &t->from);
-	}
 	if (rc != NULL)
 		account_address(&l, "to", &rc->addr);
-	account_code(&l, r->code, r->enh, r->reason);
-	log_str(&l, "by", by);
-	log_span(&l, "text", span_of(r->text, r->n));
+	account_said(&l, &s->w->said, r, by);
 	log_end(&l);
 }
 

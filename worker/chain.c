@@ -156,11 +156,12 @@ chain_tell_refused(
 
 /* It came to ${a}, and ${r} is what stands, or NULL. */
 static void
-chain_tell(const struct chain *c, const struct chain_link *k, const struct chain_run *run, const struct chain_about *ab,
+chain_tell(const struct chain *c, const struct chain_link *k, struct chain_run *run, const struct chain_about *ab,
     enum stats_answer a, const struct reply *r)
 {
-	uint32_t us = (uint32_t)loop_clock_us() - run->since_us;
+	uint32_t now = (uint32_t)loop_clock_us(), us = now - run->since_us;
 
+	run->since_us = now; /* the next one is asked at once */
 	chain_count(c, k, a);
 	if (c->stats != NULL)
 		stats_answer_time(c->stats, k->row, us);
@@ -179,8 +180,10 @@ chain_settle(const struct chain *c, const struct chain_link *k, struct chain_run
 
 	if (no && ab->txn != NULL && ab->txn->edits != NULL)
 		edits_rollback(ab->txn->edits);
-	if (run->stage == CHAIN_BODY && v == V_NEXT)
+	if (run->stage == CHAIN_BODY && v == V_NEXT) {
+		run->since_us = 0;
 		return;
+	}
 	switch (v) {
 	case V_NEXT:
 		chain_tell(c, k, run, ab, STATS_A_NEXT, NULL);
@@ -298,7 +301,8 @@ chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about
 			if (about->txn != NULL && about->txn->edits != NULL)
 				edits_mark(about->txn->edits);
 			run->extended = 0;
-			run->since_us = (uint32_t)loop_clock_us();
+			if (run->since_us == 0)
+				run->since_us = (uint32_t)loop_clock_us();
 			if (run->stage != CHAIN_BODY)
 				chain_count(c, k, STATS_A_ASKED);
 		}

@@ -60,7 +60,7 @@ struct chain_run {
 	bool       replayed; /* link[next] was shown the edited content */
 	bool       showing;  /* link[next] is being shown it, or link[next - 1] thinks about a piece */
 	uint8_t    extended; /* times its deadline was put off */
-	uint32_t   since_us; /* when it was asked, low bits of the loop's clock */
+	uint32_t   since_us; /* asked, or the one before it answered, at: the loop's clock, low bits; 0: not yet */
 	struct ask ask;      /* its right, while waiting */
 };
 

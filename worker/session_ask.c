@@ -120,12 +120,15 @@ session_question(struct session *s, struct rcpt *rc)
 {
 	struct reply r;
 	enum verdict v;
-	uint64_t t0 = loop_clock_us();
+	uint32_t t0;
 
+	if (s->run.since_us == 0)
+		s->run.since_us = (uint32_t)loop_clock_us();
+	t0 = s->run.again ? (uint32_t)loop_clock_us() : s->run.since_us; /* not the time it has waited */
 	v = session_ask(s, rc, smtp_unknown(s->smtp), &r);
 	if (v == V_LATER)
 		return false;
-	stats_observe(s->w->stats, STATS_H_HANDLERS, loop_clock_us() - t0);
+	stats_observe(s->w->stats, STATS_H_HANDLERS, s->run.since_us - t0);
 	session_conclude(s, rc, v, &r);
 	return true;
 }

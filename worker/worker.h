@@ -11,6 +11,7 @@
 
 #include "common/conf.h"
 #include "common/conns.h"
+#include "common/reply.h"
 #include "common/stats.h"
 #include "worker/chain.h"
 #include "worker/net/loop.h"
@@ -23,7 +24,8 @@ enum {
 	WORKER_FDS_FIXED = 1400,
 	/* one descriptor in so many is kept for messages over STORE_CHUNK that come in; when they run out: 451 */
 	WORKER_SPOOL_SHARE  = 4,
-	WORKER_SESSIONS_MIN = 16 /* sessions that must fit, or the worker says so and does not start */
+	WORKER_SAID_MAX     = 1024, /* octets of a refusal's fields of the log that are kept for the next one */
+	WORKER_SESSIONS_MIN = 16    /* sessions that must fit, or the worker says so and does not start */
 };
 
 struct session;
@@ -31,6 +33,14 @@ struct plugin;
 struct dsn_spool; /* dsn.h */
 struct taps;      /* tap.h */
 struct recipients;
+
+/* What was said last to who was refused, and its fields of the log as they were written; private to account.c. */
+struct account_said {
+	const char  *by; /* the handler's name */
+	struct reply reply;
+	size_t       n; /* 0: nothing yet */
+	char         fields[WORKER_SAID_MAX];
+};
 
 struct worker {
 	struct loop            *loop;
@@ -50,7 +60,8 @@ struct worker {
 	void (*emptied)(struct worker *w); /* the last session is gone */
 	/* Somebody wants to see sessions: ${fd}, which is the callee's now, takes them; ${filter} says which.  NULL: not to be had. */
 	void (*trace)(struct worker *w, int fd, const char *filter);
-	const struct taps *taps; /* NULL: nobody looks at sessions */
+	struct account_said said;
+	const struct taps  *taps; /* NULL: nobody looks at sessions */
 };
 
 /* A listening socket of ours. */

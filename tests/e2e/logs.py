@@ -76,6 +76,47 @@ def json_lines_carry_the_ids():
     both("json")
 
 
+def refused(c, verb):
+    """The refusal as the log has to tell it: code, enhanced code, text."""
+    said = c.cmd(verb)
+    enhanced, text = said.lines[-1].split(" ", 1)
+    return str(said.code), enhanced, text.rsplit(" [", 1)[0], said.session
+
+
+def each_refusal_has_its_own_line(fmt):
+    """Whatever was refused before it, to whom and with which words: the same again, others, the first again."""
+    told = []
+    with Server(workers=1, log='format = "%s" level = "info"' % fmt, limits='connections_per_ip = 0 error_pause = "0s"') as s:
+        clients = [s.client(), s.client()]
+        for turn in range(3):
+            for i, c in enumerate(clients):
+                helo, sender = "turn%d.client%d.example" % (turn, i), "s%d.%d@client.example" % (turn, i)
+                c.hello(helo)
+                c.cmd("MAIL FROM:<%s>" % sender).is_(250)
+                for to in ("nobody1@example.org", "nobody2@example.org", "x@elsewhere.example",
+                           "y@abroad%d.example" % i, "nobody3@example.org"):
+                    told.append((helo, str(c.sock.getsockname()[1]), sender, to) + refused(c, "RCPT TO:<%s>" % to))
+                c.cmd("RSET").is_(250)
+        s.stop()
+        found = [f for f in lines(s, fmt) if f["event"] == "refusal"]
+    equal([tuple(str(f[k]) for k in ("helo", "port", "from", "to", "code", "enhanced", "text", "session")) for f in found], told,
+          "what the log says was refused")
+    check(all(f["by"] == "recipients" and f["listener"] == "mx" for f in found), "by whom, where: %s" % found)
+    equal([f["reason"] for f in found], (["no-such-mailbox"] * 2 + ["not-our-domain"] * 2 + ["no-such-mailbox"]) * 6, "reasons")
+    ids = [f["id"] for f in found]
+    equal([ids.count(i) for i in ids], [5] * 30, "refusals of a transaction with its id")
+
+
+@test
+def refusals_one_after_the_other_in_logfmt():
+    each_refusal_has_its_own_line("logfmt")
+
+
+@test
+def refusals_one_after_the_other_in_json():
+    each_refusal_has_its_own_line("json")
+
+
 @test
 def level_warn_is_quiet():
     with Server(log='format = "logfmt" level = "warn"') as s:

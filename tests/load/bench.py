@@ -1,10 +1,11 @@
 #!/usr/bin/env -S python3 -B
 """bench: Letterplate between its ceiling and its peers, in one run.  Prints tables and writes them; not a test.
 
-    make bench [ROUNDS=5] [CELLS=short|all|mail,tls,...] [SERVERS=null,Letterplate] [TABLE=FILE] [SVG=FILE]
+    make bench [ROUNDS=5] [CELLS=short|all|mail,tls,...] [SERVERS=null,Letterplate] [DISK=FOLDER] [TABLE=FILE] [SVG=FILE]
 
 CELLS names what is measured: the sections below, or `all` of them.  Without it a
-short choice of the first three.  Each figure is measured on every server in turn,
+short choice of the first three.  DISK is a folder on the file system that is to
+be measured, which the servers' users can reach; without it build/bench.  Each figure is measured on every server in turn,
 ROUNDS times, and stands as the median: what else the machine does hits all of
 them.  The client shares the processors with the server.  Folders are fresh and go
 only at the end: after many files were deleted, ext4 creates files slowly.
@@ -19,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 os.makedirs(os.path.join(TOP, "build/bench"), exist_ok=True)
-ROOT = tempfile.mkdtemp(prefix="run.", dir=os.path.join(TOP, "build/bench"))
+ROOT = tempfile.mkdtemp(prefix="run.", dir=os.environ.get("DISK") or os.path.join(TOP, "build/bench"))
 os.chmod(ROOT, 0o755)
 os.environ["TMPDIR"] = tempfile.tempdir = ROOT
 sys.path[:0] = [os.path.join(HERE, "..", "lib"), HERE]

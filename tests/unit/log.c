@@ -296,6 +296,50 @@ START_TEST(exact_forms)
 }
 END_TEST
 
+START_TEST(fields_once_more)
+{
+	int fd = capture();
+	char line[8192], kept[512];
+	struct span fields;
+
+	fake = (struct timespec){ 1795539600, 0 };
+	for (int json = 0; json < 2; json++) {
+		struct log_line l;
+		size_t from;
+
+		log_init("test", -1, json, LOG_L_INFO);
+		log_begin(&l, LOG_L_INFO, "first");
+		from = l.n;
+		log_str(&l, "a", "b c");
+		log_u64(&l, "n", 7);
+		fields = log_since(&l, from);
+		ck_assert_uint_lt(fields.n, sizeof(kept));
+		memcpy(kept, fields.p, fields.n);
+		log_end(&l);
+		captured(fd, line, sizeof(line));
+		log_begin(&l, LOG_L_INFO, "second");
+		log_again(&l, span_of(kept, fields.n));
+		log_str(&l, "z", "end");
+		log_end(&l);
+		captured(fd, line, sizeof(line));
+		ck_assert_ptr_nonnull(strstr(line,
+		    json ? "\"event\":\"second\",\"a\":\"b c\",\"n\":7,\"z\":\"end\"}\n"
+			 : "event=second a=\"b c\" n=7 z=end\n"));
+		/* Below the level there is no line; in one that is full they are left out as a whole. */
+		log_begin(&l, LOG_L_DEBUG, "third");
+		log_again(&l, span_of(kept, fields.n));
+		log_end(&l);
+		ck_assert_uint_eq(captured(fd, line, sizeof(line)), 0);
+		log_begin(&l, LOG_L_INFO, "fourth");
+		while (!l.cut)
+			log_again(&l, span_of(kept, fields.n));
+		log_end(&l);
+		ck_assert_uint_le(captured(fd, line, sizeof(line)), LOG_LINE_MAX);
+		ck_assert_ptr_nonnull(strstr(line, json ? "\"n\":7,\"cut\":\"yes\"}\n" : " n=7 cut=yes\n"));
+	}
+}
+END_TEST
+
 START_TEST(the_time_is_utc)
 {
 	static const time_t edge[] = { 1, 951782399, 951782400, 951868800, 1709164800, 1709251199, 1735689599,
@@ -639,6 +683,7 @@ suite(void)
 	tcase_add_loop_test(t, every_octet_at_each_place, 0, 2);
 	tcase_add_test(t, any_octets);
 	tcase_add_loop_test(t, exact_forms, 0, sizeof(forms) / sizeof(forms[0]));
+	tcase_add_test(t, fields_once_more);
 	tcase_add_test(t, the_time_is_utc);
 	tcase_add_test(t, a_long_line_is_cut_at_a_field);
 	tcase_add_test(t, a_value_is_cut_and_it_is_said);

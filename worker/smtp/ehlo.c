@@ -3,9 +3,9 @@
  * None of them has an enhanced code but HELP (RFC 2034 4).  Nothing is listed
  * that does not work.  PURE.
  */
-#include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
 
+#include "common/decimal.h"
 #include "worker/smtp/engine.h"
 
 enum { EHLO_LIST_MAX = SMTP_OUT_MIN };
@@ -23,22 +23,36 @@ struct list {
 	size_t last; /* where the last line begins */
 };
 
-static void list_add(struct list *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line: ${code} with what follows it, ${word}, and ${more}. */
+static void
+list_add(struct list *l, const char *code, const char *word, const char *more)
+{
+	size_t ncode = strlen(code), nword = strlen(word), nmore = strlen(more);
+	char *p = l->text + l->n;
+
+	if (ncode + nword + nmore + 2 > sizeof(l->text) - l->n)
+		return; /* cannot be: hostname is a domain name, all else is short */
+	memcpy(p, code, ncode);
+	memcpy(p + ncode, word, nword);
+	memcpy(p + ncode + nword, more, nmore);
+	memcpy(p + ncode + nword + nmore, "\r\n", 2);
+	l->last = l->n;
+	l->n += ncode + nword + nmore + 2;
+}
 
 static void
-list_add(struct list *l, const char *fmt, ...)
+list_word(struct list *l, const char *word)
 {
-	size_t left = sizeof(l->text) - l->n;
-	va_list ap;
-	int n;
+	list_add(l, "250-", word, "");
+}
 
-	va_start(ap, fmt);
-	n = vsnprintf(l->text + l->n, left, fmt, ap);
-	va_end(ap);
-	if (n < 0 || (size_t)n >= left)
-		return; /* cannot be: hostname is a domain name, all else is short */
-	l->last = l->n;
-	l->n += (size_t)n;
+static void
+list_number(struct list *l, const char *word, uint64_t v)
+{
+	char digits[DECIMAL_MAX + 1];
+
+	digits[decimal(digits, v, 1)] = '\0';
+	list_add(l, "250-", word, digits);
 }
 
 struct smtp_sent
@@ -46,7 +60,7 @@ ehlo_greet(struct smtp *s, struct buf *out)
 {
 	struct list l = { .n = 0 };
 
-	list_add(&l, "220 %.255s %s Letterplate\r\n", s->cf->hostname, s->cf->lmtp ? "LMTP" : "ESMTP");
+	list_add(&l, "220 ", s->cf->hostname, s->cf->lmtp ? " LMTP Letterplate" : " ESMTP Letterplate");
 	return smtp_send_raw(s, l.text, l.n, 220, out);
 }
 
@@ -55,31 +69,32 @@ list_extensions(const struct smtp *s, struct list *l)
 {
 	unsigned ext = s->cf->ext;
 
-	list_add(l, "250-PIPELINING\r\n");
+	list_word(l, "PIPELINING");
 	if (s->cf->size_max > 0)
-		list_add(l, "250-SIZE %" PRIu64 "\r\n", s->cf->size_max);
+		list_number(l, "SIZE ", s->cf->size_max);
 	else
-		list_add(l, "250-SIZE\r\n");
-	if (ext & SMTP_EXT_CHUNKING)
-		list_add(l, "250-CHUNKING\r\n250-BINARYMIME\r\n");
+		list_word(l, "SIZE");
+	if (ext & SMTP_EXT_CHUNKING) {
+		list_word(l, "CHUNKING");
+		list_word(l, "BINARYMIME");
+	}
 	if (ext & SMTP_EXT_SMTPUTF8)
-		list_add(l, "250-SMTPUTF8\r\n");
+		list_word(l, "SMTPUTF8");
 	if (ext & SMTP_EXT_DSN)
-		list_add(l, "250-DSN\r\n");
+		list_word(l, "DSN");
 	if ((ext & SMTP_EXT_STARTTLS) && !s->tls)
-		list_add(l, "250-STARTTLS\r\n");
+		list_word(l, "STARTTLS");
 	if ((ext & SMTP_EXT_REQUIRETLS) && s->tls)
-		list_add(l, "250-REQUIRETLS\r\n");
+		list_word(l, "REQUIRETLS");
 	if (auth_offered(s))
-		list_add(l, "250-AUTH%s%s\r\n",
-		    ext & SMTP_EXT_AUTH ? " SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" : "",
+		list_add(l, "250-AUTH", ext & SMTP_EXT_AUTH ? " SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" : "",
 		    ext & SMTP_EXT_TOKENS ? " OAUTHBEARER XOAUTH2" : "");
 	if (s->xclient_ok)
-		list_add(l, "250-XCLIENT " XCLIENT_WORDS "\r\n");
+		list_word(l, "XCLIENT " XCLIENT_WORDS);
 	if (s->cf->rcpt_max > 0)
-		list_add(l, "250-LIMITS RCPTMAX=%" PRIu32 "\r\n", s->cf->rcpt_max);
-	list_add(l, "250-8BITMIME\r\n");
-	list_add(l, "250-ENHANCEDSTATUSCODES\r\n");
+		list_number(l, "LIMITS RCPTMAX=", s->cf->rcpt_max);
+	list_word(l, "8BITMIME");
+	list_word(l, "ENHANCEDSTATUSCODES");
 }
 
 struct smtp_sent
@@ -87,7 +102,7 @@ ehlo_list(struct smtp *s, struct buf *out)
 {
 	struct list l = { .n = 0 };
 
-	list_add(&l, "250-%.255s\r\n", s->cf->hostname);
+	list_word(&l, s->cf->hostname);
 	if (s->esmtp)
 		list_extensions(s, &l);
 	l.text[l.last + 3] = ' ';

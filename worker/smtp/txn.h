@@ -90,6 +90,7 @@ struct txn {
 	struct span     envid;         /* xtext-decoded ENVID, may be empty */
 	struct edits   *edits;         /* what handlers want changed, or NULL; its own arena, ended by the session */
 	struct txn_tag *tags;          /* in order */
+	struct span who; /* what the log says of the client in each of its lines, see account.c; empty: not yet said */
 	const char *discard; /* the handler that wants it accepted and dropped, a name that outlives it; NULL: none */
 };
 
