@@ -28,6 +28,15 @@ put_harmless(char *out, const void *in, size_t n)
 			out[i] = '?';
 }
 
+/* The octets of ${s} behind ${n} of ${out}. */
+static size_t
+put_text(char *out, size_t n, struct span s)
+{
+	if (s.n > 0)
+		put_harmless(out + n, s.p, s.n);
+	return n + s.n;
+}
+
 static bool
 digit(uint8_t c)
 {
@@ -61,35 +70,41 @@ enh_of(uint16_t code, uint32_t enh)
 void
 reply_set(struct reply *r, uint16_t code, uint32_t enh, const char *reason, const char *fmt, ...)
 {
-	char formatted[REPLY_TEXT_MAX + 1];
-	const char *text = fmt;
+	char text[REPLY_TEXT_MAX + 1]; /* what is given may stand in *r */
+	const char *whole = strchr(fmt, '%') == NULL ? fmt : NULL;
 	va_list ap;
+	int n;
 
 	va_start(ap, fmt);
 	if (strcmp(fmt, "%s") == 0) {
-		text = va_arg(ap, const char *);
-		text = text != NULL ? text : "";
-	} else if (strchr(fmt, '%') != NULL) { /* the few: printf costs more than all the rest of a reply */
-		text = vsnprintf(formatted, sizeof(formatted), fmt, ap) > 0 ? formatted : "";
+		whole = va_arg(ap, const char *);
+		whole = whole != NULL ? whole : "";
+	}
+	if (whole != NULL) { /* most: printf costs more than all the rest of a reply */
+		n = (int)strnlen(whole, REPLY_TEXT_MAX);
+		memcpy(text, whole, (size_t)n);
+	} else {
+		n = vsnprintf(text, sizeof(text), fmt, ap);
 	}
 	va_end(ap);
 	*r = (struct reply){ .code = code, .close = code == 421, .enh = enh_of(code, enh) };
 	reason_set(r, reason);
-	r->n = (uint16_t)strnlen(text, REPLY_TEXT_MAX);
+	if (n > 0)
+		r->n = (uint16_t)(n < REPLY_TEXT_MAX ? n : REPLY_TEXT_MAX);
 	put_harmless(r->text, text, r->n);
 }
 
 void
 reply_add_line(struct reply *r, struct span text)
 {
-	size_t lines = 1;
+	size_t lines = 1, left;
 
 	for (size_t i = 0; i < r->n && i < REPLY_TEXT_MAX; i++)
 		lines += r->text[i] == '\n';
 	if (r->n < REPLY_TEXT_MAX)
 		r->text[r->n++] = lines < REPLY_LINES_MAX ? '\n' : ' ';
-	for (size_t i = 0; i < text.n && r->n < REPLY_TEXT_MAX; i++)
-		r->text[r->n++] = printable(text.p[i]) ? (char)text.p[i] : '?';
+	left = r->n < REPLY_TEXT_MAX ? (size_t)REPLY_TEXT_MAX - r->n : 0;
+	r->n = (uint16_t)put_text(r->text, r->n, span_head(text, text.n < left ? text.n : left));
 }
 
 /* 1 to 3 digits without a leading zero at *i; -1 if they are not there. */
@@ -198,15 +213,6 @@ reply_enhanced(uint32_t enh, char out[static REPLY_ENH_MAX])
 	n = put_number(out, n, ENH_SUBJECT(enh));
 	out[n++] = '.';
 	return put_number(out, n, ENH_DETAIL(enh));
-}
-
-/* The octets of ${s} behind ${n} of ${out}. */
-static size_t
-put_text(char *out, size_t n, struct span s)
-{
-	if (s.n > 0)
-		put_harmless(out + n, s.p, s.n);
-	return n + s.n;
 }
 
 /* One line; ${sep} is '-' when others follow. */

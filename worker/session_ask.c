@@ -120,11 +120,8 @@ session_question(struct session *s, struct rcpt *rc)
 {
 	struct reply r;
 	enum verdict v;
-	uint32_t t0;
+	uint32_t t0 = s->run.again ? (uint32_t)loop_clock_us() : s->run.since_us; /* not the time it has waited */
 
-	if (s->run.since_us == 0)
-		s->run.since_us = (uint32_t)loop_clock_us();
-	t0 = s->run.again ? (uint32_t)loop_clock_us() : s->run.since_us; /* not the time it has waited */
 	v = session_ask(s, rc, smtp_unknown(s->smtp), &r);
 	if (v == V_LATER)
 		return false;
@@ -172,6 +169,7 @@ session_begin_stage(struct session *s, enum chain_stage stage, struct rcpt *rc)
 	s->asked = rc;
 	hooks_begin(s);
 	chain_begin(&s->run, stage);
+	s->run.since_us = (uint32_t)loop_clock_us();
 	return session_question(s, rc);
 }
 
