@@ -419,13 +419,12 @@ visit(struct search *x, const struct item *it)
 
 /* --- the whole --- */
 
+/* ${first} is the address asked for; it outlives ${x}. */
 static enum resolve_res
-search(struct search *x, struct span key)
+search(struct search *x, struct item *first)
 {
-	struct item first = { .key = key };
-
-	x->head = &first;
-	x->tail = &first.next;
+	x->head = first;
+	x->tail = &first->next;
 	for (const struct item *it = x->head; it != NULL; it = it->next)
 		if (visit(x, it) == GO_STOP)
 			return RESOLVE_REPLY;
@@ -494,8 +493,10 @@ resolve(struct mdb *m, const struct resolve_conf *cf, const struct addr *a, stru
 	}
 	arena_init(&x.scratch, SCRATCH_FIRST, SCRATCH_MAX);
 	n = first_key(&x, a, key);
+	struct item first = { .key = span_of(key, n) };
+
 	if (n > 0)
-		res = search(&x, span_of(key, n));
+		res = search(&x, &first);
 	arena_reset(&x.scratch);
 	if (res == RESOLVE_REPLY)
 		*boxes = NULL;

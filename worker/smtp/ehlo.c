@@ -27,17 +27,16 @@ struct list {
 static void
 list_add(struct list *l, const char *code, const char *word, const char *more)
 {
-	size_t ncode = strlen(code), nword = strlen(word), nmore = strlen(more);
-	char *p = l->text + l->n;
+	const struct span parts[] = { span_str(code), span_str(word), span_str(more), SPAN("\r\n") };
+	size_t n = parts[0].n + parts[1].n + parts[2].n + parts[3].n;
 
-	if (ncode + nword + nmore + 2 > sizeof(l->text) - l->n)
+	if (n > sizeof(l->text) - l->n)
 		return; /* cannot be: hostname is a domain name, all else is short */
-	memcpy(p, code, ncode);
-	memcpy(p + ncode, word, nword);
-	memcpy(p + ncode + nword, more, nmore);
-	memcpy(p + ncode + nword + nmore, "\r\n", 2);
 	l->last = l->n;
-	l->n += ncode + nword + nmore + 2;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		memcpy(l->text + l->n, parts[i].p, parts[i].n);
+		l->n += parts[i].n;
+	}
 }
 
 static void
