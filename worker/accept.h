@@ -8,7 +8,7 @@
 
 enum {
 	ACCEPT_BATCH    = 32, /* connections taken a turn, so that other workers get some too */
-	ACCEPT_SLACK    = 4,  /* sessions, and a 16th of the mean: so many above the mean are no reason to hold back */
+	ACCEPT_SLACK    = 8,  /* sessions, and a 16th of the mean: so many above the mean are no reason to hold back */
 	ACCEPT_NAPS     = 8,  /* so often a worker holds back for others that take nothing */
 	ACCEPT_PAUSE_MS = 200 /* how long a listener rests when no descriptor is left */
 };
