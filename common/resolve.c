@@ -419,7 +419,7 @@ visit(struct search *x, const struct item *it)
 
 /* --- the whole --- */
 
-/* ${first} is the address asked for; it outlives ${x}. */
+/* ${first} is the address asked for: the caller's, as ${x} is, which points to it from here on. */
 static enum resolve_res
 search(struct search *x, struct item *first)
 {

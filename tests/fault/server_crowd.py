@@ -4,55 +4,17 @@
 import collections
 import os
 import re
-import resource
-import selectors
 import socket
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import tls
+from crowd import connect_many, need_descriptors
 from harness import Skip, check, equal, main, test
 from server import Server, free_port, wait_for
 
 TEXT = b"Subject: x\r\n\r\nbody\r\n"
-
-
-def connect_many(port, n, timeout=60.0):
-    """N connections from many addresses: (sockets, Counter of first reply codes)."""
-    sel, socks, codes = selectors.EpollSelector(), [], collections.Counter()
-    end = time.monotonic() + timeout
-    opened = 0
-    while len(socks) + sum(codes[c] for c in codes if c != 220) < n:
-        check(time.monotonic() < end, "after %d s only %s of %d were greeted" % (timeout, dict(codes), n))
-        while opened < n and opened - sum(codes.values()) < 1000:
-            k = socket.socket()
-            k.setblocking(False)
-            k.setsockopt(socket.IPPROTO_IP, 24, 1)      # IP_BIND_ADDRESS_NO_PORT
-            k.bind(("127.%d.%d.1" % (1 + opened // 200 // 250, opened // 200 % 250), 0))
-            k.connect_ex(("127.0.0.1", port))
-            sel.register(k, selectors.EVENT_READ)
-            opened += 1
-        for key, _ in sel.select(1.0):
-            k = key.fileobj
-            sel.unregister(k)
-            try:
-                first = k.recv(4096)
-            except OSError as e:
-                raise AssertionError("connection %d: %s" % (len(socks), e))
-            codes[int(first[:3] or 0)] += 1
-            if first.startswith(b"220"):
-                socks.append(k)
-            else:
-                k.close()
-    return socks, codes
-
-
-def need_descriptors(n):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < n:
-        raise Skip("needs %d descriptors, the hard limit is %d" % (n, hard))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @test

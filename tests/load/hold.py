@@ -6,22 +6,16 @@
 Each has said EHLO, from one of many addresses.  Prints how many it holds: fewer
 than it was told when the server sends it away, or there are no more descriptors.
 """
+import os
 import resource
 import selectors
-import socket
 import ssl
 import sys
 
-PER_ADDRESS, AT_ONCE, PATIENCE = 200, 100, 10
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from crowd import dial
 
-
-def dial(port, i):
-    k = socket.socket()
-    k.setblocking(False)
-    k.setsockopt(socket.IPPROTO_IP, 24, 1)      # IP_BIND_ADDRESS_NO_PORT
-    k.bind(("127.%d.%d.1" % (1 + i // PER_ADDRESS // 250, i // PER_ADDRESS % 250), 0))
-    k.connect_ex(("127.0.0.1", port))
-    return k
+AT_ONCE, PATIENCE = 100, 10
 
 
 def in_clear(port, n):
