@@ -45,8 +45,15 @@ class Trace:
         return got
 
 
+def is_socket(path):
+    try:
+        return os.readlink(path).startswith("socket:")
+    except FileNotFoundError:       # closed since it was listed
+        return False
+
+
 def unix_sockets(pid):
-    return sum(os.readlink("/proc/%d/fd/%s" % (pid, f)).startswith("socket:") for f in os.listdir("/proc/%d/fd" % pid))
+    return sum(is_socket("/proc/%d/fd/%s" % (pid, f)) for f in os.listdir("/proc/%d/fd" % pid))
 
 
 def taps(s):
