@@ -9,6 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from harness import Skip, check, equal, main, sanitized, test
+from proc import descriptors
 from server import MAILBOXES, Server, free_port, wait_for
 from dsnserver import TEXT, DsnServer
 from fakemilter import FakeMilter, packet
@@ -484,8 +485,7 @@ def the_one_that_sends_has_given_up_all_else():
             if os.geteuid() == 0:
                 check("0" not in status["Uid"].split(), "it is root: %s" % status["Uid"])
         if os.geteuid() == 0:
-            held = sorted({re.sub(r":?\[.*|[0-9a-z]{8}/.*", "", os.readlink("/proc/%d/fd/%s" % (pid, n)))
-                           for n in os.listdir("/proc/%d/fd" % pid)})
+            held = sorted({re.sub(r":?\[.*|[0-9a-z]{8}/.*", "", x) for x in descriptors(pid)})
             check(not any("stats" in x or "conns" in x or "memfd" in x for x in held), "it holds %s" % held)
 
 

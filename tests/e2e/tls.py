@@ -19,6 +19,7 @@ sys.path[0] = os.path.join(HERE, "..", "lib")
 import tls
 from client import SMTP, Closed, connect
 from harness import BIN, Skip, check, equal, main, need_root, sanitized, test
+from proc import descriptors
 from server import Server, free_port, wait_for
 from tls import certificate, context, implicit, openssl, section, starttls
 
@@ -499,7 +500,7 @@ def the_private_key_is_in_the_key_process_alone():
                 check(not holds(pid, needles), "process %d has the key" % pid)
             check(all(holds(pid, needles) for pid in s.key_processes()), "the key process does not have the key (a test that can't fail)")
         for pid in s.workers():
-            open_files = [os.readlink("/proc/%d/fd/%s" % (pid, n)) for n in os.listdir("/proc/%d/fd" % pid)]
+            open_files = descriptors(pid)
             check(not any("memfd" in x for x in open_files), open_files)
 
 
@@ -515,7 +516,7 @@ def the_key_process_has_nothing_else():
             equal((status["Seccomp"], status["NoNewPrivs"]), ("2", "1"), "seccomp and no_new_privs")
             for caps in "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
                 equal(int(status[caps], 16), 0, caps)
-        fds = sorted(os.readlink("/proc/%d/fd/%s" % (pid, n)) for n in os.listdir("/proc/%d/fd" % pid))
+        fds = sorted(descriptors(pid))
         # Standard error, the master's pair, a pair to each of two workers.
         equal([x.split(":")[0] for x in fds], ["/dev/null", "/dev/null", s.log_path, "socket", "socket", "socket"], "descriptors")
 

@@ -10,6 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from harness import Skip, check, equal, main, test
+from proc import descriptors
 from stubmaster import Master, wait_for
 
 # Brings the descriptors of its first argument to 3, 4, ... and becomes the rest.
@@ -57,13 +58,7 @@ def ino(s):
 
 def holds(m, s):
     """How many descriptors of the master are that socket."""
-    folder, found = "/proc/%d/fd" % m.child.pid, 0
-    for fd in os.listdir(folder):
-        try:
-            found += os.readlink(os.path.join(folder, fd)) == "socket:[%d]" % ino(s)
-        except OSError:
-            pass
-    return found
+    return descriptors(m.child.pid).count("socket:[%d]" % ino(s))
 
 
 def greeted(address):

@@ -14,6 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from harness import BIN, TOP, check, equal, main, test
+from proc import descriptors
 from stubmaster import Master, alive, variant, wait_for
 
 STUB = os.path.join(TOP, "build/obj", variant(), "tests/master/stubworker")
@@ -279,15 +280,7 @@ def counters_of_another_layout_are_carried_over():
 
 def fds_of_stats(m):
     """Segments that the master holds."""
-    held = set()
-    for fd in os.listdir("/proc/%d/fd" % m.child.pid):
-        try:
-            to = os.readlink("/proc/%d/fd/%s" % (m.child.pid, fd))
-        except OSError:
-            continue
-        if "/state/stats" in to:
-            held.add(to)
-    return len(held)
+    return len({x for x in descriptors(m.child.pid) if "/state/stats" in x})
 
 
 @test

@@ -11,6 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from harness import BIN, check, equal, main, test
 from policy import Policy
+from proc import descriptors
 from server import Server, free_port, wait_for
 
 TOOL = os.path.join(BIN, "letterplate-trace")
@@ -45,15 +46,8 @@ class Trace:
         return got
 
 
-def is_socket(path):
-    try:
-        return os.readlink(path).startswith("socket:")
-    except FileNotFoundError:       # closed since it was listed
-        return False
-
-
 def unix_sockets(pid):
-    return sum(is_socket("/proc/%d/fd/%s" % (pid, f)) for f in os.listdir("/proc/%d/fd" % pid))
+    return sum(x.startswith("socket:") for x in descriptors(pid))
 
 
 def taps(s):
