@@ -5,8 +5,7 @@
 #   make lint-tidy        clang-tidy, see .clang-tidy for what and why
 #   make lint-cppcheck    cppcheck, see mk/cppcheck.suppress
 #   make lint-analyzer    gcc -fanalyzer
-#   make lint-scripts     shellcheck, pyflakes
-#   make lint-man         mandoc
+#   make lint-scripts     shellcheck, pyflakes, mandoc: tests/house/scripts.sh, which `make check` runs too
 #   make format           writes what lint-format wants
 #   make house            tests/house/*.sh (layers, purity, sizes...), which `make check` runs too
 #
@@ -16,7 +15,7 @@ LINT := build/lint
 FORMAT_C := $(shell find common worker master keys auth reports tools tests examples -name '*.c' 2>/dev/null)
 FORMAT_H := $(shell find common worker master keys auth reports tools tests examples -name '*.h' 2>/dev/null)
 
-lint: lint-format lint-tidy lint-cppcheck lint-analyzer lint-scripts lint-man
+lint: lint-format lint-tidy lint-cppcheck lint-analyzer lint-scripts
 
 lint-format:
 	@echo "  LINT  clang-format"
@@ -51,20 +50,11 @@ $(LINT)/%.analyzed: %.c $(OBJ)/%.o mk/lint.mk
 	@touch $@
 lint-analyzer: $(SRC_product:%.c=$(LINT)/%.analyzed)
 
-SCRIPTS_SH = $(shell grep -rIlE -m1 '^\#!/bin/(ba)?sh' --exclude-dir=build --exclude-dir=.git --exclude='*.md' --exclude='*.py' .)
-SCRIPTS_PY = $(shell find tests tools examples -name '*.py' 2>/dev/null; \
-    grep -rIlE -m1 '^\#!/usr/bin/(env )?python3' --exclude-dir=build --exclude-dir=.git --exclude='*.py' .)
 lint-scripts:
-	@echo "  LINT  shellcheck, pyflakes"
-	$(Q)shellcheck $(SCRIPTS_SH)
-	$(Q)$(if $(SCRIPTS_PY),pyflakes3 $(SCRIPTS_PY))
-
-MAN := $(wildcard man/*.[1-9])
-lint-man:
-	@echo "  LINT  mandoc"
-	$(Q)$(if $(MAN),! mandoc -T lint $(MAN) | grep -v 'referenced manual not found' # ours are not installed yet)
+	@echo "  LINT  shellcheck, pyflakes, mandoc"
+	$(Q)tests/house/scripts.sh
 
 house: all
 	@rc=0; for t in tests/house/*.sh; do $$t || rc=1; done; exit $$rc
 
-.PHONY: lint lint-format lint-tidy lint-cppcheck lint-analyzer lint-scripts lint-man format house
+.PHONY: lint lint-format lint-tidy lint-cppcheck lint-analyzer lint-scripts format house

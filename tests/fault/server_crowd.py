@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import tls
 from crowd import connect_many, need_descriptors
-from harness import Skip, check, equal, main, test
+from harness import check, equal, main, test
 from server import Server, free_port, wait_for
 
 TEXT = b"Subject: x\r\n\r\nbody\r\n"
