@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "common/date.h"
 #include "common/decimal.h"
 #include "common/log_sink.h"
 #include "common/scan.h"
@@ -288,29 +289,11 @@ log_ms(struct log_line *l, const char *key, uint64_t us)
 	put_field(l, key, b, n + decimal(b + n, us % 1000, 3), false);
 }
 
-/*
- * The UTC date and time of ${t}, without gmtime_r(): that one takes the time
- * zone's lock and may open files, which a worker cannot.  Days to date after
- * the 400-year cycle of 146,097 days, counted from a March.
- */
-static void
-format_second(char *out, size_t cap, time_t t)
-{
-	int64_t day = t / 86400 + 719468, sec = t % 86400; /* days since 0000-03-01 */
-	int64_t era = day / 146097, doe = day % 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153, month = mp < 10 ? mp + 3 : mp - 9;
-
-	snprintf(out, cap, "%04d-%02d-%02dT%02d:%02d:%02d", (int)(yoe + era * 400 + (month <= 2)), (int)month,
-	    (int)(doy - (153 * mp + 2) / 5 + 1), (int)(sec / 3600), (int)(sec / 60 % 60), (int)(sec % 60));
-}
-
 static void
 put_time(struct log_line *l)
 {
 	static _Thread_local time_t last = -1;
-	static _Thread_local char second[64];
+	static _Thread_local char second[DATE_UTC_MAX];
 	struct timespec now = { 0 };
 	char b[80];
 	size_t n;
@@ -319,11 +302,11 @@ put_time(struct log_line *l)
 	if (now.tv_sec < 0)
 		now = (struct timespec){ 0 };
 	if (now.tv_sec != last) {
-		format_second(second, sizeof(second), now.tv_sec);
+		date_utc(now.tv_sec, second);
 		last = now.tv_sec;
 	}
-	n = strlen(second); /* less than 64 */
-	memcpy(b, second, n);
+	memcpy(b, second, DATE_UTC_MAX - 1);
+	n = DATE_UTC_MAX - 1;
 	b[n++] = '.';
 	n += decimal(b + n, (uint64_t)now.tv_nsec / 1000, 6);
 	b[n++] = 'Z';

@@ -10,12 +10,6 @@
 
 #include "common/scan.h"
 
-static bool
-printable(uint8_t c)
-{
-	return c >= ' ' && c <= '~';
-}
-
 /* ${n} octets of ${in} to ${out}, made printable. */
 static void
 put_harmless(char *out, const void *in, size_t n)
@@ -24,7 +18,7 @@ put_harmless(char *out, const void *in, size_t n)
 
 	memcpy(out, in, n);
 	for (; i < n; i++)
-		if (!printable((uint8_t)out[i]))
+		if (out[i] < ' ' || out[i] > '~')
 			out[i] = '?';
 }
 
@@ -184,11 +178,8 @@ reply_parse(struct span s, struct reply *r)
 			return -1;
 		s = skip_spaces(span_skip(s, (size_t)n));
 	}
-	if (s.n == 0 || s.n > REPLY_TEXT_MAX)
+	if (s.n == 0 || s.n > REPLY_TEXT_MAX || scan_printable(s.p, s.n) < s.n)
 		return -1;
-	for (size_t i = 0; i < s.n; i++)
-		if (!printable(s.p[i]))
-			return -1;
 	reply_set(r, code, enh, "listed", "%.*s", (int)s.n, (const char *)s.p);
 	return 0;
 }

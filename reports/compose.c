@@ -9,14 +9,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/date.h"
 #include "common/xtext.h"
 
 enum {
 	COMPOSE_LINE_MAX = 998, /* octets, RFC 5322 2.1.1 */
 	COMPOSE_QP_MAX = 72,    /* octets of a quoted-printable line, before a soft break (RFC 2045 6.7: 76) */
-	COMPOSE_DATE_MAX = 48,
 	COMPOSE_ORCPT_MAX = 512
 };
 
@@ -48,24 +47,6 @@ put(const struct message *m, struct span s)
 {
 	if (s.n > 0)
 		fwrite(s.p, 1, s.n, m->f);
-}
-
-/* RFC 5322 3.3; strftime(3) would ask the locale. */
-static void
-date(int64_t t, long gmtoff, char out[static COMPOSE_DATE_MAX])
-{
-	static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	time_t local = (time_t)t + gmtoff;
-	long minutes = labs(gmtoff) / 60;
-	struct tm tm;
-
-	if (gmtime_r(&local, &tm) == NULL) {
-		snprintf(out, COMPOSE_DATE_MAX, "Thu, 01 Jan 1970 00:00:00 +0000");
-		return;
-	}
-	snprintf(out, COMPOSE_DATE_MAX, "%.3s, %02d %.3s %d %02d:%02d:%02d %c%02ld%02ld",
-	    days + (ptrdiff_t)3 * tm.tm_wday, tm.tm_mday, months + (ptrdiff_t)3 * tm.tm_mon, tm.tm_year + 1900,
-	    tm.tm_hour, tm.tm_min, tm.tm_sec, gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
 }
 
 /* --- addresses of the status part (RFC 6533 3) --- */
@@ -156,11 +137,11 @@ put_orcpt(const struct message *m, struct span orcpt)
 /* --- the parts --- */
 
 static void
-put_header(const struct message *m, int64_t now, long gmtoff)
+put_header(const struct message *m, int64_t now, int32_t gmtoff)
 {
-	char text[COMPOSE_DATE_MAX];
+	char text[DATE_MAIL_MAX];
 
-	date(now, gmtoff, text);
+	date_mail(now, gmtoff, text);
 	fprintf(m->f, "From: Mail Delivery System <MAILER-DAEMON@%s>\nTo: <", m->hostname);
 	put(m, m->r->from);
 	fprintf(m->f, ">\nSubject: Your message was delivered\nDate: %s\nMessage-ID: <report.", text);
@@ -195,13 +176,13 @@ put_words(const struct message *m)
 }
 
 static void
-put_status(const struct message *m, long gmtoff)
+put_status(const struct message *m, int32_t gmtoff)
 {
 	struct span left = m->r->rcpts;
 	struct report_rcpt rc;
-	char text[COMPOSE_DATE_MAX];
+	char text[DATE_MAIL_MAX];
 
-	date(m->r->arrived, gmtoff, text);
+	date_mail(m->r->arrived, gmtoff, text);
 	fprintf(m->f, "--%s\nContent-Type: message/%sdelivery-status\n%s\nReporting-MTA: dns;%s\n", m->boundary,
 	    m->utf8 ? "global-" : "", m->utf8 ? "Content-Transfer-Encoding: 8bit\n" : "", m->hostname);
 	if (m->r->envid.n > 0) {
@@ -298,19 +279,19 @@ put_returned(const struct message *m)
 }
 
 size_t
-compose_received(const struct report *r, const char *hostname, int64_t now, long gmtoff, char *out, size_t cap)
+compose_received(const struct report *r, const char *hostname, int64_t now, int32_t gmtoff, char *out, size_t cap)
 {
-	char text[COMPOSE_DATE_MAX];
+	char text[DATE_MAIL_MAX];
 	int n;
 
-	date(now, gmtoff, text);
+	date_mail(now, gmtoff, text);
 	n = snprintf(out, cap, "Received: by %s (letterplate-reports) id report.%.*s;\n\t%s\n", hostname,
 	    (int)(r->id.n < 40 ? r->id.n : 40), (const char *)r->id.p, text);
 	return n > 0 && (size_t)n < cap ? (size_t)n : 0;
 }
 
 char *
-compose(const struct report *r, const char *hostname, int64_t now, long gmtoff, size_t *n)
+compose(const struct report *r, const char *hostname, int64_t now, int32_t gmtoff, size_t *n)
 {
 	struct message m = { .r = r, .hostname = hostname, .utf8 = compose_is_utf8(r) };
 	char *text = NULL;

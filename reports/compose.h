@@ -15,8 +15,9 @@ bool compose_is_utf8(const struct report *r);
  * The message with LF line ends, ${*n} octets; ${now} in unix seconds is its
  * date, ${gmtoff} seconds east of UTC.  All of it is ASCII unless compose_is_utf8().  Owner: the caller, free().  NULL with errno ENOMEM.
  */
-char *compose(const struct report *r, const char *hostname, int64_t now, long gmtoff, size_t *n);
+char *compose(const struct report *r, const char *hostname, int64_t now, int32_t gmtoff, size_t *n);
 
 /* "Received: by ...", with its LF: of the copy that goes into a mailbox here.  Octets written, no NUL. */
-size_t compose_received(const struct report *r, const char *hostname, int64_t now, long gmtoff, char *out, size_t cap);
+size_t compose_received(
+    const struct report *r, const char *hostname, int64_t now, int32_t gmtoff, char *out, size_t cap);
 #endif

@@ -164,7 +164,7 @@ to_relay(struct deliver *d, struct spool_entry *e, int64_t now_ms)
 
 	localtime_r(&now, &tm);
 	if (spool_read(&d->spool, e, &d->record, &d->report) != 0 ||
-	    (d->text = compose(&d->report, d->conf->hostname, now, tm.tm_gmtoff, &n)) == NULL) {
+	    (d->text = compose(&d->report, d->conf->hostname, now, (int32_t)tm.tm_gmtoff, &n)) == NULL) {
 		deferred(d, e, NULL, "relay", strerror(errno));
 		free(d->record);
 		d->record = NULL;

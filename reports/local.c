@@ -162,8 +162,8 @@ store(struct local *l, const struct report *r, const struct addr *to, const stru
 	size_t n = 0, k;
 
 	localtime_r(&now, &tm);
-	l->text = t != NULL ? compose(r, l->conf->hostname, now, tm.tm_gmtoff, &n) : NULL;
-	k = compose_received(r, l->conf->hostname, now, tm.tm_gmtoff, received, sizeof(received));
+	l->text = t != NULL ? compose(r, l->conf->hostname, now, (int32_t)tm.tm_gmtoff, &n) : NULL;
+	k = compose_received(r, l->conf->hostname, now, (int32_t)tm.tm_gmtoff, received, sizeof(received));
 	if (l->text == NULL || store_maildir.begin(l->store, t, span_of(received, k), push, l, &l->sm) != 0) {
 		snprintf(l->why, sizeof(l->why), "it cannot be stored now: %s", strerror(errno));
 		free(l->text);

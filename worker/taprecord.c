@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "common/date.h"
 #include "common/log.h"
 
 enum {
@@ -170,15 +171,13 @@ void
 taprecord_begin(struct taprecord *r, const char *event)
 {
 	struct timespec now;
-	struct tm tm;
-	char text[80];
+	char second[DATE_UTC_MAX], text[DATE_UTC_MAX + sizeof(".000000Z")];
 
 	r->n = 0;
 	r->cut = false;
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ", tm.tm_year + 1900, tm.tm_mon + 1,
-	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000);
+	date_utc(now.tv_sec, second);
+	snprintf(text, sizeof(text), "%s.%06uZ", second, (unsigned)(now.tv_nsec / 1000 % 1000000));
 	(void)put(r, "{", 1);
 	taprecord_str(r, "time", text);
 	taprecord_str(r, "event", event);

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "common/reply.h"
 #include "tools/stats/show.h"
 
 enum { PID_LIMIT = 1 << 22 }; /* the kernel's PID_MAX_LIMIT */
@@ -58,7 +59,7 @@ show_enh(uint32_t enh, char out[SHOW_ENH_MAX])
 {
 	out[0] = '\0';
 	if (enh != 0)
-		snprintf(out, SHOW_ENH_MAX, "%u.%u.%u", enh >> 20, enh >> 10 & 0x3ff, enh & 0x3ff);
+		snprintf(out, SHOW_ENH_MAX, "%u.%u.%u", ENH_CLASS(enh), ENH_SUBJECT(enh), ENH_DETAIL(enh));
 }
 
 static int

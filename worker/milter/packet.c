@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "common/scan.h"
+
 /* --- reading --- */
 
 static uint32_t
@@ -61,15 +63,6 @@ no(const char **why, const char *word)
 	return -1;
 }
 
-static bool
-printable(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < 0x20 || s.p[i] > 0x7e)
-			return false;
-	return true;
-}
-
 int
 milter_options_parse(struct span data, struct milter_options *o, const char **why)
 {
@@ -88,7 +81,7 @@ milter_options_parse(struct span data, struct milter_options *o, const char **wh
 
 		if (!take_u32(&data, &stage) || !take_string(&data, &list))
 			return no(why, "symbols-cut");
-		if (stage >= MILTER_M_N || list.n > MILTER_SYMBOLS_MAX || !printable(list))
+		if (stage >= MILTER_M_N || list.n > MILTER_SYMBOLS_MAX || scan_printable(list.p, list.n) < list.n)
 			return no(why, "symbols-malformed");
 		o->symbols[stage] = list;
 	}

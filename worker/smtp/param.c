@@ -5,6 +5,7 @@
  * without its value, twice, or unknown; none of that gets as far as its row's
  * function.  PURE.
  */
+#include "common/scan.h"
 #include "common/xtext.h"
 #include "worker/smtp/engine.h"
 
@@ -111,11 +112,8 @@ printable_xtext(struct span value, uint8_t *out, size_t cap, size_t *n)
 
 	if (len <= 0)
 		return false;
-	for (ssize_t i = 0; i < len; i++)
-		if (out[i] < ' ' || out[i] > '~')
-			return false;
 	*n = (size_t)len;
-	return true;
+	return scan_printable(out, *n) == *n;
 }
 
 static const struct say *

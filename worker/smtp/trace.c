@@ -1,18 +1,16 @@
 /*
  * trace: writing Received, Return-Path, Delivered-To and X-Original-To.
  * What came from outside passes clean_name() or put_address() and nothing else
- * on its way into a line.  Dates are computed here, because strftime(3) asks
- * the locale and the time zone of the process.  PURE.
+ * on its way into a line.  PURE.
  */
 #include "worker/smtp/trace.h"
 
-#include "common/decimal.h"
+#include "common/date.h"
 
 enum {
 	TRACE_FOLD = 78,      /* columns, RFC 5322 2.1.1 */
 	TRACE_NAME_MAX = 255, /* octets of a host name in a line */
 	TRACE_WORD_MAX = 200, /* octets of a word of ours: tls, with, id */
-	DATE_ROOM = 64,       /* octets of a date, and what decimal() wants beyond */
 	TRACE_ADDR_MAX = 1032 /* octets of an address: a canonical key has up to 511, each of which may be quoted */
 };
 
@@ -93,73 +91,6 @@ put_address(const struct addr *a, char room[static TRACE_ADDR_MAX])
 	return span_of(room, n > 0 ? (size_t)n : 0);
 }
 
-/* Year, month (1..12) and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar; ${days} >= 0. */
-static void
-civil(int64_t days, int *year, int *month, int *day)
-{
-	/* Years begin in March, so that a leap day is the last: 146097 days are 400 years, 153 days are five months. */
-	int64_t z = days + 719468;
-	int64_t era = z / 146097, doe = z % 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153;
-
-	*day = (int)(doy - (153 * mp + 2) / 5 + 1);
-	*month = (int)(mp < 10 ? mp + 3 : mp - 9);
-	*year = (int)(yoe + era * 400 + (*month <= 2 ? 1 : 0));
-}
-
-static char *
-put_part(char *p, const char *text, const char *behind)
-{
-	while (*text != '\0')
-		*p++ = *text++;
-	while (*behind != '\0')
-		*p++ = *behind++;
-	return p;
-}
-
-static char *
-put_digits(char *p, int v, size_t width, char behind)
-{
-	p += decimal(p, (uint64_t)v, width);
-	*p = behind;
-	return p + 1;
-}
-
-/* date-time of RFC 5322 3.3, into ${room}. */
-static struct span
-put_date(int64_t date, int32_t gmtoff, char room[static DATE_ROOM])
-{
-	static const char day_name[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
-	static const char month_name[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
-		"Nov", "Dec" };
-	const int64_t last = 253402300799;                              /* 9999-12-31 23:59:59 */
-	int zone = gmtoff > -86400 && gmtoff < 86400 ? gmtoff / 60 : 0; /* minutes: the form knows no seconds */
-	int year, month, day, second;
-	char *p;
-	int64_t local = date > last ? last : date < 0 ? 0 : date;
-
-	local += (int64_t)zone * 60;
-	if (local > last || local < 0) {
-		local -= (int64_t)zone * 60;
-		zone = 0;
-	}
-	civil(local / 86400, &year, &month, &day);
-	second = (int)(local % 86400);
-	p = put_part(room, day_name[local / 86400 % 7], ", ");
-	p = put_digits(p, day, 2, ' ');
-	p = put_part(p, month_name[month - 1], " ");
-	p = put_digits(p, year, 4, ' ');
-	p = put_digits(p, second / 3600, 2, ':');
-	p = put_digits(p, second / 60 % 60, 2, ':');
-	p = put_digits(p, second % 60, 2, ' ');
-	*p++ = zone < 0 ? '-' : '+';
-	p = put_digits(p, (zone < 0 ? -zone : zone) / 60, 2, '\0') - 1;
-	p = put_digits(p, (zone < 0 ? -zone : zone) % 60, 2, '\0') - 1;
-	return span_of(room, (size_t)(p - room));
-}
-
 /* from HELO (rdns [ip]) */
 static void
 put_from(struct lines *l, const struct trace *tr, bool utf8)
@@ -193,7 +124,7 @@ trace_received(const struct trace *tr, const struct txn *t, char *out, size_t ca
 {
 	struct lines l = { .out = out, .cap = cap };
 	const struct span none = { NULL, 0 };
-	char name[TRACE_NAME_MAX], date[DATE_ROOM], rcpt[TRACE_ADDR_MAX];
+	char name[TRACE_NAME_MAX], date[DATE_MAIL_MAX], rcpt[TRACE_ADDR_MAX];
 	bool with_for;
 
 	put_from(&l, tr, t->smtputf8);
@@ -207,7 +138,8 @@ trace_received(const struct trace *tr, const struct txn *t, char *out, size_t ca
 	put_word(&l, false, SPAN("id "), ours(tr->id), with_for ? none : SPAN(";"));
 	if (with_for)
 		put_word(&l, true, SPAN("for <"), put_address(&t->rcpts->addr, rcpt), SPAN(">;"));
-	put_word(&l, true, none, put_date(tr->date, tr->gmtoff, date), SPAN("\n"));
+	date_mail(tr->date, tr->gmtoff, date);
+	put_word(&l, true, none, span_of(date, DATE_MAIL_MAX - 1), SPAN("\n"));
 	return l.tight ? -1 : (ssize_t)l.n;
 }
 

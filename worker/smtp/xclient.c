@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 
 #include "common/addr.h"
+#include "common/scan.h"
 #include "common/xtext.h"
 
 /* A value, decoded, and where it may go. */
@@ -125,15 +126,6 @@ find(struct span name)
 	return NULL;
 }
 
-static bool
-printable(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < ' ' || s.p[i] > '~')
-			return false;
-	return true;
-}
-
 /* One NAME=value. */
 static int
 read_word(struct span s, struct arena *a, struct xclient *out)
@@ -162,7 +154,7 @@ read_word(struct span s, struct arena *a, struct xclient *out)
 		return XCLIENT_EINVAL;
 	v.text = span_of(room, (size_t)n);
 	out->known |= w->bit;
-	return printable(v.text) && w->take(&v) ? 0 : XCLIENT_EINVAL;
+	return scan_printable(v.text.p, v.text.n) == v.text.n && w->take(&v) ? 0 : XCLIENT_EINVAL;
 }
 
 int
