@@ -188,6 +188,7 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	ls->smtp = (struct smtp_conf){
 		.hostname = cf->hostname,
 		.size_max = cf->message_size_limit,
+		.flood_max = SMTP_FLOOD_MAX,
 		.rcpt_max = cf->recipient_limit,
 		.errors_max = cf->limits.errors,
 		.ext = SMTP_EXT_CHUNKING | SMTP_EXT_SMTPUTF8,
@@ -196,9 +197,6 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	};
 	if (cl->tls == CONF_TLS_STARTTLS || cl->tls == CONF_TLS_REQUIRED)
 		ls->smtp.ext |= SMTP_EXT_STARTTLS;
-	/* RFC 8689: a receiver that relays nothing keeps its promise by being reached inside TLS. */
-	if (cl->tls != CONF_TLS_NONE)
-		ls->smtp.ext |= SMTP_EXT_REQUIRETLS;
 	if (cl->auth != CONF_AUTH_OFF && cf->credentials[0] != '\0')
 		ls->smtp.ext |= SMTP_EXT_AUTH;
 	if (cl->auth != CONF_AUTH_OFF && cf->tokens.line != 0)

@@ -119,8 +119,7 @@ script_ext(const char *file, int line, char *words)
 		const char *word;
 		unsigned    bit;
 	} exts[]     = { { "chunking", SMTP_EXT_CHUNKING }, { "smtputf8", SMTP_EXT_SMTPUTF8 }, { "dsn", SMTP_EXT_DSN },
-		    { "starttls", SMTP_EXT_STARTTLS }, { "requiretls", SMTP_EXT_REQUIRETLS }, { "auth", SMTP_EXT_AUTH },
-		    { "tokens", SMTP_EXT_TOKENS } };
+		    { "starttls", SMTP_EXT_STARTTLS }, { "auth", SMTP_EXT_AUTH }, { "tokens", SMTP_EXT_TOKENS } };
 	unsigned ext = 0;
 	char    *word;
 
@@ -153,6 +152,8 @@ script_directive(struct script *sc, const char *file, int line, char *d)
 		sc->cf.ext = script_ext(file, line, arg);
 	else if (strcmp(d, "size") == 0)
 		sc->cf.size_max = n;
+	else if (strcmp(d, "flood") == 0)
+		sc->cf.flood_max = n;
 	else if (strcmp(d, "rcpt") == 0)
 		sc->cf.rcpt_max = (uint32_t)n;
 	else if (strcmp(d, "errors") == 0)
@@ -235,8 +236,11 @@ script_line(struct script *sc, const char *file, int line, char *s)
 static inline struct script
 script_read(const char *file)
 {
-	struct script sc  = { .cf = {
-				  .hostname = "mx.example.org", .size_max = 10000, .rcpt_max = 100, .errors_max = 20 } };
+	struct script sc  = { .cf = { .hostname = "mx.example.org",
+				  .size_max     = 10000,
+				  .flood_max    = SMTP_FLOOD_MAX,
+				  .rcpt_max     = 100,
+				  .errors_max   = 20 } };
 	FILE         *f   = fopen(file, "r");
 	char         *s   = NULL;
 	size_t        cap = 0;

@@ -99,7 +99,7 @@ def requiretls_inside_alone():
     with server("none") as s:
         c = s.client()
         check("REQUIRETLS" not in c.hello().lines, "listed without TLS")
-        c.cmd("MAIL FROM:<a@client.example> REQUIRETLS").is_(555, "5.5.4")
+        c.cmd("MAIL FROM:<a@client.example> REQUIRETLS").is_(530, "5.7.0")
         c.quit()
 
 

@@ -67,7 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1 || size > 1500)
 		return 0;
 	if ((data[0] & 2) == 0)
-		cf.ext |= SMTP_EXT_DSN | SMTP_EXT_SMTPUTF8 | SMTP_EXT_REQUIRETLS | SMTP_EXT_AUTH;
+		cf.ext |= SMTP_EXT_DSN | SMTP_EXT_SMTPUTF8 | SMTP_EXT_AUTH;
 	stage_init(&st, &cf);
 	if ((data[0] & 4) != 0)
 		smtp_tls_started(st.s, (struct span){ NULL, 0 });

@@ -41,6 +41,7 @@ play(struct stage *st, struct chance *c, const uint8_t *data, size_t size, size_
 		.lmtp = (data[0] & 0x20) != 0,
 		.tls_required = (data[0] & 0xc0) == 0xc0,
 		.size_max = (data[1] & 0x0f) * 50U,
+		.flood_max = (data[1] & 0x0f) * 50U,
 		.rcpt_max = data[1] >> 4 & 3U,
 		.errors_max = data[1] >> 6 & 3U };
 	const char *p = (const char *)data + HEAD;

@@ -492,9 +492,11 @@ do_quit(struct model *m)
 static void
 begin(struct model *m)
 {
-	struct smtp_conf cf = {
-		.hostname = "mx.example.org", .size_max = SIZE_MAX_, .rcpt_max = RCPT_MAX_, .errors_max = ERRORS_MAX_
-	};
+	struct smtp_conf cf = { .hostname = "mx.example.org",
+		.size_max = SIZE_MAX_,
+		.flood_max = SIZE_MAX_,
+		.rcpt_max = RCPT_MAX_,
+		.errors_max = ERRORS_MAX_ };
 	struct text sent = m->sent;
 
 	memset(m, 0, sizeof(*m));

@@ -261,7 +261,11 @@ setup(void)
 	fix_chain();
 	ls = (struct listener){ .w = &w,
 		.conf              = &conf->listener[0],
-		.smtp = { .hostname = "mx.example.org", .size_max = 1 << 20, .rcpt_max = 100, .errors_max = 20 } };
+		.smtp              = { .hostname = "mx.example.org",
+				 .size_max       = 1 << 20,
+				 .flood_max      = 1 << 20,
+				 .rcpt_max       = 100,
+				 .errors_max     = 20 } };
 	memset(&fake, 0, sizeof(fake));
 	memset(&client, 0, sizeof(client));
 }

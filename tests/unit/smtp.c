@@ -10,7 +10,7 @@
 #include "tests/dialog/stage.h"
 
 static const struct smtp_conf usual = {
-	.hostname = "mx.example.org", .size_max = 1000, .rcpt_max = 10, .errors_max = 20
+	.hostname = "mx.example.org", .size_max = 1000, .flood_max = 1000, .rcpt_max = 10, .errors_max = 20
 };
 
 static void

@@ -171,8 +171,10 @@ refuse(struct smtp *s, enum smtp_ev question, const struct reply *r, struct buf 
 		return defer(s, r);
 	if (question == SMTP_EV_XCLIENT)
 		change_client(s);
-	if (question == SMTP_EV_CONNECT || question == SMTP_EV_XCLIENT)
-		s->state = SMTP_ST_REFUSED;
+	if (question == SMTP_EV_CONNECT || question == SMTP_EV_XCLIENT) {
+		s->refused = true;
+		s->state = SMTP_ST_COMMAND;
+	}
 	if (question == SMTP_EV_HELO) {
 		bare = *r;
 		bare.enh = 0;

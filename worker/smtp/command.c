@@ -307,14 +307,14 @@ do_data(struct smtp *s, const struct args *a)
 static const struct say *
 do_bdat(struct smtp *s, const struct args *a)
 {
-	const struct say *say = NULL;
+	const struct say *say;
 
-	if (s->cf->tls_required && !s->tls)
+	if (s->refused)
+		say = &say_refused;
+	else if (s->cf->tls_required && !s->tls)
 		say = &say_need_tls;
-	else if (s->t == NULL)
-		say = &say_sequence;
 	else
-		say = nobody(s);
+		say = s->t == NULL ? &say_sequence : nobody(s);
 	if (say == NULL && s->chunked) {
 		data_chunk(&s->data, a->octets, a->last);
 		smtp_content(s, NULL);
@@ -438,39 +438,46 @@ find(struct span verb)
 	return NULL;
 }
 
-static const struct say *
-unknown(struct span verb)
+static bool
+is_http(struct span verb)
 {
 	for (size_t i = 0; i < sizeof(http_verbs) / sizeof(http_verbs[0]); i++)
 		if (span_caseeq(verb, span_str(http_verbs[i])))
-			return &say_http;
-	return &say_unknown;
+			return true;
+	return false;
 }
 
 /* ${line} is refused, with ${say} unless somebody has other words for it. */
 static const struct say *
 not_ours(struct smtp *s, struct span line, const struct say *say)
 {
-	if (s->state == SMTP_ST_REFUSED || say->close)
-		return say;
 	if (!keep(s, &s->line, span_head(line, line.n < SMTP_UNKNOWN_MAX ? line.n : SMTP_UNKNOWN_MAX)))
 		return say;
 	s->unknown = say;
 	return open_question(s, SMTP_EV_UNKNOWN);
 }
 
-/* Why ${c} may not come at all in this session; syntax comes after it. */
+/* Why ${c}, NULL for a verb that is none of ours, may not come at all in this session; syntax comes after it. */
 static const struct say *
 absent(const struct smtp *s, const struct command *c)
 {
-	if (s->state == SMTP_ST_REFUSED && c->effect != do_quit)
+	/* The octets behind BDAT must be read whatever it is answered. */
+	if (s->refused && (c == NULL || (c->effect != do_quit && c->effect != do_bdat)))
 		return &say_refused;
+	if (s->cf->tls_required && !s->tls && (c == NULL || !(c->when & WHEN_CLEAR)))
+		return &say_need_tls;
+	if (c == NULL)
+		return &say_unknown;
 	if ((c->when & ONLY_SMTP && s->cf->lmtp) || (c->when & ONLY_LMTP && !s->cf->lmtp))
 		return &say_not_here;
 	if (c->effect == do_xclient && !s->xclient_ok)
 		return &say_no_xclient;
+	if (c->effect == do_starttls && s->tls)
+		return NULL;
 	if (c->ext != 0 && (s->cf->ext & c->ext) == 0)
 		return &say_unimplemented;
+	if (c->when & NEED_AUTH && s->cf->auth_required && s->authed == 0)
+		return &say_need_auth;
 	return NULL;
 }
 
@@ -478,10 +485,6 @@ absent(const struct smtp *s, const struct command *c)
 static const struct say *
 untimely(const struct smtp *s, const struct command *c)
 {
-	if (s->cf->tls_required && !s->tls && !(c->when & WHEN_CLEAR))
-		return &say_need_tls;
-	if (c->when & NEED_AUTH && s->cf->auth_required && s->authed == 0)
-		return &say_need_auth;
 	if ((c->when & WHEN_HELO && s->name[s->name_now].n == 0) || (c->when & WHEN_TXN && s->t == NULL) ||
 	    (c->when & WHEN_NO_TXN && s->t != NULL) || (c->when & WHEN_NO_CHUNKS && s->chunked))
 		return &say_sequence;
@@ -502,6 +505,13 @@ octets_ok(struct span line, bool *ascii)
 		i += n;
 	}
 	return true;
+}
+
+/* Whose check or effect has its own words for what is not ASCII. */
+static bool
+may_be_utf8(const struct command *c)
+{
+	return c->check == check_name || c->effect == do_mail || c->effect == do_rcpt || c->effect == do_vrfy;
 }
 
 /* ${s} up to a ' ', from ${from} on. */
@@ -543,7 +553,7 @@ command_shown(const struct smtp *s, struct span line)
 	if (s->state == SMTP_ST_AUTH)
 		return span_head(line, 0);
 	if (find(verb) == NULL)
-		return span_head(line, unknown(verb) == &say_http ? n : 0);
+		return span_head(line, is_http(verb) ? n : 0);
 	if (span_caseeq(verb, SPAN("AUTH")))
 		return auth_shown(line, n);
 	return span_caseeq(verb, SPAN("XCLIENT")) ? xclient_shown(line) : line;
@@ -566,11 +576,11 @@ command_run(struct smtp *s, struct span line)
 	verb.n = 0;
 	while (verb.n < line.n && line.p[verb.n] != ' ')
 		verb.n++;
+	if (is_http(verb))
+		return &say_http;
 	c = find(verb);
-	if (c == NULL)
-		return not_ours(s, line, unknown(verb));
 	say = absent(s, c);
-	if (say == NULL && !ascii && c->effect != do_mail && c->effect != do_rcpt && c->effect != do_vrfy)
+	if (say == NULL && !ascii && !may_be_utf8(c))
 		say = &say_8bit;
 	if (say == NULL)
 		say = c->check(skip_spaces(span_skip(line, verb.n)), &a);
@@ -578,5 +588,5 @@ command_run(struct smtp *s, struct span line)
 		say = untimely(s, c);
 	if (say == NULL)
 		say = c->effect(s, &a);
-	return say == &say_unimplemented || say == &say_not_here ? not_ours(s, line, say) : say;
+	return say == &say_unknown || say == &say_unimplemented || say == &say_not_here ? not_ours(s, line, say) : say;
 }

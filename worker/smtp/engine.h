@@ -20,8 +20,7 @@ struct say {
 };
 
 enum smtp_state {
-	SMTP_ST_GREET,   /* SMTP_EV_CONNECT is open, or about to be */
-	SMTP_ST_REFUSED, /* the greeting was a refusal: QUIT alone is served (RFC 5321 3.1, RFC 7504) */
+	SMTP_ST_GREET, /* SMTP_EV_CONNECT is open, or about to be */
 	SMTP_ST_COMMAND,
 	SMTP_ST_AUTH,      /* the next line is a response of an exchange, s->sasl */
 	SMTP_ST_CONTENT,   /* s->data says which and how much */
@@ -53,6 +52,7 @@ struct smtp {
 	const struct say *unknown;    /* what it is refused with if nobody has other words */
 	unsigned          name_now;   /* which one is accepted */
 	bool              name_esmtp; /* the one asked about came with EHLO or LHLO */
+	bool              refused;    /* the greeting was a refusal: QUIT alone is served (RFC 5321 3.1, RFC 7504) */
 	bool              early;      /* input was there while SMTP_EV_CONNECT was open */
 	bool              esmtp;      /* EHLO or LHLO, not HELO, was the last one accepted */
 	bool              tls;
@@ -63,6 +63,7 @@ struct smtp {
 	bool              bare_ok;
 	bool              show, shown; /* lines are to be said; the one at the front was */
 	bool              swallow;     /* inside a command line that is too long */
+	bool              long_auth;   /* that line is of AUTH */
 	bool              ending;      /* the reply that is being made ends the transaction */
 	bool              chunked;     /* the transaction's content comes by BDAT */
 	bool              reset_due;   /* SMTP_EV_RESET comes next */

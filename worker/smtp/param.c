@@ -284,7 +284,7 @@ static const struct param params[] = {
 	{ "SIZE", false, true, 0, take_size },
 	{ "BODY", false, true, 0, take_body },
 	{ "SMTPUTF8", false, false, SMTP_EXT_SMTPUTF8, take_smtputf8 },
-	{ "REQUIRETLS", false, false, SMTP_EXT_REQUIRETLS, take_requiretls },
+	{ "REQUIRETLS", false, false, 0, take_requiretls },
 	{ "AUTH", false, true, SMTP_EXT_AUTH | SMTP_EXT_TOKENS, take_auth },
 	{ "RET", false, true, SMTP_EXT_DSN, take_ret },
 	{ "ENVID", false, true, SMTP_EXT_DSN, take_envid },

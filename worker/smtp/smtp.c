@@ -159,12 +159,21 @@ too_many_errors(const struct smtp *s)
 	return s->cf->errors_max > 0 && s->errors >= s->cf->errors_max;
 }
 
+static bool
+is_auth(const struct smtp *s, struct span in)
+{
+	return s->state == SMTP_ST_AUTH ||
+	    (auth_offered(s) && in.n >= 5 && span_caseeq(span_head(in, 5), SPAN("AUTH ")));
+}
+
 /* The LF of the command line is among the first line_max() octets, or the line is too long. */
 static enum smtp_ev
 swallow_line(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev)
 {
 	const uint8_t *lf = memchr(in->p, '\n', in->n);
 
+	if (!s->swallow)
+		s->long_auth = is_auth(s, *in);
 	s->seen = 0;
 	s->swallow = lf == NULL;
 	*in = span_skip(*in, lf != NULL ? (size_t)(lf - in->p) + 1 : in->n);
@@ -172,7 +181,7 @@ swallow_line(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 		return SMTP_EV_MORE;
 	if (too_many_errors(s))
 		return statement(s, &say_errors, out, ev);
-	return statement(s, s->state == SMTP_ST_AUTH ? auth_too_long(s) : &say_line_too_long, out, ev);
+	return statement(s, s->long_auth ? auth_too_long(s) : &say_line_too_long, out, ev);
 }
 
 static bool
@@ -202,9 +211,7 @@ static enum smtp_ev next_content(struct smtp *s, struct span *in, struct buf *ou
 static size_t
 line_max(const struct smtp *s, struct span in)
 {
-	bool auth = auth_offered(s) && in.n > 5 && span_caseeq(span_head(in, 5), SPAN("AUTH "));
-
-	return auth || s->state == SMTP_ST_AUTH ? SMTP_AUTH_LINE_MAX : SMTP_LINE_MAX;
+	return is_auth(s, in) ? SMTP_AUTH_LINE_MAX : SMTP_LINE_MAX;
 }
 
 static enum smtp_ev
@@ -258,7 +265,7 @@ over(uint64_t n, uint64_t max)
 	return max > 0 && n > max;
 }
 
-/* Note ${span} as read; what of it is within the limit is left in *keep.  Twice the limit never wraps: it saturates. */
+/* Note ${span} as read; what of it is within the limit is left in *keep. */
 static void
 account(struct smtp *s, struct span span, struct span *keep)
 {
@@ -282,11 +289,11 @@ account(struct smtp *s, struct span span, struct span *keep)
 static bool
 flooded(const struct smtp *s)
 {
-	uint64_t twice;
+	uint64_t most;
 
-	if (__builtin_mul_overflow(s->cf->size_max, (uint64_t)2, &twice))
-		twice = UINT64_MAX;
-	return over(s->read, twice);
+	if (__builtin_add_overflow(s->cf->size_max, s->cf->flood_max, &most))
+		most = UINT64_MAX;
+	return s->cf->size_max > 0 && s->read > most;
 }
 
 /* What the engine itself holds against the message that is complete. */
@@ -396,7 +403,6 @@ smtp_next(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *e
 	case SMTP_ST_GREET:
 		s->question = SMTP_EV_CONNECT;
 		return ask(s, in, ev);
-	case SMTP_ST_REFUSED:
 	case SMTP_ST_COMMAND:
 	case SMTP_ST_AUTH:
 		return next_command(s, in, out, ev);

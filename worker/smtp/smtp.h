@@ -21,28 +21,29 @@
 enum {
 	/* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
 	SMTP_LINE_MAX      = 4096,
-	SMTP_AUTH_LINE_MAX = 12290, /* the same of AUTH and of what it is answered (RFC 4954 4), with its end */
-	SMTP_TEXT_LINE_MAX = 65536, /* octets of a line of content; RFC 5321 asks for 1,000 */
-	SMTP_OUT_MIN       = 2048,  /* octets that must be free in the output before smtp_next() or smtp_answer() */
-	SMTP_HELO_MAX      = 256,   /* octets of a HELO argument that are kept */
-	SMTP_UNKNOWN_MAX   = 512,   /* octets of a line of SMTP_EV_UNKNOWN that are said: RFC 5321 4.5.3.1.4 */
-	SMTP_AUTH_FAILURES = 3      /* wrong answers to who it is that a session may give; then 421 4.7.0 */
+	SMTP_AUTH_LINE_MAX = 12290,   /* the same of AUTH and of what it is answered (RFC 4954 4), with its end */
+	SMTP_TEXT_LINE_MAX = 65536,   /* octets of a line of content; RFC 5321 asks for 1,000 */
+	SMTP_OUT_MIN       = 2048,    /* octets that must be free in the output before smtp_next() or smtp_answer() */
+	SMTP_HELO_MAX      = 256,     /* octets of a HELO argument that are kept */
+	SMTP_UNKNOWN_MAX   = 512,     /* octets of a line of SMTP_EV_UNKNOWN that are said: RFC 5321 4.5.3.1.4 */
+	SMTP_FLOOD_MAX     = 1 << 30, /* flood_max of a server: 1 GiB */
+	SMTP_AUTH_FAILURES = 3        /* wrong answers to who it is that a session may give; then 421 4.7.0 */
 };
 
-enum smtp_ext {                       /* what EHLO may offer */
-	SMTP_EXT_CHUNKING   = 1 << 0, /* RFC 3030, with BINARYMIME */
-	SMTP_EXT_SMTPUTF8   = 1 << 1, /* RFC 6531 */
-	SMTP_EXT_DSN        = 1 << 2, /* RFC 3461 */
-	SMTP_EXT_STARTTLS   = 1 << 3, /* RFC 3207 */
-	SMTP_EXT_REQUIRETLS = 1 << 4, /* RFC 8689; listed inside TLS alone */
-	SMTP_EXT_AUTH       = 1 << 5, /* RFC 4954, by password; inside TLS alone */
-	SMTP_EXT_TOKENS     = 1 << 6  /* the same by OAuth's token, RFC 7628 */
+enum smtp_ext {                     /* what EHLO may offer */
+	SMTP_EXT_CHUNKING = 1 << 0, /* RFC 3030, with BINARYMIME */
+	SMTP_EXT_SMTPUTF8 = 1 << 1, /* RFC 6531 */
+	SMTP_EXT_DSN      = 1 << 2, /* RFC 3461 */
+	SMTP_EXT_STARTTLS = 1 << 3, /* RFC 3207 */
+	SMTP_EXT_AUTH     = 1 << 4, /* RFC 4954, by password; inside TLS alone */
+	SMTP_EXT_TOKENS   = 1 << 5  /* the same by OAuth's token, RFC 7628 */
 };
 
 /* What a listener's sessions share; immutable while any of them lives. */
 struct smtp_conf {
 	const char *hostname;   /* of the greeting and EHLO */
 	uint64_t    size_max;   /* octets of content, counted with CRLF; 0: no limit */
+	uint64_t    flood_max;  /* octets past size_max that are read and thrown away; more: 552 5.3.4 and close */
 	uint32_t    rcpt_max;   /* accepted recipients a transaction; 0: no limit */
 	uint32_t    errors_max; /* after so many 5xx replies since the last accepted message the next command but QUIT
 					   gets 421 4.7.0; 0: no limit */
