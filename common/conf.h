@@ -179,7 +179,7 @@ struct conf {
 	struct conf_dns      dns;
 	struct conf_checks   checks;
 	struct {
-		unsigned            line; /* 0: there is no such section */
+		bool enforce; /* then it is in ${handler}, the last of them if there is no such section */
 		enum conf_when_full when_full;
 	} quota;
 	struct {

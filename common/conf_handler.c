@@ -141,8 +141,6 @@ conf_handler_end(struct conf_parse *p, enum conf_kind kind, const char *title, u
 		p->own->conf.dns.line = line;
 		/* It keeps its own time; this is for the chain, which must not be before it. */
 		h->timeout_ms = p->own->conf.dns.timeout_ms + DNS_GRACE_MS;
-	} else if (kind == CONF_K_QUOTA) {
-		p->own->conf.quota.line = line;
 	} else if (kind == CONF_K_TOKENS) {
 		p->own->conf.tokens.line = line;
 		h->socket = p->own->conf.tokens.socket;
@@ -150,7 +148,7 @@ conf_handler_end(struct conf_parse *p, enum conf_kind kind, const char *title, u
 		h->on_failure = CONF_F_TEMPFAIL;
 		if (!conf_seen(p, "tokens", "socket"))
 			conf_mistake(p, line, "tokens has no socket; write e.g. socket = \"unix:/run/tokens\"");
-	} else {
+	} else if (kind == CONF_K_CHECKS) {
 		p->own->conf.checks.line = line;
 		/* What is refused when it is known must not get in because it takes too long to know. */
 		h->on_failure = CONF_F_TEMPFAIL;
@@ -199,6 +197,25 @@ check_checks(struct conf_parse *p, struct conf_handler *h)
 		    "checks: sender_domain asks DNS; write a section for it too, dns { } is enough");
 }
 
+/* A quota of the mailbox list counts whether there is a section or not, unless that one says no. */
+static void
+quota_or_not(struct conf *cf)
+{
+	size_t at = 0;
+
+	while (at < cf->nhandler && cf->handler[at].kind != CONF_K_QUOTA)
+		at++;
+	if (cf->quota.enforce && at == cf->nhandler) {
+		cf->handler[at] = (struct conf_handler){
+			.kind = CONF_K_QUOTA, .name = kinds[CONF_K_QUOTA].section, .module = "", .argument = ""
+		};
+		cf->nhandler++;
+	} else if (!cf->quota.enforce && at < cf->nhandler) {
+		cf->nhandler--;
+		memmove(&cf->handler[at], &cf->handler[at + 1], (cf->nhandler - at) * sizeof *cf->handler);
+	}
+}
+
 bool
 conf_handler_whole(struct conf_parse *p)
 {
@@ -215,6 +232,7 @@ conf_handler_whole(struct conf_parse *p)
 	}
 	memcpy(cf->handler, p->handler, p->nhandler * sizeof *cf->handler);
 	cf->nhandler = p->nhandler;
+	quota_or_not(cf);
 	return true;
 }
 

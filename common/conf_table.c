@@ -134,6 +134,7 @@ const struct conf_key conf_key[] = {
 	{ "dns", "threshold", conf_set_u32, ROOT(dns.threshold), "10", 1, 1000000, "", CONF_CAN_ALWAYS, false },
 	{ "dns", "client_names", conf_set_bool, ROOT(dns.client_names), "no", 0, 1, "", CONF_CAN_ALWAYS, false },
 
+	{ "quota", "enforce", conf_set_bool, ROOT(quota.enforce), "yes", 0, 1, "", CONF_CAN_ALWAYS, false },
 	{ "quota", "when_full", conf_set_enum, ROOT(quota.when_full), "defer", 0, 0, "defer reject", CONF_CAN_ALWAYS,
 	    false },
 

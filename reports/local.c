@@ -54,7 +54,7 @@ local_new(const struct conf *cf, local_told *told, void *arg)
 		.pool = l->pool,
 		.slot = STATS_SLOT_REPORTS,
 		.size_max = UINT64_MAX,
-		.quota = cf->quota.line != 0 };
+		.quota = cf->quota.enforce };
 	l->resolve = (struct resolve_conf){ cf->recipient_delimiters, cf->postmaster, cf->hostname };
 	arena_init(&l->arena, ARENA_FIRST, ARENA_MAX);
 	if (store_maildir.open(&l->env, &l->store) != 0) {

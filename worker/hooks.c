@@ -365,12 +365,15 @@ handler_log(const struct question *q, int level, const char *fmt, ...)
 
 /* --- work that blocks --- */
 
-static struct iopool *hooks_iopool;
+static struct {
+	struct iopool *modules, *store;
+} hooks_threads;
 
 void
-hooks_pool(struct iopool *p)
+hooks_pools(struct iopool *modules, struct iopool *store)
 {
-	hooks_iopool = p;
+	hooks_threads.modules = modules;
+	hooks_threads.store = store;
 }
 
 _Static_assert(
@@ -397,13 +400,16 @@ job_done(struct iojob *j)
 int
 handler_pool(const struct question *q, struct handler_job *j)
 {
+	const struct session *s = q->session_private;
+	const struct conf_handler *conf = s->w->chain.link[q->index_private].conf;
+	struct iopool *pool = conf != NULL && conf->kind == CONF_K_QUOTA ? hooks_threads.store : hooks_threads.modules;
 	struct iojob *io = (struct iojob *)(void *)j->private_;
 
-	if (hooks_iopool == NULL) {
+	if (pool == NULL) {
 		errno = EAGAIN;
 		return -1;
 	}
 	*io = (struct iojob){ .run = job_run, .done = job_done };
 	j->ask = q->ask;
-	return iopool_submit(hooks_iopool, io);
+	return iopool_submit(pool, io);
 }

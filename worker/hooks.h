@@ -50,8 +50,11 @@ void hooks_closed(struct session *s);
 /* Nobody waits for a handler any more. */
 void hooks_cancel(struct session *s);
 
-/* The threads that handlers may block in; NULL before they are wanted.  Set by main.c. */
+/*
+ * The threads that handlers may block in: ${modules}, and the store's for quota, which reads what the store writes and
+ * must not wait for a module that hangs, nor mail for one.  NULL: not wanted.  Set by main.c.
+ */
 struct iopool;
-void hooks_pool(struct iopool *p);
+void hooks_pools(struct iopool *modules, struct iopool *store);
 
 #endif

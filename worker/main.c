@@ -267,14 +267,15 @@ main_inside(void)
 
 	tzset();
 	me.pool = iopool_start(IOPOOL_THREADS, MAIN_POOL_QUEUE);
-	if (me.w.plugins != NULL && (me.modules = iopool_start(PLUGIN_THREADS, PLUGIN_QUEUE)) != NULL)
-		hooks_pool(me.modules);
+	if (me.w.plugins != NULL)
+		me.modules = iopool_start(PLUGIN_THREADS, PLUGIN_QUEUE);
+	hooks_pools(me.modules, me.pool);
 	if (me.pool == NULL || (me.w.plugins != NULL && me.modules == NULL) || log_thread_start() != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
 		main_fail(EX_OSERR);
 	}
 	me.env = (struct store_env){ &me.conf->store, me.conf->hostname, me.pool, w->stats, me.args.slot,
-		me.conf->message_size_limit, me.boot, me.conf->quota.line != 0 };
+		me.conf->message_size_limit, me.boot, me.conf->quota.enforce };
 	if (me.pretends)
 		pretend_store(w);
 	else
@@ -297,9 +298,6 @@ main_inside(void)
 	    chain_add(&w->chain, &limits_ops, &me.limits, NULL) != 0 ||
 	    chain_add(&w->chain, &recipients_ops, me.w.recipients, NULL) != 0)
 		main_fail(EX_OSERR);
-	/* A quota is read where mail is written. */
-	if (me.conf->quota.line != 0)
-		hooks_pool(me.pool);
 	main_guesses();
 	if (setup_handlers(w) != 0)
 		main_fail(EX_CONFIG);

@@ -31,7 +31,7 @@ message_store_reply(const struct conf *cf, int error, struct reply *r)
 		reply_set(r, 452, ENH(4, 3, 1), "disk-full", "no room for mail here now, try again later");
 		break;
 	case EDQUOT:
-		if (cf->quota.line != 0 && cf->quota.when_full == CONF_FULL_REJECT) {
+		if (cf->quota.enforce && cf->quota.when_full == CONF_FULL_REJECT) {
 			reply_set(r, 552, ENH(5, 2, 2), "over-quota", "the mailbox has no room for this mail");
 			break;
 		}

@@ -73,8 +73,14 @@ def full_is_452_or_552():
 
 
 @test
-def without_the_section_nothing_is_enforced():
+def without_a_section_it_is_enforced():
     with Server(BOXES) as s:
+        equal(fill(s, 452)[-1], (452, "4.2.2"), "the last reply")
+
+
+@test
+def where_it_is_not_to_be_nothing_is_enforced():
+    with Server(BOXES, extra="quota { enforce = no }") as s:
         codes = fill(s, 452, tries=9)
         equal(codes, [(250, "2.0.0")] * 9, "replies")
 

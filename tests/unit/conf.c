@@ -412,6 +412,31 @@ START_TEST(who_is_asked)
 }
 END_TEST
 
+/* The quota is asked with a section and without, then behind all others; and not where it says no. */
+START_TEST(quota_unless_not)
+{
+	static const struct {
+		const char *text, *names;
+	} rows[] = {
+		{ HOST MX, "quota " },
+		{ HOST MX "checks { helo_own = yes }\nnetworks { }\n", "checks networks quota " },
+		{ HOST MX "quota { }\nchecks { helo_own = yes }\n", "quota checks " },
+		{ HOST MX "quota { enforce = no }\n", "" },
+		{ HOST MX "networks { }\nquota { enforce = no }\nchecks { helo_own = yes }\n", "networks checks " },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conf *cf = good(rows[i].text);
+		char names[100] = "";
+
+		for (size_t k = 0, n = 0; k < cf->nhandler; k++)
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s ", cf->handler[k].name);
+		ck_assert_str_eq(names, rows[i].names);
+		conf_free(cf);
+	}
+}
+END_TEST
+
 START_TEST(no_networks)
 {
 	struct conf_net net;
@@ -586,6 +611,7 @@ main(void)
 	tcase_add_test(t, words);
 	LOOP(t, network_members, members);
 	tcase_add_test(t, who_is_asked);
+	tcase_add_test(t, quota_unless_not);
 	tcase_add_test(t, no_networks);
 	tcase_add_test(t, addresses);
 	LOOP(t, scanned, scans);
