@@ -669,7 +669,7 @@ conf_offers_tls(const struct conf *cf)
 bool
 conf_offers_dsn(const struct conf *cf)
 {
-	return cf->dsn && cf->dsn_relay[0] != '\0';
+	return cf->dsn;
 }
 
 void

@@ -254,7 +254,7 @@ bool conf_offers_auth(const struct conf *cf);
 /* Whether it is by password too: then there are credentials. */
 bool conf_offers_passwords(const struct conf *cf);
 
-/* Whether DSN is offered: it is wanted, and there is a way for all reports. */
+/* Whether DSN is offered.  Without a dsn_relay there is no way for reports to foreign senders. */
 bool conf_offers_dsn(const struct conf *cf);
 
 void conf_free(struct conf *cf); /* NULL is a no-op */

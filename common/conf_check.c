@@ -234,9 +234,9 @@ check_master(struct check *c)
 	if (cf->checks.line != 0 && !conf_checks_any(&cf->checks))
 		say(c, cf->checks.line, false,
 		    "warning: section checks switches none of its checks on; write e.g. sender_domain = yes");
-	if (cf->dsn && !conf_offers_dsn(cf))
+	if (cf->dsn && cf->dsn_relay[0] == '\0')
 		say(c, conf_line(cf, "", "dsn"), false,
-		    "warning: without dsn_relay reports to foreign senders cannot be sent: DSN is not offered");
+		    "warning: without dsn_relay reports to foreign senders are given up; set it, or leave dsn off");
 }
 
 /* A line of the child's: its verdict in the first octet. */

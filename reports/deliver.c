@@ -221,6 +221,10 @@ sort(struct deliver *d, struct spool_entry *e)
 		return;
 	case LOCAL_FOREIGN:
 		e->busy = false;
+		if (d->conf->dsn_relay[0] == '\0') {
+			given_up(d, e, &r, "relay", "there is no dsn_relay for foreign senders");
+			break;
+		}
 		/* What REQUIRETLS protected is not told in clear, nor to a relay whose certificate nobody checks (RFC 8689 4.2.1, 5). */
 		if (r.requiretls)
 			given_up(

@@ -114,7 +114,9 @@ lookup(const char *relay, const char *user, struct lookup *out)
 	int fd[2];
 	pid_t pid;
 
-	*out = (struct lookup){ .n = 0 };
+	*out = (struct lookup){ .literal = relay[0] == '\0' };
+	if (out->literal)
+		return;
 	split(relay, out->host, port);
 	out->port = (uint16_t)strtonum(port, 1, 65535, &bad);
 	if (bad != NULL || numeric(out->host, port, out) || pipe(fd) != 0)

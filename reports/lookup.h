@@ -22,9 +22,9 @@ struct lookup {
 	unsigned                n; /* 0: it has none now */
 	char                    host[LOOKUP_HOST_MAX];
 	uint16_t                port;
-	bool                    literal; /* an address: it will not change */
+	bool                    literal; /* an address, or no relay at all: it will not change */
 };
 
-/* ${relay} is "host:port" as the config has it.  Cannot fail: out->n may be 0, after a logged line. */
+/* ${relay} is "host:port" as the config has it, or "".  Cannot fail: out->n may be 0, after a logged line. */
 void lookup(const char *relay, const char *user, struct lookup *out);
 #endif

@@ -97,7 +97,8 @@ confine(void)
 	}
 	if (sandbox_close_reports(&sb, &level) != 0)
 		child_fail(EX_NOPERM);
-	log_msg(LOG_L_INFO, "ready", "%u addresses of %s, sandbox level %u", deliver.where.n, conf->dsn_relay, level);
+	log_msg(LOG_L_INFO, "ready", "%u addresses of %s, sandbox level %u", deliver.where.n,
+	    conf->dsn_relay[0] != '\0' ? conf->dsn_relay : "no relay", level);
 	return fd;
 }
 

@@ -239,7 +239,7 @@ def dsn_switched_off_and_on():
     port = free_port()
     with DsnServer("127.0.0.1:%d" % port) as s:
         s.ask().is_(250)
-        s.relay = ""
+        s.dsn = "no"
         s.write_config()
         s.reload()
         wait_for(lambda: not s.reports_processes(), why="letterplate-reports still runs")
@@ -247,7 +247,7 @@ def dsn_switched_off_and_on():
         check("DSN" not in c.hello().lines, "DSN is offered")
         c.quit()
         equal(len(s.waiting()), 1, "records")
-        s.relay = "127.0.0.1:%d" % port
+        s.dsn = "yes"
         s.write_config()
         s.reload()
         with Sink(port) as relay:
@@ -490,17 +490,22 @@ def the_one_that_sends_has_given_up_all_else():
 
 
 @test
-def without_a_relay_it_is_not_offered():
+def without_a_relay_reports_go_to_mailboxes_here_alone():
     class Half(Server):
         def config(self):
             return super().config() + "dsn = yes\n"
     with Half() as s:
         c = s.client()
-        check("DSN" not in c.hello().lines, "DSN is offered")
-        c.cmd("MAIL FROM:<a@b.example> RET=HDRS").is_(555, "5.5.4")
+        check("DSN" in c.hello().lines, "DSN is not offered")
+        for sender in "a@client.example", "alice@example.org":
+            c.cmd("MAIL FROM:<%s> RET=HDRS" % sender).is_(250)
+            c.cmd("RCPT TO:<bob@example.org> NOTIFY=SUCCESS").is_(250)
+            c.data(TEXT).is_(250)
         c.quit()
-        equal(s.reports_processes(), [], "letterplate-reports")
-        check("without dsn_relay reports to foreign senders cannot be sent: DSN is not offered" in s.log(), "no warning")
+        wait_for(lambda: len(s.messages("alice@example.org")) == 1, 10, "no report in the mailbox")
+        wait_for(lambda: "there is no dsn_relay for foreign senders" in s.log(), 10, "no word of the other")
+        equal(s.counter("reports_failed"), 1, "reports_failed")
+        check("without dsn_relay reports to foreign senders are given up; set it, or leave dsn off" in s.log(), "no warning")
 
 
 main()

@@ -9,13 +9,13 @@ TEXT = b"Subject: hello\r\nFrom: sender@client.example\r\nX-Long: a\r\n b\r\n\r\
 
 
 class DsnServer(Server):
-    """Offers DSN; RELAY is host:port."""
+    """Offers DSN while self.dsn is "yes"; RELAY is host:port."""
     def __init__(self, relay, no_journal=False, **more):
-        self.relay, self.no_journal = relay, no_journal
+        self.dsn, self.relay, self.no_journal = "yes", relay, no_journal
         super().__init__(**more)
 
     def config(self):
-        text = super().config() + 'dsn = yes\ndsn_relay = "%s"\n' % self.relay
+        text = super().config() + 'dsn = %s\ndsn_relay = "%s"\n' % (self.dsn, self.relay)
         return text.replace("delivered_to =", 'journal = 0 delivered_to =') if self.no_journal else text
 
     def waiting(self):
