@@ -168,21 +168,24 @@ handler_keep(const struct question *q, void *mine)
 }
 
 struct edits *
-handler_edits(const struct question *q)
+hooks_edits(const struct session *s, struct txn *t)
 {
-	struct session *s = q->session_private;
-	struct txn *t = q->txn;
-
-	if (t == NULL) {
-		errno = EINVAL;
-		return NULL;
-	}
 	if (t->edits == NULL) {
 		t->edits = arena_alloc(t->arena, sizeof(*t->edits));
 		if (t->edits != NULL)
 			edits_init(t->edits, s->w->conf->message_size_limit);
 	}
 	return t->edits;
+}
+
+struct edits *
+handler_edits(const struct question *q)
+{
+	if (q->txn == NULL) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return hooks_edits(q->session_private, q->txn);
 }
 
 static bool

@@ -40,6 +40,9 @@ void hooks_begin(struct session *s);
 /* All were asked, and ${v} with *r is what it came to: what it comes to when handler_defer() was said. */
 enum verdict hooks_conclude(struct session *s, enum verdict v, struct reply *r);
 
+/* What is to be changed in ${t}, made when it is first asked for; in the transaction's arena.  NULL: no memory. */
+struct edits *hooks_edits(const struct session *s, struct txn *t);
+
 /* A handler wants the message, or before MAIL all of this session's, accepted and dropped. */
 void hooks_discard(struct session *s, const char *by);
 

@@ -293,7 +293,7 @@ message_end(struct session *s, const struct rcpt *rc, struct reply *r)
 	case MESSAGE_TAIL:
 		m->step = MESSAGE_VERDICT;
 		if (m->verdict.code == 0)
-			message_loops(s, m);
+			message_loops(s, m, s->listener->smtp.lmtp);
 		/* FALLTHROUGH */
 	case MESSAGE_VERDICT:
 	case MESSAGE_REPLAY:

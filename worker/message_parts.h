@@ -54,8 +54,11 @@ void message_store_log(struct session *s, int error, const char *what);
 
 /* --- message_verdict.c --- */
 
-/* Mail that goes round (RFC 5321 6.3): too many hops, or we have delivered it to this mailbox before.  The verdict then says so. */
-void message_loops(struct session *s, struct message *m);
+/*
+ * Mail that goes round (RFC 5321 6.3): too many hops, or we have delivered it to one of these mailboxes before.  The
+ * verdict then says so; with ${each} those alone are set aside who had it before, if others had not.
+ */
+void message_loops(struct session *s, struct message *m, bool each);
 
 /* The handlers' last word, what they want changed, then the commit.  False: the session waits. */
 bool message_decide(struct session *s, struct message *m);

@@ -11,10 +11,42 @@
 #include "worker/hooks.h"
 #include "worker/message_parts.h"
 
-void
-message_loops(struct session *s, struct message *m)
+static void
+say_delivered_before(struct reply *r)
 {
-	const struct txn *t = smtp_txn(s->smtp);
+	reply_set(r, 554, ENH(5, 4, 6), "delivered-before",
+	    "this mail goes round in a loop: it was delivered to this mailbox before");
+}
+
+static bool
+delivered_before(const struct message *m, const struct rcpt *rc)
+{
+	for (const struct rcpt_target *rt = rc->targets; rt != NULL; rt = rt->next)
+		if (content_delivered_to(m->content, rt->target->key))
+			return true;
+	return false;
+}
+
+/* LMTP answers for each: those alone are set aside who had it before, if others had not. */
+static void
+set_aside(struct session *s, struct message *m, struct txn *t)
+{
+	struct edits *edits = hooks_edits(s, t);
+	struct reply r;
+
+	say_delivered_before(&r);
+	for (const struct rcpt *rc = t->rcpts; rc != NULL && m->error == 0; rc = rc->next)
+		if (delivered_before(m, rc) && (edits == NULL || edit_aside(edits, &rc->addr, &r) != 0)) {
+			m->error = ENOMEM;
+			message_store_log(s, m->error, "edit");
+		}
+}
+
+void
+message_loops(struct session *s, struct message *m, bool each)
+{
+	struct txn *t = smtp_txn(s->smtp);
+	uint32_t n = 0, before = 0;
 
 	if (content_received(m->content) >= CONTENT_RECEIVED_MAX) {
 		reply_set(&m->verdict, 554, ENH(5, 4, 6), "too-many-hops",
@@ -22,11 +54,15 @@ message_loops(struct session *s, struct message *m)
 		return;
 	}
 	for (const struct target *tg = t->targets; tg != NULL; tg = tg->next)
-		if (content_delivered_to(m->content, tg->key)) {
-			reply_set(&m->verdict, 554, ENH(5, 4, 6), "delivered-before",
-			    "this mail goes round in a loop: it was delivered to this mailbox before");
-			return;
-		}
+		n += content_delivered_to(m->content, tg->key);
+	if (n == 0)
+		return;
+	for (const struct rcpt *rc = t->rcpts; rc != NULL; rc = rc->next)
+		before += delivered_before(m, rc);
+	if (each && before < t->nrcpt)
+		set_aside(s, m, t);
+	else
+		say_delivered_before(&m->verdict);
 }
 
 static void
@@ -182,7 +218,7 @@ message_edit_begin(struct session *s, struct message *m)
 		t->discard = "edits";
 		return;
 	}
-	message_loops(s, m);
+	message_loops(s, m, false);
 	if (m->verdict.code >= 400)
 		return;
 	if (message_store_begin(s, &m->edited) != 0) {

@@ -98,6 +98,27 @@ def an_alias_fails_when_one_of_its_mailboxes_does():
 
 
 @test
+def a_loop_is_refused_for_those_alone_who_had_the_mail():
+    with LmtpServer() as s:
+        c = s.client(s.unix)
+        c.cmd("LHLO client.example").is_(250)
+        c.envelope([ALICE, BOB, ALICE, CAROL])
+        c.data(b"Delivered-To: alice@example.org\r\n" + TEXT).is_(554, "5.4.6")
+        equal(finals(c, 3), [(250, "2.0.0"), (554, "5.4.6"), (250, "2.0.0")], "replies")
+        equal([len(s.messages(x)) for x in (ALICE, BOB, CAROL)], [0, 1, 1], "messages")
+        equal(s.messages(BOB)[0].content.count(b"Delivered-To: alice@example.org\n"), 1, "what came stays")
+        c.envelope([SALES, CAROL])                      # an alias of which one had it
+        c.data(b"Delivered-To: bob@example.org\r\n" + TEXT).is_(554, "5.4.6")
+        equal(finals(c, 1), [(250, "2.0.0")], "replies")
+        equal([len(s.messages(x)) for x in (ALICE, BOB, CAROL)], [0, 1, 2], "messages")
+        c.envelope([ALICE, BOB])                        # all of them
+        c.data(b"Delivered-To: alice@example.org\r\nDelivered-To: bob@example.org\r\n" + TEXT).is_(554, "5.4.6")
+        equal(finals(c, 1), [(554, "5.4.6")], "replies")
+        c.quit()
+        equal([len(s.messages(x)) for x in (ALICE, BOB, CAROL)], [0, 1, 2], "messages")
+
+
+@test
 def duplicates_have_replies_of_their_own():
     with LmtpServer() as s:
         c = s.client(s.unix)
