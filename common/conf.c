@@ -5,6 +5,7 @@
  * that statement is blanked and the text read again, so that one run tells all.
  * Not reentrant, because libconfuse's lexer isn't.
  */
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -540,6 +541,26 @@ check_auth(struct conf_parse *p, const struct conf_listener *l)
 		    l->name);
 }
 
+/* RFC 2033 5: not on SMTP's port, where whoever says EHLO would be refused. */
+static void
+check_lmtp(struct conf_parse *p, const struct conf_listener *l)
+{
+	if (l->protocol != CONF_LMTP)
+		return;
+	for (size_t i = 0; i < l->naddress; i++) {
+		const struct conf_address *a = &l->address[i];
+		uint16_t port = a->ss.ss_family == AF_INET ? ((const struct sockaddr_in *)&a->ss)->sin_port
+		    : a->ss.ss_family == AF_INET6          ? ((const struct sockaddr_in6 *)&a->ss)->sin6_port
+							   : 0;
+
+		if (ntohs(port) == IPPORT_SMTP)
+			conf_mistakef(p, a->line,
+			    "address = \"%s\": LMTP must not be spoken on port 25 (RFC 2033); take another, 24 for "
+			    "instance",
+			    a->text);
+	}
+}
+
 static void
 whole(struct conf_parse *p)
 {
@@ -564,8 +585,12 @@ whole(struct conf_parse *p)
 			    p->listener[i].name);
 	for (size_t i = 0; i < p->nlistener; i++)
 		check_auth(p, &p->listener[i]);
-	if (!take_lists(p))
+	if (!take_lists(p)) {
 		conf_mistake(p, 0, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < cf->nlistener; i++)
+		check_lmtp(p, &cf->listener[i]);
 }
 
 static int
