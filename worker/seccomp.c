@@ -35,17 +35,19 @@ struct row {
 	int nr;
 	unsigned nargs;
 	struct scmp_arg_cmp arg[ARGS_MAX];
+	uint16_t err; /* 0: let through; otherwise not done, and answered with this errno */
 };
 
 /* clang-format off */
 #define ANY(call)			{ .nr = SCMP_SYS(call) }
-#define EQ(call, i, v)			{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_EQ, (v), 0 } } }
-#define EQ2(call, i, v, j, w)		{ SCMP_SYS(call), 2, { { (i), SCMP_CMP_EQ, (v), 0 }, { (j), SCMP_CMP_EQ, (w), 0 } } }
-#define WITHOUT(call, i, bits)		{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_MASKED_EQ, (bits), 0 } } }
+#define ANSWER(call, errno_value)	{ .nr = SCMP_SYS(call), .err = (errno_value) }
+#define EQ(call, i, v)			{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_EQ, (v), 0 } }, 0 }
+#define EQ2(call, i, v, j, w)		{ SCMP_SYS(call), 2, { { (i), SCMP_CMP_EQ, (v), 0 }, { (j), SCMP_CMP_EQ, (w), 0 } }, 0 }
+#define WITHOUT(call, i, bits)		{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_MASKED_EQ, (bits), 0 } }, 0 }
 /* A socket of one family and kind, non-blocking and close-on-exec as one likes; ${proto} 0 is the kind's usual one. */
 #define SOCKET(family, type, proto)	{ SCMP_SYS(socket), 3, { { 0, SCMP_CMP_EQ, (family), 0 }, \
 	{ 1, SCMP_CMP_MASKED_EQ, ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC) & UINT32_MAX, (type) }, \
-	{ 2, SCMP_CMP_EQ, (proto), 0 } } }
+	{ 2, SCMP_CMP_EQ, (proto), 0 } }, 0 }
 #define SOCKOPT(call, level, name)	EQ2(call, 1, level, 2, name)
 
 /* What every process may do that a stranger's octets reach: use what it has. */
@@ -66,7 +68,7 @@ static const struct row base_table[] = {
 	WITHOUT(mmap, 2, PROT_EXEC),	/* malloc, LMDB's map */
 	WITHOUT(mprotect, 2, PROT_EXEC),/* malloc grows a thread's heap by it */
 	ANY(munmap),			/* free, LMDB */
-	ANY(mremap),			/* realloc */
+	ANSWER(mremap, ENOMEM),		/* realloc, which copies then: from a worker's own slot it leads to everybody's (old_size 0) */
 	ANY(madvise),			/* malloc gives memory back, stacks of ended threads, LMDB */
 
 	/* Threads that exist; none can be made. */
@@ -203,7 +205,8 @@ add_parts(scmp_filter_ctx f, const struct part *part, size_t n, unsigned who)
 		for (size_t i = 0; i < part[p].n && rc == 0 && (part[p].whose & who) != 0; i++) {
 			const struct row *row = &part[p].row[i];
 
-			rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, row->nr, row->nargs, row->arg);
+			rc = seccomp_rule_add_array(f, row->err == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(row->err),
+			    row->nr, row->nargs, row->arg);
 		}
 	return rc;
 }

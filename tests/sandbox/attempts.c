@@ -99,6 +99,20 @@ do_mprotect_exec(const struct world *w UNUSED)
 	return p == MAP_FAILED ? 0 : mprotect(p, 4096, PROT_READ | PROT_EXEC);
 }
 
+/* A shared mapping of one page leads to the file's others: old_size 0 makes a second mapping, of any length. */
+static int
+do_mremap_shared(const struct world *w)
+{
+	void *p = mremap(w->own, 0, (size_t)2 * PROBE_PAGE, MREMAP_MAYMOVE);
+
+	if (p != MAP_FAILED)
+		return 0;
+	/* That nothing can grow in its place is what malloc hears, and lives with. */
+	if (errno == ENOMEM)
+		errno = EPERM;
+	return -1;
+}
+
 /* --- the network --- */
 
 static int
@@ -496,7 +510,7 @@ const struct attempt attempts[] = {
 	K(do_pidfd_signal), K(do_setown), K(do_personality), K(do_setpriority), K(do_affinity), K(do_timer),
 
 	K(do_mmap_exec), K(do_mmap_wx), K(do_mmap_file_exec), K(do_mprotect_exec), K(do_pkey_mprotect), K(do_memfd),
-	K(do_shmget), K(do_userfaultfd),
+	K(do_shmget), K(do_userfaultfd), R(do_mremap_shared, 0),
 
 	K(do_socket_inet), K(do_socket_inet6), K(do_socket_unix), K(do_socket_netlink), K(do_socketpair),
 	K(do_connect_tcp), K(do_connect_abstract), K(do_bind), K(do_listen), K(do_sendto_address), K(do_attach_filter),

@@ -7,6 +7,7 @@
  * worker, its death with its master, and the ways in which it must not start.
  * Started as root it becomes USER (nobody); a TAP line a try.
  */
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -120,6 +121,18 @@ listen_tcp(void)
 	world.port = ntohs(in.sin_port);
 }
 
+/* As a worker has its slot: a page of everybody's memory. */
+static void
+share_page(void)
+{
+	int fd = memfd_create("probe", MFD_CLOEXEC);
+
+	need(fd != -1 && ftruncate(fd, (off_t)2 * PROBE_PAGE) == 0, "shared memory");
+	world.own = mmap(NULL, PROBE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	need(world.own != MAP_FAILED, "a page of it");
+	close(fd);
+}
+
 /* Everything may be done by anybody as far as modes go, so that a refusal is the sandbox's. */
 static void
 set_up(void)
@@ -147,12 +160,16 @@ set_up(void)
 	world.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	snprintf(path, sizeof(path), "%s/socket", world.root);
 	memcpy(un.sun_path, path, strlen(path));
-	need(world.secret != -1 && world.tcp != -1 && world.udp != -1 && world.listener != -1, "descriptors");
+	file(world.outside, "log", "line\n");
+	world.log = openat(world.outside, "log", O_WRONLY | O_APPEND | O_CLOEXEC);
+	need(world.secret != -1 && world.log != -1 && world.tcp != -1 && world.udp != -1 && world.listener != -1,
+	    "descriptors");
 	need(bind(world.listener, (struct sockaddr *)&un, sizeof(un)) == 0 && chmod(path, 0777) == 0 &&
 		listen(world.listener, 8) == 0,
 	    "a listener");
 	listen_abstract();
 	listen_tcp();
+	share_page();
 	world.master = getpid();
 	world.sibling = fork();
 	if (world.sibling == 0) {

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { PROBE_PAGE = 4096 };
+
 /* What a worker of the probe was started with; all descriptors were opened before the sandbox. */
 struct world {
 	pid_t master, sibling;
@@ -17,6 +19,8 @@ struct world {
 	int   tcp, udp;                  /* sockets without a peer */
 	int   pair, listener;            /* a connected socket, a listening one */
 	int   secret;                    /* outside/secret, open for reading */
+	int   log;                       /* outside/log, open for appending */
+	void *own;                       /* the first of two pages of shared memory, mapped read-write */
 	int   port;                      /* of 127.0.0.1, where somebody listens; the one above is nobody's */
 	char  root[64];                  /* the folder that holds store, outside and directory */
 	char  abstract[64];              /* where something listens in the abstract name space, without the NUL */
