@@ -158,7 +158,6 @@ static const struct row keys_table[] = {
 static const struct row out_table[] = {
 	ANY(connect),                              /* Landlock says to which TCP ports; it knows no more */
 	SOCKOPT(getsockopt, SOL_SOCKET, SO_ERROR), /* did it succeed? */
-	EQ(fcntl, 1, F_SETFL),                     /* O_NONBLOCK: c-ares */
 };
 static const struct row out_tcp_table[] = {
 	SOCKET(AF_INET, SOCK_STREAM, 0),            /* a milter, a policy server, a DNS server over TCP */

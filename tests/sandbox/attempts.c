@@ -177,6 +177,9 @@ TRY(out_unix_dgram, socket(AF_UNIX, SOCK_DGRAM, 0))
 TRY(do_connect_abstract, connect_abstract(w->tcp, w->abstract))
 TRY(do_early_abstract, connect_abstract(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), w->abstract))
 TRY(do_early_signal, kill(w->sibling, 0))
+/* What all workers share: none may take it from the others. */
+TRY(do_block_listener, fcntl(w->listener, F_SETFL, 0))
+TRY(do_block_log, fcntl(w->log, F_SETFL, 0))
 TRY(do_bind, bind_loopback(w->tcp))
 TRY(do_listen, listen(w->tcp, 1))
 TRY(do_attach_filter, setsockopt(w->pair, SOL_SOCKET, SO_ATTACH_FILTER, NULL, 0))
@@ -515,6 +518,7 @@ const struct attempt attempts[] = {
 	K(do_socket_inet), K(do_socket_inet6), K(do_socket_unix), K(do_socket_netlink), K(do_socketpair),
 	K(do_connect_tcp), K(do_connect_abstract), K(do_bind), K(do_listen), K(do_sendto_address), K(do_attach_filter),
 	K(do_bindtodevice), K(do_ip_options), K(do_ulp), K(do_sendmsg), K(do_ioctl), K(do_ioctl_conf),
+	K(do_block_listener), K(do_block_log),
 
 	R(do_open_passwd, 2), R(do_open_program, 2), R(do_open_slash, 2), R(do_open_mem, 2), R(do_open_maps, 2),
 	R(do_open_null, 2), R(do_open_master, 2), R(do_open_master_fd, 2), R(do_open_secret, 2), R(do_openat2, 2),
@@ -553,6 +557,7 @@ const struct attempt attempts[] = {
 	OUT(do_bind, TCP | UDP | UNIX, KILLED, 0), OUT(do_listen, TCP | UDP | UNIX, KILLED, 0),
 	OUT(do_socketpair, UNIX, KILLED, 0), OUT(do_sendto_address, UDP, KILLED, 0),
 	OUT(do_early_abstract, UNIX, REFUSED, 6),
+	OUT(do_block_listener, TCP | UDP | UNIX, KILLED, 0), OUT(do_block_log, TCP | UDP | UNIX, KILLED, 0),
 };
 /* clang-format on */
 const size_t attempts_n = sizeof(attempts) / sizeof(attempts[0]);
