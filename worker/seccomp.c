@@ -132,7 +132,7 @@ static const struct row worker_table[] = {
 
 	/* Sessions: net/conn.c. */
 	ANY(accept4),			/* a client; needs a listener, which can't be made here */
-	ANY(shutdown),			/* says good-bye before close */
+	EQ(shutdown, 1, SHUT_WR),	/* says good-bye before close; to read no more would close a listener for all */
 	ANY(getsockname),		/* local address for log and handlers */
 	SOCKOPT(setsockopt, IPPROTO_TCP, TCP_NODELAY),	/* replies at once: accept.c */
 
@@ -147,7 +147,7 @@ static const struct row worker_table[] = {
 };
 /* letterplate-keys and letterplate-auth open nothing: they have their channels, the log, memory and time. */
 static const struct row keys_table[] = {
-	ANY(shutdown),			/* a worker that does not keep to the protocol */
+	EQ(shutdown, 1, SHUT_RDWR),	/* a worker that does not keep to the protocol */
 };
 /* clang-format on */
 

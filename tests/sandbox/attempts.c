@@ -178,6 +178,8 @@ TRY(do_connect_abstract, connect_abstract(w->tcp, w->abstract))
 TRY(do_early_abstract, connect_abstract(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), w->abstract))
 TRY(do_early_signal, kill(w->sibling, 0))
 /* What all workers share: none may take it from the others. */
+TRY(do_shutdown_listener, shutdown(w->listener, SHUT_RDWR))
+TRY(do_shutdown_read, shutdown(w->listener, SHUT_RD))
 TRY(do_block_listener, fcntl(w->listener, F_SETFL, 0))
 TRY(do_block_log, fcntl(w->log, F_SETFL, 0))
 TRY(do_bind, bind_loopback(w->tcp))
@@ -428,9 +430,10 @@ static int
 need_session(const struct world *w)
 {
 	char c;
-	int fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	/* What the table lets through does a listener no harm: the next worker of the probe has its session by it. */
+	int half = shutdown(w->listener, SHUT_WR), fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd == -1 || send(fd, "220", 3, MSG_NOSIGNAL) != 3)
+	if (half != 0 || fd == -1 || send(fd, "220", 3, MSG_NOSIGNAL) != 3)
 		return -1;
 	shutdown(fd, SHUT_WR);
 	if (close(fd) != 0)
@@ -519,6 +522,7 @@ const struct attempt attempts[] = {
 	K(do_connect_tcp), K(do_connect_abstract), K(do_bind), K(do_listen), K(do_sendto_address), K(do_attach_filter),
 	K(do_bindtodevice), K(do_ip_options), K(do_ulp), K(do_sendmsg), K(do_ioctl), K(do_ioctl_conf),
 	K(do_block_listener), K(do_block_log),
+	K(do_shutdown_listener), K(do_shutdown_read),
 
 	R(do_open_passwd, 2), R(do_open_program, 2), R(do_open_slash, 2), R(do_open_mem, 2), R(do_open_maps, 2),
 	R(do_open_null, 2), R(do_open_master, 2), R(do_open_master_fd, 2), R(do_open_secret, 2), R(do_openat2, 2),
