@@ -141,7 +141,7 @@ static const struct row worker_table[] = {
 	ANY(fdatasync),			/* the journal */
 	ANY(pwritev),			/* a batch of messages to the journal */
 	ANY(pwrite64),			/* the head of a segment; a new one is filled */
-	ANY(fallocate),			/* a new segment of the journal, and never room that is not there */
+	EQ(fallocate, 1, 0),		/* a new segment of the journal; other modes take out what stands in a file, be it the log */
 	ANY(syncfs),			/* mailboxes in the background; takes a descriptor, gives nothing but work to the disk */
 	ANY(sync_file_range),		/* starts writing early */
 };

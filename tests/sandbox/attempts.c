@@ -298,6 +298,8 @@ TRY(do_lease, fcntl(w->secret, F_SETLEASE, F_RDLCK))
 TRY(do_notify, fcntl(w->store, F_NOTIFY, 0))
 TRY(do_inotify, syscall(SYS_inotify_init1, 0))
 TRY(do_fanotify, syscall(SYS_fanotify_init, 0, 0))
+TRY(do_punch_log, fallocate(w->log, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PROBE_PAGE))
+TRY(do_collapse_log, fallocate(w->log, FALLOC_FL_COLLAPSE_RANGE, 0, PROBE_PAGE))
 TRY(do_vmsplice, syscall(SYS_vmsplice, -1, NULL, 0, 0))
 TRY(do_splice, syscall(SYS_splice, -1, NULL, -1, NULL, 0, 0))
 
@@ -539,6 +541,7 @@ const struct attempt attempts[] = {
 	K(do_fchmod), K(do_chown), K(do_truncate), K(do_utimens), K(do_setxattr), K(do_chroot), K(do_chdir),
 	K(do_fchdir), K(do_umask), K(do_handle), K(do_lease), K(do_notify), K(do_inotify),
 	K(do_fanotify), K(do_vmsplice), K(do_splice),
+	K(do_punch_log), K(do_collapse_log),
 
 	K(do_io_uring), K(do_io_uring_enter), K(do_bpf), K(do_perf), K(do_keyctl), K(do_add_key), K(do_request_key),
 	K(do_mount), K(do_umount), K(do_pivot_root), K(do_fsopen), K(do_open_tree), K(do_quotactl), K(do_swapon),
