@@ -18,6 +18,7 @@
 #include "master/generation.h"
 #include "master/helper.h"
 #include "master/logs.h"
+#include "master/mend.h"
 #include "master/notify.h"
 #include "master/segment.h"
 #include "master/spawn.h"
@@ -170,6 +171,8 @@ turn(struct master *m)
 	helper_hear(m);
 	upgrade_hear(m);
 	spawn_reap(m);
+	/* Before anybody is started, and once a second at the least. */
+	mend_listeners(&m->listen);
 	ctl_hear(m);
 	act(m);
 	spawn_due(m);

@@ -2,11 +2,16 @@
 # check: timeout=120
 """sockets: those that a service manager passes (sd_listen_fds(3)): matched by the listener's name, kept over reloads
 and upgrades, and what is refused, in which words."""
+import ctypes
+import errno
+import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from harness import Skip, check, equal, main, test
@@ -178,6 +183,43 @@ def what_is_refused():
             'the descriptor 3, passed as "mx", is no stream socket that listens')
     refusal(plain, lambda m: [socket.socket()], "mx", "is no stream socket that listens")
     refusal(plain, lambda m: [open("/dev/null")], "mx", "is no stream socket that listens")
+
+
+def dissolve(s):
+    """connect(2) with AF_UNSPEC, which ends what the socket was, a listener as well."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    equal(libc.connect(s.fileno(), b"\0" * 16, 16), 0, "connect: errno %d" % ctypes.get_errno())
+
+
+@test
+def what_a_worker_does_to_all_is_undone():
+    """A passed socket is ours as it is a worker's: what one does to it, all have."""
+    m = Master(start=False)
+    a, other = tcp(m.port2), tcp()
+    start(m, [a], "mx")
+    pids = m.pids()
+
+    def lead_away():
+        dissolve(a)
+        check(a.connect_ex(other.getsockname()) in (0, errno.EINPROGRESS), "it is not led away")
+
+    for n, harm in enumerate((lambda: a.shutdown(socket.SHUT_RDWR), lambda: dissolve(a), lead_away), 1):
+        m.signal(signal.SIGSTOP)
+        harm()
+        with socket.socket() as s:
+            check(s.connect_ex(("127.0.0.1", m.port2)) != 0, "it still listens: the test is broken")
+        m.signal(signal.SIGCONT)
+        m.wait_log(r"event=listener .*127\.0\.0\.1:%d did not listen any more.*; mended" % m.port2, n)
+        check(m.greeting(m.port2).startswith("stub "), "no greeting")
+    a.setblocking(True)
+    m.wait_log(r"event=listener .*127\.0\.0\.1:%d was made to block.*; mended" % m.port2)
+    check(fcntl.fcntl(a, fcntl.F_GETFL) & os.O_NONBLOCK, "it still blocks")
+    # Half of it is what the sandbox lets through, and nothing to a listener.
+    a.shutdown(socket.SHUT_WR)
+    check(m.greeting(m.port2).startswith("stub "), "no greeting")
+    time.sleep(1.2)
+    equal(m.text().count("event=listener"), 4, "lines")
+    equal(m.pids(), pids, "workers")
 
 
 @test
