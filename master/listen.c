@@ -77,22 +77,34 @@ unlink_stale(const struct conf_address *a)
 	return -1;
 }
 
+/* The socket file gets the socket's own mode: by its path, which may lead elsewhere by then, nothing is changed. */
+static int
+bind_open(int fd, const struct conf_address *a)
+{
+	mode_t mask = umask(0);
+	int rc = bind(fd, (const struct sockaddr *)&a->ss, a->len), err = errno;
+
+	umask(mask);
+	errno = err;
+	return rc;
+}
+
 static int
 bind_unix(int fd, const struct conf_address *a, struct listen_sock *s)
 {
 	const char *path = ((const struct sockaddr_un *)&a->ss)->sun_path;
 	struct stat st;
 
-	if (bind(fd, (const struct sockaddr *)&a->ss, a->len) != 0) {
-		if (errno != EADDRINUSE || unlink_stale(a) != 0 ||
-		    bind(fd, (const struct sockaddr *)&a->ss, a->len) != 0)
-			return -1;
-	}
 	/* Who may connect is said by the folder's mode: letterplate.conf(5). */
-	if (chmod(path, 0666) != 0 || lstat(path, &st) != 0)
+	if (fchmod(fd, 0666) != 0)
+		return -1;
+	if (bind_open(fd, a) != 0 && (errno != EADDRINUSE || unlink_stale(a) != 0 || bind_open(fd, a) != 0))
+		return -1;
+	/* Which file is to be removed in the end: none, if it was swapped already. */
+	if (lstat(path, &st) != 0)
 		return -1;
 	s->dev = st.st_dev;
-	s->ino = st.st_ino;
+	s->ino = S_ISSOCK(st.st_mode) ? st.st_ino : 0;
 	return 0;
 }
 

@@ -454,6 +454,47 @@ def other_signals_do_no_harm():
     check(m.greeting(), "does not serve")
 
 
+# In bind()'s place: whoever owns the socket's folder puts a link where the socket was made.
+SWAP = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int
+bind(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	int rc = ((int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "bind"))(fd, sa, len);
+	const char *path = ((const struct sockaddr_un *)sa)->sun_path;
+
+	if (rc == 0 && sa->sa_family == AF_UNIX && strcmp(strrchr(path, '/'), "/sock") == 0 && unlink(path) == 0)
+		(void)!symlink(getenv("SWAP_TO"), path);
+	return rc;
+}
+"""
+
+
+@test
+def a_unix_socket_that_is_swapped_for_a_link_opens_nothing():
+    if harness.sanitized():
+        raise Skip("a sanitizer's runtime has to be the first that is loaded")
+    m = Master(start=False)
+    with open(m.path("swap.c"), "w") as f:
+        f.write(SWAP)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-o", "swap.so", "swap.c", "-ldl"], cwd=m.root, check=True, timeout=60)
+    os.close(os.open(m.path("victim"), os.O_WRONLY | os.O_CREAT, 0o600))
+    m.env = {"LD_PRELOAD": m.path("swap.so"), "SWAP_TO": m.path("victim")}
+    m.write(addresses=["127.0.0.1:%d" % m.port, "unix:" + m.path("sock")])
+    m.start()
+    check(os.path.islink(m.path("sock")), "it was not swapped: the test is broken")
+    equal(os.stat(m.path("victim")).st_mode & 0o7777, 0o600, "mode of what the link leads to")
+    equal(m.term(), 0, "status")
+    check(os.path.islink(m.path("sock")), "another's link was removed")
+
+
 # --- what it refuses to start with ---
 
 @test
