@@ -136,7 +136,10 @@ ipc_recv_with(int fd, struct ipc_msg *m, struct ipc_more *more)
 	struct iovec iov[2] = { { .iov_base = &in, .iov_len = sizeof in },
 		{ .iov_base = more->text, .iov_len = sizeof more->text - 1 } };
 	union control u = { .room = { 0 } };
-	struct msghdr h = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = u.room, .msg_controllen = sizeof u.room };
+	/* Not all of the room: what fills it up to the next pointer would hold a second descriptor.  The kernel closes those (MSG_CTRUNC). */
+	struct msghdr h = {
+		.msg_iov = iov, .msg_iovlen = 2, .msg_control = u.room, .msg_controllen = CMSG_LEN(sizeof(int))
+	};
 	ssize_t n = receive(fd, &h);
 
 	more->fd = -1;

@@ -123,9 +123,13 @@ receive(int from, char *text, size_t cap, int *fd)
 		struct cmsghdr align;
 	} u = { .room = { 0 } };
 	struct iovec iov = { .iov_base = text, .iov_len = cap };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.room, .msg_controllen = sizeof u.room };
+	/* Exactly one: see ipc_recv_with(). */
+	struct msghdr h = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.room, .msg_controllen = CMSG_LEN(sizeof *fd)
+	};
 	ssize_t n = recvmsg(from, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
+	/* A record of no octets may bring one, too. */
+	const struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&h) : NULL;
 
 	*fd = -1;
 	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&

@@ -244,6 +244,21 @@ def a_trace_without_a_descriptor_is_refused():
     check("end\tcode:=76\t" in rest(c), "not refused")
 
 
+@test
+def descriptors_beyond_one_are_not_kept():
+    m = Master()
+    held = lambda: len(os.listdir("/proc/%d/fd" % m.child.pid))
+    before = held()
+    with open("/dev/null") as null:
+        for n in (1, 2, 3):
+            for request in (b"trace\tfilter=x\n", b"nonsense\n", b"")[n == 1:]:
+                c = connect(m)
+                c.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null.fileno()] * n))])
+                check("code:=0" not in rest(c), "%d descriptors were taken with %r" % (n, request))
+                c.close()
+                wait_for(lambda: held() == before, 5, lambda: "%d descriptors of %d" % (held(), before))
+
+
 # --- who is not heard ---
 
 @test

@@ -162,6 +162,39 @@ START_TEST(descriptor_where_none_belongs)
 }
 END_TEST
 
+/* Room for one is room for two where a pointer is 64 bits long. */
+START_TEST(more_descriptors_than_one)
+{
+	struct ipc_msg out = { IPC_TRACE, 0 }, m;
+	struct ipc_more more;
+	union {
+		char buf[CMSG_SPACE(3 * sizeof(int))];
+		struct cmsghdr align;
+	} u;
+	struct iovec iov = { &out, sizeof out };
+
+	for (size_t n = 2; n <= 3; n++) {
+		const int fds[3] = { a, a, a };
+		struct msghdr h = { .msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = u.buf,
+			.msg_controllen = CMSG_SPACE(n * sizeof *fds) };
+		struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+
+		memset(&u, 0, sizeof u);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n * sizeof *fds);
+		memcpy(CMSG_DATA(c), fds, n * sizeof *fds);
+		ck_assert_int_eq(sendmsg(a, &h, 0), (ssize_t)sizeof out);
+		ck_assert_int_eq(ipc_recv_with(b, &m, &more), -1);
+		ck_assert_int_eq(errno, EBADMSG);
+		ck_assert_int_eq(more.fd, -1);
+		nothing_leaked();
+	}
+}
+END_TEST
+
 START_TEST(text_that_is_too_long)
 {
 	char more_than_most[IPC_TEXT_MAX + 1];
@@ -225,6 +258,7 @@ main(void)
 	tcase_add_test(t, attached_descriptor_is_not_taken);
 	tcase_add_test(t, descriptor_and_text_arrive);
 	tcase_add_test(t, descriptor_where_none_belongs);
+	tcase_add_test(t, more_descriptors_than_one);
 	tcase_add_test(t, text_that_is_too_long);
 	tcase_add_test(t, gone_peer);
 	tcase_add_test(t, peer_that_died_with_unread_messages);
