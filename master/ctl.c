@@ -29,6 +29,12 @@ ctl_init(struct ctl *ctl)
 		ctl->client[i] = (struct ctl_client){ .fd = -1, .trace = -1 };
 }
 
+static bool
+is_ours(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
 /* By way of the folder's descriptor: state_dir may be longer than an address can be. */
 static socklen_t
 address(const struct master *m, struct sockaddr_un *sun)
@@ -36,6 +42,27 @@ address(const struct master *m, struct sockaddr_un *sun)
 	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	snprintf(sun->sun_path, sizeof sun->sun_path, "/proc/self/fd/%d/" CTL_SOCKET, m->state_fd);
 	return sizeof *sun;
+}
+
+bool
+ctl_answers(const struct master *m)
+{
+	struct sockaddr_un sun;
+	socklen_t len = address(m, &sun), size = sizeof(struct ucred);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred who = { .uid = (uid_t)-1 };
+	struct stat st;
+	bool yes;
+
+	/* One that has too much to do (EAGAIN) is there as well. */
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&sun, len) != 0)
+		yes = errno == EAGAIN;
+	else
+		yes = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 &&
+		    (is_ours(who.uid) || (fstat(m->state_fd, &st) == 0 && who.uid == st.st_uid));
+	if (fd >= 0)
+		close(fd);
+	return yes;
 }
 
 int
@@ -47,7 +74,7 @@ ctl_open(struct master *m)
 
 	if (fd < 0)
 		return -1;
-	/* We hold the folder's lock, so whatever is there is a dead one's. */
+	/* We hold the lock, so whatever is there is a dead one's. */
 	if (unlinkat(m->state_fd, CTL_SOCKET, 0) != 0 && errno != ENOENT)
 		goto fail;
 	/* Before the bind, which takes the mode over: at no time may others connect. */
@@ -236,7 +263,7 @@ welcome(struct master *m)
 		return;
 	}
 	*c = (struct ctl_client){ .fd = fd, .due_ms = master_now_ms() + CTL_PATIENCE_MS, .trace = -1 };
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 || (who.uid != 0 && who.uid != geteuid()))
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 || !is_ours(who.uid))
 		client_end(c, EX_NOPERM, "only root and the server's own user may");
 }
 

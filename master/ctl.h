@@ -55,6 +55,9 @@ struct master;
 
 void ctl_init(struct ctl *ctl);
 
+/* Whether a server answers in state_dir: one of root's, of our user's, or of whom the folder belongs to. */
+bool ctl_answers(const struct master *m);
+
 /* Listen in state_dir.  0, or -1 with errno. */
 int ctl_open(struct master *m);
 

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -27,6 +26,7 @@
 #include "master/control.h"
 #include "master/ctl_client.h"
 #include "master/generation.h"
+#include "master/lock.h"
 #include "master/logs.h"
 #include "master/notify.h"
 #include "master/passed.h"
@@ -146,26 +146,6 @@ read_conf(const struct args *a, char **text, size_t *n)
 
 /* --- shared things --- */
 
-/* Two servers with one state_dir would overwrite each other's counters. */
-static void
-lock_state_dir(struct master *m, const char *dir)
-{
-	int64_t until = master_now_ms() + MASTER_BIND_MS;
-	static const struct timespec pause = { 0, 20 * 1000 * 1000 };
-
-	m->state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (m->state_fd < 0)
-		fail(EX_CONFIG, "state_dir \"%s\": %s", dir, strerror(errno));
-	while (flock(m->state_fd, LOCK_EX | LOCK_NB) != 0) {
-		if (master_now_ms() >= until)
-			fail(EX_UNAVAILABLE,
-			    "state_dir \"%s\" is used by another letterplate that runs; "
-			    "give each its own",
-			    dir);
-		nanosleep(&pause, NULL);
-	}
-}
-
 static void
 make_shared(struct master *m, const char *dir)
 {
@@ -182,7 +162,7 @@ static void
 init(struct master *m, const char *file)
 {
 	m->file = file;
-	m->tickets_fd = m->budget_fd = -1;
+	m->tickets_fd = m->budget_fd = m->lock_fd = -1;
 	LIST_INIT(&m->helper);
 	LIST_INIT(&m->generation);
 	LIST_INIT(&m->segments);
@@ -244,6 +224,7 @@ resume_if_told(struct master *m, const char *file)
 		upgrade_rehearse(m, state, rehearsal);
 	if (upgrade_resume(m, state, why, sizeof why) != 0)
 		fail(EX_SOFTWARE, "the upgrade fails: %s", why);
+	lock_resume(m);
 	if (caps_drop(m->serving->conf) != 0)
 		fail(EX_OSERR, "cannot drop capabilities: %s", strerror(errno));
 	upgrade_proceed(m);
@@ -285,7 +266,9 @@ main(int argc, char **argv)
 	if (code != 0)
 		fail(code, "%s", why);
 	logs_use(m.starting);
-	lock_state_dir(&m, cf->state_dir);
+	code = lock_take(&m, cf->state_dir, MASTER_BIND_MS, why);
+	if (code != 0)
+		fail(code, "%s", why);
 	make_shared(&m, cf->state_dir);
 	log_msg(LOG_L_INFO, "start", "letterplate " LETTERPLATE_VERSION " with %s", a.file);
 	if (caps_drop(cf) != 0)

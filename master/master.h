@@ -29,7 +29,7 @@ enum {
 	    3, /* deaths in a row that are mended at once: somebody's kill, not a worker that can't live */
 	MASTER_BACKOFF_FIRST_MS = 100,
 	MASTER_BACKOFF_MAX_MS   = 5000,
-	MASTER_BIND_MS          = 2000 /* how long a taken port is tried again at the start */
+	MASTER_BIND_MS          = 2000 /* how long a taken port, or state_dir, is tried again at the start */
 };
 
 enum generation_state { GENERATION_STARTING, GENERATION_SERVING, GENERATION_RETIRING, GENERATION_DEAD };
@@ -121,6 +121,7 @@ struct master {
 	LIST_HEAD(, helper) helper; /* of all generations */
 	LIST_HEAD(, generation) generation;
 	int                null, stats_fd, conns_fd, state_fd, signal_fd;
+	int                lock_fd;          /* lock.h */
 	struct stats_slot *stats;            /* slot 0 */
 	struct stats_slot *carried;          /* STATS_SLOT_CARRIED */
 	uint64_t           segment;          /* the number of stats_fd's */

@@ -81,6 +81,7 @@ put_master(const struct master *m, struct facts *f, const char *reverted)
 	state_put_fd(f, "tickets", m->tickets_fd);
 	state_put_fd(f, "budgets", m->budget_fd);
 	state_put_fd(f, "state_dir", m->state_fd);
+	state_put_fd(f, "lock", m->lock_fd);
 	state_put_fd(f, "predecessor", m->upgrade.predecessor);
 	facts_end(f);
 }
@@ -214,6 +215,7 @@ get_master(struct master *m, const struct fact *f, char *why, size_t cap)
 	m->tickets_fd = state_get_fd(f, "tickets");
 	m->budget_fd = state_get_fd(f, "budgets");
 	m->state_fd = state_get_fd(f, "state_dir");
+	m->lock_fd = state_get_fd(f, "lock");
 	m->upgrade.predecessor = state_get_fd(f, "predecessor");
 	if (facts_get(f, "reverted") != NULL)
 		m->upgrade.reverted = strdup(facts_get(f, "reverted"));

@@ -618,6 +618,56 @@ def two_servers_one_state_dir():
     r = n.run("-c", "c.conf")
     equal(r.returncode, 69, "status: " + r.stderr)
     check("is used by another letterplate" in r.stderr, r.stderr)
+    # The file made anew is locked by nobody: as a server of an earlier build, which has the folder alone.
+    os.unlink(m.path("state/lock"))
+    r = n.run("-c", "c.conf")
+    equal(r.returncode, 69, "status: " + r.stderr)
+    check("is used by another letterplate" in r.stderr, r.stderr)
+    check(m.greeting(), "the first does not serve")
+
+
+def locked(path):
+    """Whether somebody has that file or folder locked."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+@test
+def a_folder_that_somebody_locks_keeps_no_server_from_starting():
+    m = Master(start=False)
+    os.close(os.open(m.path("state/lock"), os.O_RDONLY | os.O_CREAT, 0o644))
+    fd = os.open(m.path("state"), os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    m.start()
+    m.wait_log("event=start .*somebody who is no letterplate has locked the folder ")
+    check(m.greeting(), "does not serve")
+    equal(os.stat(m.path("state/lock")).st_mode & 0o7777, 0o600, "mode of the lock")
+    check(locked(m.path("state/lock")), "the file is not locked")
+    n = Master(start=False)
+    n.write(state=m.path("state"))
+    equal(n.run("-c", "c.conf").returncode, 69, "status of a second one")
+    os.close(fd)
+    # At best both: a server of an earlier build looks at the folder.
+    equal(m.term(), 0, "status")
+    m.start()
+    check(locked(m.path("state")) and locked(m.path("state/lock")), "one of the two is not locked")
+    equal(m.ctl("upgrade").returncode, 0, "upgrade")
+    check(locked(m.path("state")) and locked(m.path("state/lock")), "one of the two is not locked after an upgrade")
+
+
+@test
+def a_lock_that_is_a_link_is_not_followed():
+    m = Master(start=False)
+    os.symlink(m.path("elsewhere"), m.path("state/lock"))
+    r = m.run("-c", "c.conf")
+    equal(r.returncode, 73, "status: " + r.stderr)
+    check(not os.path.exists(m.path("elsewhere")), "it was made")
 
 
 @test
