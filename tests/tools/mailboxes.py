@@ -578,6 +578,17 @@ X
 
 
 @test
+def the_lock_is_its_makers_alone():
+    d = Dir()
+    lock = os.path.join(d.path, "mailboxes.lock")
+    d.load(users(1))
+    equal(os.stat(lock).st_mode & 0o7777, 0o600, "mode")
+    os.chmod(lock, 0o644)           # as earlier versions made it
+    d.run("add", "x@example.org")
+    equal(os.stat(lock).st_mode & 0o7777, 0o600, "mode of one that was there")
+
+
+@test
 def two_at_once():
     d = Dir()
     d.load(users(1))

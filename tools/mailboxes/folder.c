@@ -79,11 +79,16 @@ wait_lock(struct tool *t)
 int
 tool_lock(struct tool *t)
 {
+	struct stat st;
 	int rc;
 
-	t->lockfd = openat(t->dirfd, TOOL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	/* Whoever could open it could hold it: a worker that was taken over, or anybody who reads the list. */
+	t->lockfd = openat(t->dirfd, TOOL_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (t->lockfd < 0)
 		return tool_fail(t, "create", TOOL_LOCK);
+	if (fstat(t->lockfd, &st) != 0 ||
+	    (st.st_uid == geteuid() && (st.st_mode & 07777) != 0600 && fchmod(t->lockfd, 0600) != 0))
+		return tool_fail(t, "make private", TOOL_LOCK);
 	rc = wait_lock(t);
 	if (rc != 0)
 		return rc;
