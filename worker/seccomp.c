@@ -19,6 +19,7 @@
 #include <netinet/tcp.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,7 @@
 #include "common/sanitized.h"
 #include "worker/sandbox.h"
 
-enum { ARGS_MAX = 3 };
+enum { ARGS_MAX = 3, FD_BITS = 31 };
 
 /* Comparisons of one row must all hold; of several rows for one call, one. */
 struct row {
@@ -36,18 +37,20 @@ struct row {
 	unsigned nargs;
 	struct scmp_arg_cmp arg[ARGS_MAX];
 	uint16_t err; /* 0: let through; otherwise not done, and answered with this errno */
+	bool beyond;  /* its first argument is a descriptor, and none of the standard ones: they are everybody's log */
 };
 
 /* clang-format off */
 #define ANY(call)			{ .nr = SCMP_SYS(call) }
 #define ANSWER(call, errno_value)	{ .nr = SCMP_SYS(call), .err = (errno_value) }
-#define EQ(call, i, v)			{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_EQ, (v), 0 } }, 0 }
-#define EQ2(call, i, v, j, w)		{ SCMP_SYS(call), 2, { { (i), SCMP_CMP_EQ, (v), 0 }, { (j), SCMP_CMP_EQ, (w), 0 } }, 0 }
-#define WITHOUT(call, i, bits)		{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_MASKED_EQ, (bits), 0 } }, 0 }
+#define EQ(call, i, v)			{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_EQ, (v), 0 } }, 0, false }
+#define BEYOND(call, i, v)		{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_EQ, (v), 0 } }, 0, true }
+#define EQ2(call, i, v, j, w)		{ SCMP_SYS(call), 2, { { (i), SCMP_CMP_EQ, (v), 0 }, { (j), SCMP_CMP_EQ, (w), 0 } }, 0, false }
+#define WITHOUT(call, i, bits)		{ SCMP_SYS(call), 1, { { (i), SCMP_CMP_MASKED_EQ, (bits), 0 } }, 0, false }
 /* A socket of one family and kind, non-blocking and close-on-exec as one likes; ${proto} 0 is the kind's usual one. */
 #define SOCKET(family, type, proto)	{ SCMP_SYS(socket), 3, { { 0, SCMP_CMP_EQ, (family), 0 }, \
 	{ 1, SCMP_CMP_MASKED_EQ, ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC) & UINT32_MAX, (type) }, \
-	{ 2, SCMP_CMP_EQ, (proto), 0 } }, 0 }
+	{ 2, SCMP_CMP_EQ, (proto), 0 } }, 0, false }
 #define SOCKOPT(call, level, name)	EQ2(call, 1, level, 2, name)
 
 /* What every process may do that a stranger's octets reach: use what it has. */
@@ -121,7 +124,7 @@ static const struct row files_table[] = {
 	EQ(fcntl, 1, F_GETFL),		/* fdopendir() */
 	EQ(fcntl, 1, F_GETFD),		/* is standard error open? LMDB */
 	EQ(fcntl, 1, F_SETFD),		/* FD_CLOEXEC: LMDB */
-	EQ(fcntl, 1, F_DUPFD_CLOEXEC),	/* accept.c's spare; a second descriptor for fdopendir() */
+	BEYOND(fcntl, 1, F_DUPFD_CLOEXEC), /* accept.c's spare; a second descriptor for fdopendir() */
 	ANY(sysinfo),			/* glibc's qsort asks for the size of memory */
 };
 static const struct row worker_table[] = {
@@ -132,7 +135,7 @@ static const struct row worker_table[] = {
 
 	/* Sessions: net/conn.c. */
 	ANY(accept4),			/* a client; needs a listener, which can't be made here */
-	EQ(shutdown, 1, SHUT_WR),	/* says good-bye before close; to read no more would close a listener for all */
+	BEYOND(shutdown, 1, SHUT_WR),	/* says good-bye before close; to read no more would close a listener for all */
 	ANY(getsockname),		/* local address for log and handlers */
 	SOCKOPT(setsockopt, IPPROTO_TCP, TCP_NODELAY),	/* replies at once: accept.c */
 
@@ -147,7 +150,7 @@ static const struct row worker_table[] = {
 };
 /* letterplate-keys and letterplate-auth open nothing: they have their channels, the log, memory and time. */
 static const struct row keys_table[] = {
-	EQ(shutdown, 1, SHUT_RDWR),	/* a worker that does not keep to the protocol */
+	BEYOND(shutdown, 1, SHUT_RDWR),	/* a worker that does not keep to the protocol */
 };
 /* clang-format on */
 
@@ -194,6 +197,34 @@ static const struct part {
 	{ SANDBOX_OUT_UNIX, ROWS(out_unix_table) },
 };
 
+static int
+add_rule(scmp_filter_ctx f, const struct row *row, const struct scmp_arg_cmp *arg, unsigned nargs)
+{
+	return seccomp_rule_add_array(
+	    f, row->err == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(row->err), row->nr, nargs, arg);
+}
+
+/*
+ * A row for each bit that no standard descriptor has, and for 3, which has none
+ * of those.  A comparison with 2 would look at 64 bits, of which the kernel
+ * takes 32 for the descriptor.
+ */
+static int
+add_beyond_standard(scmp_filter_ctx f, const struct row *row)
+{
+	struct scmp_arg_cmp arg[ARGS_MAX + 1], *fd = &arg[row->nargs];
+	int rc;
+
+	memcpy(arg, row->arg, sizeof(row->arg));
+	*fd = (struct scmp_arg_cmp){ 0, SCMP_CMP_MASKED_EQ, UINT32_MAX, STDERR_FILENO + 1 };
+	rc = add_rule(f, row, arg, row->nargs + 1);
+	for (unsigned bit = 2; bit < FD_BITS && rc == 0; bit++) {
+		fd->datum_a = fd->datum_b = UINT64_C(1) << bit;
+		rc = add_rule(f, row, arg, row->nargs + 1);
+	}
+	return rc;
+}
+
 /* The rows of those of ${n} parts that ${who} has. */
 static int
 add_parts(scmp_filter_ctx f, const struct part *part, size_t n, unsigned who)
@@ -204,8 +235,7 @@ add_parts(scmp_filter_ctx f, const struct part *part, size_t n, unsigned who)
 		for (size_t i = 0; i < part[p].n && rc == 0 && (part[p].whose & who) != 0; i++) {
 			const struct row *row = &part[p].row[i];
 
-			rc = seccomp_rule_add_array(f, row->err == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(row->err),
-			    row->nr, row->nargs, row->arg);
+			rc = row->beyond ? add_beyond_standard(f, row) : add_rule(f, row, row->arg, row->nargs);
 		}
 	return rc;
 }

@@ -180,6 +180,9 @@ TRY(do_early_signal, kill(w->sibling, 0))
 /* What all workers share: none may take it from the others. */
 TRY(do_shutdown_listener, shutdown(w->listener, SHUT_RDWR))
 TRY(do_shutdown_read, shutdown(w->listener, SHUT_RD))
+TRY(do_shutdown_log, shutdown(STDERR_FILENO, SHUT_WR))
+TRY(do_shutdown_log_wide, syscall(SYS_shutdown, 1L << 32 | STDERR_FILENO, SHUT_WR))
+TRY(do_duplicate_log, fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10))
 TRY(do_block_listener, fcntl(w->listener, F_SETFL, 0))
 TRY(do_block_log, fcntl(w->log, F_SETFL, 0))
 TRY(do_bind, bind_loopback(w->tcp))
@@ -443,6 +446,24 @@ need_session(const struct world *w)
 	return send(w->pair, "r", 1, MSG_NOSIGNAL) == 1 && recv(w->pair, &c, 1, 0) == 1 ? 0 : -1;
 }
 
+/* Any descriptor but the standard ones. */
+static int
+need_descriptors(const struct world *w)
+{
+	for (int fd = STDERR_FILENO + 1; fd < PROBE_NOFILE; fd++) {
+		int second = fcntl(w->pair, F_DUPFD_CLOEXEC, fd), third;
+
+		if (second == -1)
+			return errno == EMFILE ? 0 : -1;
+		third = fcntl(second, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		if (third == -1 || shutdown(second, SHUT_WR) != 0)
+			return -1;
+		close(third);
+		close(second);
+	}
+	return 0;
+}
+
 static int
 need_memory(const struct world *w UNUSED)
 {
@@ -525,6 +546,7 @@ const struct attempt attempts[] = {
 	K(do_bindtodevice), K(do_ip_options), K(do_ulp), K(do_sendmsg), K(do_ioctl), K(do_ioctl_conf),
 	K(do_block_listener), K(do_block_log),
 	K(do_shutdown_listener), K(do_shutdown_read),
+	K(do_shutdown_log), K(do_shutdown_log_wide), K(do_duplicate_log),
 
 	R(do_open_passwd, 2), R(do_open_program, 2), R(do_open_slash, 2), R(do_open_mem, 2), R(do_open_maps, 2),
 	R(do_open_null, 2), R(do_open_master, 2), R(do_open_master_fd, 2), R(do_open_secret, 2), R(do_openat2, 2),
@@ -554,7 +576,7 @@ const struct attempt attempts[] = {
 	K(do_x32), K(do_int80),
 #endif
 
-	W(need_deliver), W(need_name), W(need_snapshot), W(need_session), W(need_memory), W(need_time), W(need_lock), W(need_random),
+	W(need_deliver), W(need_name), W(need_snapshot), W(need_session), W(need_descriptors), W(need_memory), W(need_time), W(need_lock), W(need_random),
 
 	/* With a filter configured: what is meant can be reached, and no more.  Behind need_session, whose listener they use. */
 	OUT(out_tcp, TCP, WORKS, 0), OUT(out_tcp_other, TCP, REFUSED, 4), OUT(out_mptcp, TCP, KILLED, 0),

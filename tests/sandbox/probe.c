@@ -38,7 +38,7 @@
 #include "worker/landlock.h"
 #include "worker/sandbox.h"
 
-enum { ENTERED = 'e', WORKED = 'w', NOFILE = 32, FSIZE = 1 << 20, PATIENCE_MS = 5000, FAILURES_MAX = 10 };
+enum { ENTERED = 'e', WORKED = 'w', FSIZE = 1 << 20, PATIENCE_MS = 5000, FAILURES_MAX = 10 };
 
 static struct world world;
 static char store_path[80], directory_path[80];
@@ -243,7 +243,7 @@ sandbox_of(pid_t master, unsigned out)
 		.store_path = store_path,
 		.directory = directory_path,
 		.fsize_max = FSIZE,
-		.nofile = NOFILE,
+		.nofile = PROBE_NOFILE,
 		.master = master,
 		.out.kinds = out };
 
@@ -513,7 +513,7 @@ check_limits(pid_t pid)
 	static const struct {
 		const char *name;
 		unsigned long max;
-	} want[] = { { "Max core file size", 0 }, { "Max open files", NOFILE }, { "Max file size", FSIZE },
+	} want[] = { { "Max core file size", 0 }, { "Max open files", PROBE_NOFILE }, { "Max file size", FSIZE },
 		{ "Max processes", 0 } };
 	char path[64], text[4096];
 	struct stat st;

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { PROBE_PAGE = 4096 };
+enum { PROBE_PAGE = 4096, PROBE_NOFILE = 32 };
 
 /* What a worker of the probe was started with; all descriptors were opened before the sandbox. */
 struct world {
