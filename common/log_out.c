@@ -102,11 +102,11 @@ frame(const char *line, size_t n, char out[LOG_WIRE_MAX])
 	return target.to == LOG_TO_JOURNAL ? log_wire_journal(line, n, out) : log_wire_syslog(line, n, out);
 }
 
-/* The daemon is not there any more: whoever can may connect anew. */
+/* The daemon is not there any more, or the socket is shut down: whoever can may connect anew. */
 static void
 note_lost(int err)
 {
-	if (err == ECONNREFUSED || err == ENOTCONN || err == ECONNRESET)
+	if (err == ECONNREFUSED || err == ENOTCONN || err == ECONNRESET || (err == EPIPE && by_datagram()))
 		atomic_store_explicit(&target.lost, true, memory_order_relaxed);
 }
 

@@ -2,6 +2,7 @@
  * log: the suite of common/log.c and log_sink.c.  What was logged is read back
  * by decoders of the suite's own (and by jansson), and must be the same octets.
  */
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -625,6 +626,25 @@ START_TEST(a_reader_that_went_away)
 }
 END_TEST
 
+/* What a worker that was taken over can do to a socket that it was given: who can is asked for another one. */
+START_TEST(a_socket_that_was_shut_down)
+{
+	int fd[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd), 0);
+	log_init("worker", 1, false, LOG_L_INFO);
+	log_to(LOG_TO_SYSLOG, fd[0]);
+	log_msg(LOG_L_ERROR, "hello", "it is heard");
+	ck_assert(!log_lost());
+	ck_assert_int_eq(shutdown(fd[0], SHUT_WR), 0);
+	log_msg(LOG_L_ERROR, "hello", "it is not");
+	ck_assert(log_lost());
+	log_to(LOG_TO_STDERR, -1);
+	close(fd[0]);
+	close(fd[1]);
+}
+END_TEST
+
 START_TEST(a_closed_standard_error)
 {
 	int fd;
@@ -692,6 +712,7 @@ suite(void)
 	tcase_add_loop_test(t, lines_of_several_processes_stay_whole, 0, sizeof(pipes) / sizeof(pipes[0]));
 	tcase_add_test(t, a_reader_that_hangs_holds_nobody_up);
 	tcase_add_loop_test(t, a_reader_that_went_away, 0, 2);
+	tcase_add_test(t, a_socket_that_was_shut_down);
 	tcase_add_test(t, a_closed_standard_error);
 	tcase_add_test(t, the_thread_takes_no_signal);
 	suite_add_tcase(s, t);
