@@ -77,6 +77,7 @@ enum {
 	X(TLS_REFUSED, "tls_refused", "TLS handshakes refused because an address had begun too many") \
 	X(TLS_RESUMED, "tls_resumed", "TLS handshakes that resumed a session by its ticket") \
 	X(TLS_INJECTED, "tls_injected", "sessions closed for plaintext behind STARTTLS") \
+	X(TLS_FLOODS, "tls_floods", "sessions ended for a flood of TLS records without data") \
 	X(REPORTS_QUEUED, "reports_queued", "delivery reports put into the spool") \
 	X(REPORTS_DELIVERED, "reports_delivered", "delivery reports put into mailboxes here") \
 	X(REPORTS_SENT, "reports_sent", "delivery reports that dsn_relay took") \

@@ -167,10 +167,12 @@ session_closed(struct conn *c, bool lost)
 	if (s->proxy_due && s->end == NULL)
 		peer_no_header(s, "proxy-short");
 	/* What it was told last, or that we closed it ourselves, is no loss. */
-	if (lost && !s->proxy_due && s->end == NULL && s->last_code != 221 && s->last_code != 421)
+	if (lost && !s->proxy_due && !c->flooded && s->end == NULL && s->last_code != 221 && s->last_code != 421)
 		stats_add(s->w->stats, STATS_LOST_CLIENTS, 1);
+	if (c->flooded)
+		stats_add(s->w->stats, STATS_TLS_FLOODS, 1);
 	if (s->end == NULL)
-		s->end = "lost";
+		s->end = c->flooded ? "tls-flood" : "lost";
 	s->gone = true;
 	if (s->wait != SESSION_COMMIT)
 		session_free(s);

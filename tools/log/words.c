@@ -74,6 +74,7 @@ static const struct words_row ends[] = {
 	{ "no-memory", "The server was out of memory, and ended it" },
 	{ "tls-failed", "The TLS handshake failed" },
 	{ "tls-timeout", "The TLS handshake took too long" },
+	{ "tls-flood", "The client sent a flood of TLS records without data, and was let go" },
 	{ "plaintext-behind-starttls", "It was closed for plaintext behind STARTTLS" },
 	{ "proxy-missing", "The load balancer sent no PROXY header" },
 	{ "proxy-syntax", "The PROXY header was malformed" },

@@ -28,6 +28,7 @@ conn_send(struct conn *c, const void *p, size_t n)
 static void
 conn_end(struct conn *c, bool lost)
 {
+	c->flooded = c->tls != NULL && tls_flooded(c->tls);
 	if (c->tls != NULL)
 		tls_free(c->tls, !lost);
 	c->tls = NULL;

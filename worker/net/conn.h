@@ -58,6 +58,7 @@ struct conn {
 	bool                   can_read, can_write, hup, eof, lingering;
 	bool                   peeking; /* conn_peek() */
 	bool                   gone;    /* the peer reads no more */
+	bool                   flooded; /* closed because of tls_flooded() */
 	bool secret;  /* the owner: what is being fed holds a password, and is wiped once it is consumed */
 	bool secured; /* tls has done its handshake: all octets go through it */
 };

@@ -27,6 +27,30 @@ tls_current(void)
 	return handshakes.current;
 }
 
+/*
+ * libssl's word of each record: SSL_read_ex() goes on behind one that holds no
+ * data, for as long as there are any: 8 MB of key updates are 3.7 s in which no
+ * other session is served.  Empty records and warnings in a row it bounds
+ * itself; key updates and, in TLS 1.2, wishes to negotiate again it does not.
+ * Without a BIO to read from it fails, once its buffer is empty.
+ */
+static void
+tls_record(int sent, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
+{
+	struct tls *t = arg;
+	const uint8_t *octets = p;
+
+	(void)version;
+	/* The header's first octet is the type; TLS 1.3 has it inside, and DATA outside. */
+	if (sent || n == 0 || (type != SSL3_RT_HEADER && type != SSL3_RT_INNER_CONTENT_TYPE) ||
+	    octets[0] == SSL3_RT_APPLICATION_DATA || t->flooded)
+		return;
+	if (++t->empty <= (t->open ? TLS_EMPTY_MAX : TLS_SHAKE_MAX))
+		return;
+	t->flooded = true;
+	SSL_set0_rbio(ssl, NULL);
+}
+
 struct tls *
 tls_new(struct tls_port *p, int fd, struct loop *l, struct loop_task *wake)
 {
@@ -44,6 +68,8 @@ tls_new(struct tls_port *p, int fd, struct loop *l, struct loop_task *wake)
 		return NULL;
 	}
 	SSL_set_accept_state(t->ssl);
+	SSL_set_msg_callback(t->ssl, tls_record);
+	SSL_set_msg_callback_arg(t->ssl, t);
 	return t;
 }
 
@@ -53,7 +79,9 @@ tls_broken(struct tls *t, int error, int saved_errno)
 	unsigned long e = ERR_peek_last_error();
 	const char *reason = ERR_reason_error_string(e), *text = "the peer closed the connection";
 
-	if (error == SSL_ERROR_SSL && reason != NULL)
+	if (t->flooded)
+		text = "too many records";
+	else if (error == SSL_ERROR_SSL && reason != NULL)
 		text = reason;
 	else if (error == SSL_ERROR_SYSCALL && saved_errno != 0)
 		text = strerror(saved_errno);
@@ -115,6 +143,7 @@ tls_handshake(struct tls *t)
 		/* Reading and writing need no job. */
 		SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
 		t->open = true;
+		t->empty = 0;
 		return TLS_DONE;
 	case SSL_ERROR_WANT_READ:
 	case SSL_ERROR_WANT_WRITE:
@@ -175,6 +204,12 @@ tls_send(struct tls *t, const void *p, size_t n)
 	if (r == 0)
 		errno = EPIPE;
 	return -1;
+}
+
+bool
+tls_flooded(const struct tls *t)
+{
+	return t->open && t->flooded;
 }
 
 void

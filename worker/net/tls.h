@@ -54,6 +54,9 @@ enum tls_go tls_handshake(struct tls *t);
 ssize_t tls_recv(struct tls *t, void *p, size_t n);
 ssize_t tls_send(struct tls *t, const void *p, size_t n);
 
+/* Whether tls_recv() failed because the peer sent record after record without data. */
+bool tls_flooded(const struct tls *t);
+
 /* Tell the peer that we will say no more. */
 void tls_bye(struct tls *t);
 

@@ -12,6 +12,11 @@
 #include "common/tickets.h"
 #include "worker/net/tls.h"
 
+enum {
+	TLS_SHAKE_MAX = 1024, /* records of a handshake; a client that cuts its ClientHello into octets stays below it */
+	TLS_EMPTY_MAX = 32    /* records behind it that hold no data: key updates, alerts, wishes to negotiate again */
+};
+
 /* A question to the key process.  It lives on the stack of the handshake's job, which sleeps until it is done. */
 struct tls_ask {
 	TAILQ_ENTRY(tls_ask) entry;
@@ -31,8 +36,10 @@ struct tls {
 	struct tls_ask   *ask;  /* what its job sleeps for, or NULL */
 	TAILQ_ENTRY(tls) entry; /* of those that wait for a job */
 	const char *why;        /* in tls.c's one buffer */
+	uint32_t    empty;      /* records that held no data, before or behind the handshake's end */
 	bool        waits;      /* for a job */
 	bool        open, bad;  /* the handshake is done; nothing can be sent any more */
+	bool        flooded;    /* there were too many such records */
 };
 
 /* A listener's ticket keys, derived from the secrets as of ${serial}. */
