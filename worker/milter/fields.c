@@ -9,7 +9,7 @@ void
 fields_init(struct fields *f)
 {
 	buf_init(&f->hold, FIELDS_ONE_MAX + 1);
-	f->taken = 0;
+	f->taken = f->colon = 0;
 	f->at = AT_HEADER;
 }
 
@@ -33,14 +33,24 @@ colon_of(struct span s, size_t *name)
 	return *name > 0 && i < s.n && s.p[i] == ':' ? i : 0;
 }
 
-/* All of the field is in the front of ${s}: give it out. */
-static void
-cut(struct span s, struct span *name, struct span *value)
+/*
+ * Whether what is held begins as a field does.  It is looked at once, not with
+ * each line: a long name over many lines would cost their product.
+ */
+static bool
+is_field(struct fields *f)
 {
-	size_t n, colon = colon_of(s, &n);
+	if (f->colon == 0)
+		f->colon = colon_of(buf_view(&f->hold), &f->name);
+	return f->colon != 0;
+}
 
-	*name = span_head(s, n);
-	*value = span_skip(s, colon + 1);
+/* All of the field ${s} is held: give it out. */
+static void
+cut(const struct fields *f, struct span s, struct span *name, struct span *value)
+{
+	*name = span_head(s, f->name);
+	*value = span_skip(s, f->colon + 1);
 	if (value->n > 0 && value->p[value->n - 1] == '\n')
 		value->n--;
 	if (value->n > 0 && value->p[value->n - 1] == '\r')
@@ -58,7 +68,6 @@ static enum fields_event
 judge(struct fields *f, struct span *name, struct span *value)
 {
 	struct span s = buf_view(&f->hold);
-	size_t n;
 
 	if (s.n == 0)
 		return FIELDS_MORE;
@@ -67,11 +76,11 @@ judge(struct fields *f, struct span *name, struct span *value)
 		f->at = AT_BODY;
 		return FIELDS_END;
 	}
-	if (colon_of(s, &n) == 0) {
+	if (!is_field(f)) {
 		f->at = AT_REST;
 		return FIELDS_END;
 	}
-	cut(s, name, value);
+	cut(f, s, name, value);
 	f->taken = s.n;
 	return FIELDS_FIELD;
 }
@@ -104,15 +113,10 @@ static enum fields_event
 header_next(struct fields *f, struct span *in, struct span *name, struct span *value)
 {
 	while (in->n > 0 && f->at == AT_HEADER) {
-		struct span s = buf_view(&f->hold);
-		size_t n;
-
-		if (line_ended(f) && (empty_line(s) || colon_of(s, &n) == 0 || (in->p[0] != ' ' && in->p[0] != '\t')))
+		/* A line that is held to its end is a field's. */
+		if (line_ended(f) && in->p[0] != ' ' && in->p[0] != '\t')
 			return judge(f, name, value);
-		if (!take_line(f, in))
-			continue;
-		s = buf_view(&f->hold);
-		if (empty_line(s) || colon_of(s, &n) == 0)
+		if (take_line(f, in) && (empty_line(buf_view(&f->hold)) || !is_field(f)))
 			return judge(f, name, value);
 	}
 	return f->at == AT_LOST ? FIELDS_TOO_LONG : FIELDS_MORE;
@@ -124,7 +128,7 @@ drop_taken(struct fields *f)
 	if (f->taken == 0)
 		return;
 	buf_drop(&f->hold, f->taken);
-	f->taken = 0;
+	f->taken = f->colon = 0;
 	if (f->at == AT_BODY)
 		buf_free(&f->hold);
 }

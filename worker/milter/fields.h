@@ -23,9 +23,10 @@ enum fields_event {
 };
 
 struct fields {
-	struct buf hold;  /* a field that is not all here */
-	size_t     taken; /* octets at the front of hold that were given out */
-	uint8_t    at;    /* private */
+	struct buf hold;        /* a field that is not all here */
+	size_t     taken;       /* octets at the front of hold that were given out */
+	size_t     name, colon; /* of what is held, once its first line is whole; colon 0: not so, or it is no field */
+	uint8_t    at;          /* private */
 };
 
 void fields_init(struct fields *f);
