@@ -50,7 +50,7 @@ enum {
 	X(OCTETS, "octets", "octets of accepted messages, as received") \
 	X(RECIPIENTS, "recipients", "mailboxes that accepted messages were stored in") \
 	X(SESSIONS_TOTAL, "sessions_total", "sessions begun") \
-	X(SESSIONS_REFUSED, "sessions_refused", "connections answered with 421 at the door") \
+	X(SESSIONS_REFUSED, "sessions_refused", "connections answered with 421 at the door, or closed before TLS") \
 	X(TIMEOUTS, "timeouts", "sessions ended by a deadline") \
 	X(EARLY_TALKERS, "early_talkers", "clients that spoke before the greeting") \
 	X(HTTP_VERBS, "http_verbs", "clients that spoke HTTP") \
@@ -75,6 +75,8 @@ enum {
 	X(TLS_1_3, "tls_1_3", "TLS 1.3 handshakes completed") \
 	X(TLS_FAILED, "tls_failed", "TLS handshakes that failed") \
 	X(TLS_REFUSED, "tls_refused", "TLS handshakes refused because an address had begun too many") \
+	X(TLS_LIMITED, "tls_limited", \
+	    "connections closed before TLS because there were too many, in all or of an address") \
 	X(TLS_RESUMED, "tls_resumed", "TLS handshakes that resumed a session by its ticket") \
 	X(TLS_INJECTED, "tls_injected", "sessions closed for plaintext behind STARTTLS") \
 	X(TLS_FLOODS, "tls_floods", "sessions ended for a flood of TLS records without data") \

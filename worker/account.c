@@ -190,6 +190,22 @@ account_refusal(struct session *s, const struct rcpt *rc, const struct reply *r,
 	log_end(&l);
 }
 
+void
+account_turned_away(struct session *s, const char *reason)
+{
+	struct log_line l;
+
+	stats_add(s->w->stats, STATS_SESSIONS_REFUSED, 1);
+	stats_add(s->w->stats, STATS_TLS_LIMITED, 1);
+	if (!log_enabled(LOG_L_INFO))
+		return;
+	log_begin(&l, LOG_L_INFO, "refusal");
+	account_who(&l, s);
+	log_str(&l, "reason", reason);
+	log_str(&l, "by", "limits");
+	log_end(&l);
+}
+
 /* All in one field, separated by commas: a key never comes twice in a line. */
 static void
 account_recipients(struct log_line *l, const struct txn *t)

@@ -14,6 +14,9 @@ void account_reply(struct session *s, struct smtp_sent sent);
 /* A question was refused with ${r}: one line that says who, what and why.  ${by}: the handler's name or "". */
 void account_refusal(struct session *s, const struct rcpt *rc, const struct reply *r, const char *by);
 
+/* Before TLS begins, so nothing can be said: it is closed for ${reason}, a word of limits. */
+void account_turned_away(struct session *s, const char *reason);
+
 /* A TLS handshake is over; ${why}: why it failed, or NULL.  s->tls says what is known of it. */
 void account_tls(struct session *s, const char *why, bool resumed);
 

@@ -292,7 +292,8 @@ main_inside(void)
 		    strerror(errno));
 		main_fail(EX_CANTCREAT);
 	}
-	me.limits = (struct limits){ me.conf, w->conns };
+	me.limits = (struct limits){ me.conf, w->conns, session_over };
+	w->limits = &me.limits;
 	me.w.recipients = recipients_new(me.conf, w->stats);
 	if (asks_init(w->loop, session_told) != 0 || me.w.recipients == NULL ||
 	    chain_add(&w->chain, &limits_ops, &me.limits, NULL) != 0 ||
@@ -483,7 +484,8 @@ main(int argc, char **argv, char **envp)
 	log_msg(LOG_L_INFO, "ready",
 	    "at most %u sessions; %zu octets each at the most, and %zu more for large messages",
 	    (unsigned)me.w.sessions_max,
-	    (size_t)SESSION_ARENA_MAX + TXN_ARENA_MAX + CONN_IN_MAX + CONN_OUT_MAX + 2 * STORE_CHUNK,
+	    (size_t)SESSION_ARENA_MAX + TXN_ARENA_MAX + CONN_IN_MAX + CONN_OUT_MAX + 2 * STORE_CHUNK +
+		(conf_offers_tls(me.conf) ? tls_memory() : 0),
 	    (size_t)STORE_LARGE_MAX * 2 * (STORE_CHUNK_LARGE - STORE_CHUNK));
 	drain_tell(IPC_READY, 0);
 	if (loop_run(me.w.loop) != 0) {

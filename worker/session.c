@@ -17,13 +17,33 @@
 #include "worker/peer.h"
 #include "worker/session_parts.h"
 
+enum limits_found
+session_over(const struct question *q)
+{
+	const struct session *s = q->session_private;
+
+	return (enum limits_found)s->over;
+}
+
 void
 session_known(struct session *s)
 {
+	if (s->w->limits != NULL) {
+		s->over = (uint8_t)limits_enter(s->w->limits, s->addr);
+		s->counted = true;
+	}
 	if (conf_nets_have(&s->listener->conf->bare_newline_from, s->addr))
 		smtp_allow_bare_newline(s->smtp);
 	if (conf_nets_have(&s->listener->conf->xclient_from, s->addr))
 		smtp_allow_xclient(s->smtp);
+}
+
+void
+session_unknown(struct session *s)
+{
+	if (s->counted)
+		limits_leave(s->w->limits, s->addr);
+	s->counted = false;
 }
 
 void
@@ -62,6 +82,12 @@ session_met(struct session *s)
 		return CONN_MORE;
 	}
 	conn_deadline(&s->conn, s->w->conf->timeouts.handshake_ms);
+	/* Who waits for TLS can't be told, and a handshake to say it in is what there are too many of. */
+	if (s->over != LIMITS_FINE) {
+		s->end = limits_reason((enum limits_found)s->over);
+		account_turned_away(s, s->end);
+		return CONN_CLOSE;
+	}
 	if (!session_may_shake(s)) {
 		s->end = "too-many-handshakes";
 		return CONN_CLOSE;
@@ -147,6 +173,7 @@ session_free(struct session *s)
 	account_session(s);
 	if (s->greeted)
 		hooks_closed(s);
+	session_unknown(s);
 	LIST_REMOVE(s, entry);
 	w->nsessions--;
 	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);

@@ -8,6 +8,7 @@
 #ifndef WORKER_SESSION_H_
 #define WORKER_SESSION_H_
 
+#include "worker/handlers/limits.h"
 #include "worker/net/conn.h"
 #include "worker/worker.h"
 
@@ -72,6 +73,8 @@ struct session {
 	char                id[TXN_ID_MAX];
 	uint8_t             tapped;    /* taps that want it for one of its recipients, a bit each (tap.c) */
 	uint8_t             addr[16];  /* the client's, IPv4 mapped; all zero for unix */
+	uint8_t             over;      /* enum limits_found, when it was counted */
+	bool                counted;   /* by limits_enter(), for addr */
 	bool                proxy_due; /* a PROXY header must come before anything else */
 	bool                greeted;   /* the handlers know it */
 	bool                gone;      /* the socket is closed; a commit is awaited */
@@ -88,6 +91,9 @@ void session_drain(struct session *s);
 
 /* The drain's time is over: 421 4.3.2 also inside a transaction, except while a commit is under way. */
 void session_expel(struct session *s);
+
+/* For limits: what was found when the session of ${q} was counted. */
+enum limits_found session_over(const struct question *q);
 
 /* An answer from a handler (asks_told). */
 void session_told(void *who, enum verdict v, const struct reply *r);

@@ -183,6 +183,7 @@ session_another_client(struct session *s, const struct xclient *x)
 		hooks_closed(s);
 		s->greeted = false;
 	}
+	session_unknown(s);
 	if (peer_xclient(s, x) != 0) {
 		reply_set(&r, 421, ENH(4, 3, 0), "no-memory", "%s is out of memory, closing", s->w->conf->hostname);
 		r.close = true;

@@ -15,8 +15,11 @@ session_of(struct conn *c)
 
 /* --- session.c --- */
 
-/* It is known whom the session is with: what holds for that address alone. */
+/* It is known whom the session is with: it is counted, and what holds for that address alone. */
 void session_known(struct session *s);
+
+/* It is with nobody any more, or with somebody else from now on. */
+void session_unknown(struct session *s);
 
 /* A last word, 421, out of turn; the caller finishes the connection or lets the engine say CLOSE.  ${end}: a static word. */
 void session_last_word(struct session *s, const char *end, uint32_t enh, const char *text);

@@ -70,7 +70,8 @@ session_pause(struct session *s)
 bool
 session_holds(struct session *s, struct span in)
 {
-	if (s->w->conf->greeting_delay_ms == 0 || in.n > 0)
+	/* Nor is one kept that is only to hear that there are too many. */
+	if (s->w->conf->greeting_delay_ms == 0 || in.n > 0 || s->over != LIMITS_FINE)
 		s->hold = SESSION_HOLD_OVER;
 	if (s->hold == SESSION_HOLD_DUE) {
 		s->hold = SESSION_HOLDING;

@@ -33,6 +33,7 @@ struct plugin;
 struct dsn_spool; /* dsn.h */
 struct taps;      /* tap.h */
 struct recipients;
+struct limits; /* handlers/limits.h */
 
 /* What was said last to who was refused, and its fields of the log as they were written; private to account.c. */
 struct account_said {
@@ -49,6 +50,7 @@ struct worker {
 	struct dns             *dns; /* NULL: nobody asks */
 	struct recipients      *recipients;
 	struct conns           *conns;
+	const struct limits    *limits; /* NULL: nobody counts sessions */
 	struct chain            chain;
 	struct plugin          *plugins; /* modules, by the place of their section; NULL: none */
 	const struct store_ops *store;

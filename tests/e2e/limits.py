@@ -5,7 +5,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from client import Closed
+from client import Closed, connect
 from harness import check, equal, main, test
 from policy import Policy
 import tls
@@ -105,6 +105,80 @@ def connections_per_address():
         wait_for(lambda: s.sessions_open() == 5, why="the session stays open")
         equal(s.client().greeting.code, 220, "greeting after one left")
         check(s.counter("sessions_refused") == 1, "refused counted")
+
+
+def tls_server(settings, more="", **others):
+    port = free_port()
+    s = Server(listener='listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" %s }' % (port, more), limits=settings,
+               extra=tls.section(tls.certificate("mx.test.example")), workers=3, **others)
+    s.port = port
+    return s
+
+
+def closed_at_once(s, first=b"", source=None):
+    """Without a word: who waits for TLS would take one for noise."""
+    c = connect(("127.0.0.1", s.port), source, timeout=5)
+    c.sendall(first)
+    try:
+        equal(c.recv(100), b"", "what one over the limit hears")
+    except ConnectionResetError:
+        pass
+    c.close()
+
+
+@test
+def connections_count_before_their_handshake():
+    """Who says nothing, or half of a ClientHello, is a connection of its address."""
+    for settings, reason, source in (("connections_per_ip = 3", "too-many-connections-from-address", None),
+                                     ("connections = 3 connections_per_ip = 0", "too-many-connections", "127.0.0.9")):
+        with tls_server(settings) as s:
+            held = [connect(("127.0.0.1", s.port)) for _ in range(3)]
+            held[0].sendall(b"\x16\x03\x01\x02\0\x01\0\x01\xfc")
+            wait_for(lambda: s.sessions_open() == 3, why="not open")
+            for _ in range(2):
+                closed_at_once(s, source=source)
+            wait_for(lambda: s.counter("sessions_refused") == 2, why="refused counted")
+            equal((s.counter("tls_limited"), s.counter("tls_failed")), (2, 0), "counters")
+            wait_for(lambda: s.log().count("event=refusal") == 2 and s.log().count("reason=%s by=limits" % reason) == 2 and
+                     s.log().count("end=%s" % reason) == 2, why="not logged")
+            if source is None:
+                tls.implicit(s, s.port, source="127.0.0.2").quit()
+            held.pop().close()
+            wait_for(lambda: s.sessions_open() == 2, why="the session stays open")
+            tls.implicit(s, s.port).quit()
+            for c in held:
+                c.close()
+
+
+@test
+def connections_behind_a_proxy_count_for_the_client():
+    with tls_server("connections_per_ip = 1", 'proxy_from = {"127.0.0.1"}') as s:
+        def header(n):
+            return b"PROXY TCP4 192.0.2.%d 192.0.2.99 4711 465\r\n" % n
+        held = [connect(("127.0.0.1", s.port)) for _ in range(2)]
+        for n, c in enumerate(held):
+            c.sendall(header(n))
+        wait_for(lambda: s.counter("proxy_headers") == 2, why="not read")
+        closed_at_once(s, header(1))
+        wait_for(lambda: s.counter("tls_limited") == 1, why="not counted")
+        for c in held:
+            c.close()
+
+
+@test
+def connections_count_before_a_greeting_that_is_put_off():
+    with Server(limits="connections_per_ip = 3", workers=3, greeting_delay="3s") as s:
+        held = [s.client(greet=False) for _ in range(3)]
+        wait_for(lambda: s.sessions_open() == 3, why="not open")
+        began = time.monotonic()
+        over = s.client()
+        over.greeting.is_(421, "4.7.0")
+        check(time.monotonic() - began < 2, "told after %.1f s" % (time.monotonic() - began))
+        over.ended()
+        for c in held:
+            c.reply().is_(220)
+            c.quit()
+        equal(s.counter("sessions_refused"), 1, "refused counted")
 
 
 @test

@@ -102,17 +102,55 @@ def empty_records_and_warnings_end_the_session():
             wait_for(lambda: s.sessions_open() == 0, why="a session stays open")
 
 
+def client_hello(more=0):
+    """A ClientHello, with an extension of MORE octets that nobody knows."""
+    out = ssl.MemoryBIO()
+    try:
+        tls.context().wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    hello = out.read()[9:]
+    if more:
+        at = 34
+        at += 1 + hello[at]                                         # legacy_session_id
+        at += 2 + int.from_bytes(hello[at:at + 2], "big")           # cipher_suites
+        at += 1 + hello[at]                                         # legacy_compression_methods
+        all_of_them = hello[at + 2:] + b"\xab\xcd" + more.to_bytes(2, "big") + bytes(more)
+        hello = hello[:at] + len(all_of_them).to_bytes(2, "big") + all_of_them
+    return b"\x01" + len(hello).to_bytes(3, "big") + hello
+
+
+def records(message):
+    return b"".join(b"\x16\x03\x01" + len(message[i:i + 16384]).to_bytes(2, "big") + message[i:i + 16384]
+                    for i in range(0, len(message), 16384))
+
+
+@test
+def a_client_hello_claims_no_more_than_one_needs():
+    """libssl makes room when it has read how long a message will be."""
+    with server() as s:
+        for length in 0x20100, 0xffffff:
+            c = connect(("127.0.0.1", s.port))
+            c.settimeout(5)
+            c.sendall(records(b"\x01" + length.to_bytes(3, "big")))
+            check(c.recv(1) in (b"", b"\x15"), "heard")
+            c.close()
+        wait_for(lambda: s.counter("tls_failed") == 2, why="counter")
+        check('reason="message too long"' in s.log(), "not in the log")
+        # A long one that is no longer than one may be is heard.
+        for more in 12000, 40000:
+            c = connect(("127.0.0.1", s.port))
+            c.settimeout(5)
+            c.sendall(records(client_hello(more)))
+            equal(c.recv(1), b"\x16", "the beginning of a ServerHello")
+            c.close()
+        check(client(s, V12) and client(s, V13), "handshakes")
+
+
 @test
 def a_handshake_has_so_many_records():
     with server() as s:
-        ctx = tls.context()
-        into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        o = ctx.wrap_bio(into, out)
-        try:
-            o.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-        hello = out.read()[5:]
+        hello = client_hello()
         check(100 < len(hello) < 1000, "a ClientHello of %d octets" % len(hello))
         # Cut into octets it is heard.
         c = connect(("127.0.0.1", s.port))
@@ -120,10 +158,10 @@ def a_handshake_has_so_many_records():
         check(c.recv(1) == b"\x16", "no ServerHello")
         c.close()
         wait_for(lambda: s.counter("tls_failed") == 1, why="counter")
-        # As long as one may be, it is not.
+        # A long one is not.
         c = connect(("127.0.0.1", s.port))
         try:
-            c.sendall(b"".join(b"\x16\x03\x01\0\x01" + bytes([b]) for b in b"\x01\x02\0\0" + bytes(65536)))
+            c.sendall(b"".join(b"\x16\x03\x01\0\x01" + bytes([b]) for b in b"\x01\0\x80\0" + bytes(32768)))
         except OSError:
             pass
         wait_for(lambda: 'reason="too many records"' in s.log(), why="not in the log")

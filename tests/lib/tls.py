@@ -111,8 +111,8 @@ def starttls(s, port=None, ctx=None, sni=None, session=None):
     return c.starttls(ctx, sni, session)
 
 
-def implicit(s, port, ctx=None, sni=None, session=None):
-    c = TlsClient(("127.0.0.1", port), s.seen, greet=False)
+def implicit(s, port, ctx=None, sni=None, session=None, source=None):
+    c = TlsClient(("127.0.0.1", port), s.seen, source, greet=False)
     s.clients.append(c)
     c.wrap(ctx or context(), sni, session)
     c.greeting = c.reply()

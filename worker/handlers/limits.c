@@ -20,47 +20,67 @@ limits_too_fast(const struct limits *l, const uint8_t addr[16])
 	return conns_rate(l->conns, CONNS_SESSION, addr, (uint64_t)now.tv_sec / 60) > l->conf->limits.rate_per_ip;
 }
 
+enum limits_found
+limits_enter(const struct limits *l, const uint8_t addr[16])
+{
+	uint32_t mine = conns_enter(l->conns, addr);
+
+	if (l->conf->limits.connections != 0 && conns_total(l->conns) > l->conf->limits.connections)
+		return LIMITS_FULL;
+	/* Who comes by a unix socket has no address to be counted by. */
+	if (memcmp(addr, limits_unix, sizeof(limits_unix)) == 0)
+		return LIMITS_FINE;
+	if (l->conf->limits.connections_per_ip != 0 && mine > l->conf->limits.connections_per_ip)
+		return LIMITS_ADDRESS;
+	return limits_too_fast(l, addr) ? LIMITS_FAST : LIMITS_FINE;
+}
+
+void
+limits_leave(const struct limits *l, const uint8_t addr[16])
+{
+	conns_leave(l->conns, addr);
+}
+
+const char *
+limits_reason(enum limits_found found)
+{
+	static const char *const word[] = { [LIMITS_FINE] = "",
+		[LIMITS_FULL] = "too-many-connections",
+		[LIMITS_ADDRESS] = "too-many-connections-from-address",
+		[LIMITS_FAST] = "too-fast-from-address" };
+
+	return word[found];
+}
+
 static enum verdict
 limits_on_connect(void *ctx, const struct question *q, struct reply *r)
 {
 	const struct limits *l = ctx;
-	const struct session_view *s = q->session;
-	uint32_t mine = conns_enter(l->conns, s->remote_addr);
+	const char *hostname = l->conf->hostname;
+	enum limits_found found = l->of(q);
 
-	if (l->conf->limits.connections != 0 && conns_total(l->conns) > l->conf->limits.connections) {
-		reply_set(r, 421, ENH(4, 3, 2), "too-many-connections", "%s has too many connections, try again later",
-		    l->conf->hostname);
-		r->close = true;
-		return V_REPLY;
+	switch (found) {
+	case LIMITS_FINE:
+		return V_NEXT;
+	case LIMITS_FULL:
+		reply_set(r, 421, ENH(4, 3, 2), limits_reason(found), "%s has too many connections, try again later",
+		    hostname);
+		break;
+	case LIMITS_ADDRESS:
+		reply_set(r, 421, ENH(4, 7, 0), limits_reason(found), "%s has too many connections from your address",
+		    hostname);
+		break;
+	case LIMITS_FAST:
+		reply_set(r, 421, ENH(4, 7, 0), limits_reason(found),
+		    "%s has had too many connections from your address in this minute", hostname);
+		break;
 	}
-	/* Who comes by a unix socket has no address to be counted by. */
-	if (l->conf->limits.connections_per_ip != 0 && mine > l->conf->limits.connections_per_ip &&
-	    memcmp(s->remote_addr, limits_unix, sizeof(limits_unix)) != 0) {
-		reply_set(r, 421, ENH(4, 7, 0), "too-many-connections-from-address",
-		    "%s has too many connections from your address", l->conf->hostname);
-		r->close = true;
-		return V_REPLY;
-	}
-	if (memcmp(s->remote_addr, limits_unix, sizeof(limits_unix)) != 0 && limits_too_fast(l, s->remote_addr)) {
-		reply_set(r, 421, ENH(4, 7, 0), "too-fast-from-address",
-		    "%s has had too many connections from your address in this minute", l->conf->hostname);
-		r->close = true;
-		return V_REPLY;
-	}
-	return V_NEXT;
-}
-
-static void
-limits_on_close(void *ctx, const struct question *q)
-{
-	const struct limits *l = ctx;
-
-	conns_leave(l->conns, q->session->remote_addr);
+	r->close = true;
+	return V_REPLY;
 }
 
 const struct handler_ops limits_ops = {
 	.abi = HANDLER_ABI,
 	.name = "limits",
 	.on_connect = limits_on_connect,
-	.on_close = limits_on_close,
 };

@@ -81,6 +81,8 @@ tls_broken(struct tls *t, int error, int saved_errno)
 
 	if (t->flooded)
 		text = "too many records";
+	else if (t->greedy)
+		text = "message too long";
 	else if (error == SSL_ERROR_SSL && reason != NULL)
 		text = reason;
 	else if (error == SSL_ERROR_SYSCALL && saved_errno != 0)

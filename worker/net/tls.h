@@ -1,8 +1,9 @@
 /*
  * tls: TLS below a connection; the only user of libssl.
  * tls.c is one connection's, tls_context.c a listener's, tls_tickets.c seals
- * session tickets, tls_provider.c and tls_keys.c let another process sign: no
- * private key is in a worker (docs/decisions/).  It knows nothing of SMTP.
+ * session tickets, tls_memory.c says how much one may have, tls_provider.c and
+ * tls_keys.c let another process sign: no private key is in a worker
+ * (docs/decisions/).  It knows nothing of SMTP.
  */
 #ifndef WORKER_NET_TLS_H_
 #define WORKER_NET_TLS_H_
@@ -28,6 +29,9 @@ struct tls_port; /* a listener's: immutable but for its ticket keys */
  * steps do: before the sandbox.  0, or -1 after a logged line.
  */
 int tls_open(struct loop *l, const struct conf *cf, int sign_fd, int certs_fd, int tickets_fd);
+
+/* Octets that a session's TLS may take at the most, by a named bound. */
+size_t tls_memory(void);
 
 /* Of listener ${i} of the config; NULL: it offers no TLS. */
 struct tls_port *tls_port(size_t i);

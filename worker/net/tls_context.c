@@ -261,6 +261,17 @@ tls_key_of(const struct tls_section *sec, size_t i)
 #endif
 }
 
+/* What a handshake sends of it. */
+static size_t
+tls_octets(const struct tls_section *sec)
+{
+	size_t n = sec->ocsp.n + (size_t)i2d_X509(sec->leaf, NULL);
+
+	for (int i = 0; i < sk_X509_num(sec->chain); i++)
+		n += (size_t)i2d_X509(sk_X509_value(sec->chain, i), NULL);
+	return n;
+}
+
 /* 0, or -1 with *why. */
 static int
 tls_read_section(const struct conf_tls_section *cs, const struct bundle *b, size_t i, const char **why)
@@ -284,6 +295,7 @@ tls_read_section(const struct conf_tls_section *cs, const struct bundle *b, size
 		memcpy(copy, ocsp.p, ocsp.n);
 		sec->ocsp = span_of(copy, ocsp.n);
 	}
+	tls_memory_chain(tls_octets(sec));
 	left = pem_expires_in(sec->leaf, sec->chain, now);
 	if (tls.expires == 0 || now + left < tls.expires)
 		tls.expires = now + left;
@@ -321,8 +333,9 @@ tls_open(struct loop *l, const struct conf *cf, int sign_fd, int certs_fd, int t
 {
 	const struct tickets *tickets = tickets_map(tickets_fd);
 
-	if (tickets == NULL || pem_init() != 0 || OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
-	    tls_provider_load() != 0 || ASYNC_init_thread(TLS_JOBS_MAX, 0) != 1 || tls_keys_open(l, sign_fd) != 0) {
+	if (tickets == NULL || tls_memory_bound() != 0 || pem_init() != 0 ||
+	    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 || tls_provider_load() != 0 ||
+	    ASYNC_init_thread(TLS_JOBS_MAX, 0) != 1 || tls_keys_open(l, sign_fd) != 0) {
 		log_msg(LOG_L_ERROR, "tls", "cannot start: %s, %s", strerror(errno), pem_reason());
 		return -1;
 	}

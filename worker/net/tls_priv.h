@@ -13,8 +13,10 @@
 #include "worker/net/tls.h"
 
 enum {
-	TLS_SHAKE_MAX = 1024, /* records of a handshake; a client that cuts its ClientHello into octets stays below it */
-	TLS_EMPTY_MAX = 32    /* records behind it that hold no data: key updates, alerts, wishes to negotiate again */
+	TLS_SHAKE_MAX = 1024,     /* records of a handshake: a ClientHello cut into octets has fewer */
+	TLS_PIECE_MAX = 64 << 10, /* octets that libssl gets in one piece in a handshake: a message of 48 KiB */
+	TLS_FIXED     = 64 << 10, /* of a session beside its message and the transcript: records, keys, its state */
+	TLS_EMPTY_MAX = 32        /* records behind it that hold no data: key updates, alerts, new handshakes */
 };
 
 /* A question to the key process.  It lives on the stack of the handshake's job, which sleeps until it is done. */
@@ -40,6 +42,7 @@ struct tls {
 	bool        waits;      /* for a job */
 	bool        open, bad;  /* the handshake is done; nothing can be sent any more */
 	bool        flooded;    /* there were too many such records */
+	bool        greedy;     /* a message claimed more memory than one may have */
 };
 
 /* A listener's ticket keys, derived from the secrets as of ${serial}. */
@@ -59,6 +62,11 @@ struct tls_port {
 
 /* tls.c: the connection whose handshake runs now. */
 struct tls *tls_current(void);
+
+/* tls_memory.c: from now on what a handshake may have is bounded; before anything else of libcrypto.  0, or -1: too late. */
+int tls_memory_bound(void);
+/* We send a certificate's chain of ${n} octets: so much it has to have. */
+void tls_memory_chain(size_t n);
 
 /* tls_keys.c: ask, and forget about it (it is done then, without a signature). */
 int  tls_keys_open(struct loop *l, int fd);
