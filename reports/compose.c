@@ -55,17 +55,14 @@ put(const struct message *m, struct span s)
 static uint32_t
 point(struct span s, size_t *n)
 {
-	uint8_t c = s.p[0];
-	uint32_t cp = c;
-	size_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc2 ? 1 : 0;
+	size_t k = xtext_utf8(s);
+	uint32_t cp = s.p[0];
 
-	*n = 1;
-	if (more == 0 || more >= s.n)
-		return cp;
-	cp = c & (0x3fU >> more);
-	for (size_t i = 1; i <= more; i++)
+	*n = k > 1 ? k : 1;
+	if (k > 1)
+		cp &= 0x7fU >> k;
+	for (size_t i = 1; i < k; i++)
 		cp = cp << 6 | (s.p[i] & 0x3f);
-	*n = more + 1;
 	return cp;
 }
 
@@ -125,7 +122,7 @@ put_orcpt(const struct message *m, struct span orcpt)
 
 		if (k == 1 && cp >= ' ' && cp < 0x7f)
 			fputc((int)cp, m->f);
-		else if (m->utf8 && cp >= 0x80)
+		else if (m->utf8 && k > 1)
 			put(m, span_head(a, k));
 		else
 			fprintf(m->f, "\\x{%02" PRIX32 "}", cp);

@@ -143,6 +143,17 @@ static const struct {
 	/* What a worker that was taken over may write: xtext of a line end. */
 	{ "\xc3\xa4@b", "c@d", "rfc822;x+0Ay", "\nOriginal-Recipient: rfc822;x\\x{0A}y\nFinal" },
 	{ "a@b", "c@d", "rfc822;x+0Ay", "\nOriginal-Recipient: rfc822;x\\x{0A}y\nFinal" },
+	/* ... behind what begins as UTF-8 does, and of which nothing follows. */
+	{ "\xc3\xa4@b", "c@d", "rfc822;+E0+0D+0Ax", "\nOriginal-Recipient: rfc822;\\x{E0}\\x{0D}\\x{0A}x\nFinal" },
+	{ "a@b", "c@d", "rfc822;+E0+0D+0Ax", "\nOriginal-Recipient: rfc822;\\x{E0}\\x{0D}\\x{0A}x\nFinal" },
+	{ "\xc3\xa4@b", "c@d", "rfc822;+C3+0Ax", "\nOriginal-Recipient: rfc822;\\x{C3}\\x{0A}x\nFinal" },
+	{ "\xc3\xa4@b", "c@d", "rfc822;+F0+9F+0A+0Ax",
+	    "\nOriginal-Recipient: rfc822;\\x{F0}\\x{9F}\\x{0A}\\x{0A}x\nFinal" },
+	{ "a@b", "c@d", "rfc822;+F0+9F", "\nOriginal-Recipient: rfc822;\\x{F0}\\x{9F}\nFinal" },
+	{ "a@b",
+	    "\xe0"
+	    "cd@e",
+	    "", "\nFinal-Recipient: utf-8;\\x{E0}cd@e\n" },
 	{ "a@b", "c@d", "utf-8;\xc3\xbc@d", "\nOriginal-Recipient: utf-8;\\x{FC}@d\n" },
 	{ "a@b", "c@d", "utf-8;\\x{FC}@d", "\nOriginal-Recipient: utf-8;\\x{FC}@d\n" },
 };
