@@ -13,9 +13,12 @@
 #include <time.h>
 
 #include "auth/scram.h"
+#include "auth/turns.h"
 #include "common/saslprep.h"
 
 enum { STACK = 256 << 10 };
+
+_Static_assert((int)CHECK_QUEUE >= (int)CONF_WORKERS_MAX, "each worker has a place");
 
 /* What a guess was counted for: keys of budget.h. */
 struct guess {
@@ -23,7 +26,7 @@ struct guess {
 };
 
 struct job {
-	struct job *next;
+	struct turn turn; /* first */
 	int fd;
 	struct guess guess;
 	struct auth_ask ask;
@@ -32,8 +35,7 @@ struct job {
 static struct {
 	pthread_mutex_t lock; /* of the queue */
 	pthread_cond_t some;
-	struct job *head, **tail;
-	unsigned n;
+	struct turns turns;
 	const struct conf *conf;
 	const struct credentials *list;
 	struct budget *budget;
@@ -161,13 +163,8 @@ hash(void *arg)
 		bool ok;
 
 		pthread_mutex_lock(&check.lock);
-		while (check.head == NULL)
+		while ((j = (struct job *)turns_take(&check.turns)) == NULL)
 			pthread_cond_wait(&check.some, &check.lock);
-		j = check.head;
-		check.head = j->next;
-		if (check.head == NULL)
-			check.tail = &check.head;
-		check.n--;
 		pthread_mutex_unlock(&check.lock);
 		ok = password_right(&j->ask);
 		if (ok)
@@ -180,14 +177,14 @@ hash(void *arg)
 }
 
 int
-check_start(const struct conf *cf, const struct credentials *l, struct budget *b)
+check_start(const struct conf *cf, const struct credentials *l, struct budget *b, unsigned workers)
 {
 	pthread_attr_t attr;
 	pthread_t t;
 
 	check.conf = cf;
 	check.list = l;
-	check.tail = &check.head;
+	turns_init(&check.turns, workers, CHECK_QUEUE);
 	check.budget = b;
 	errno = pthread_attr_init(&attr);
 	if (errno == 0)
@@ -198,10 +195,10 @@ check_start(const struct conf *cf, const struct credentials *l, struct budget *b
 }
 
 static bool
-queue(int fd, const struct auth_ask *a, const struct guess *g)
+queue(unsigned worker, int fd, const struct auth_ask *a, const struct guess *g)
 {
 	struct job *j = calloc(1, sizeof *j);
-	bool room = false;
+	bool room;
 
 	if (j == NULL)
 		return false;
@@ -209,13 +206,9 @@ queue(int fd, const struct auth_ask *a, const struct guess *g)
 	j->ask = *a;
 	j->guess = *g;
 	pthread_mutex_lock(&check.lock);
-	if (check.n < CHECK_QUEUE) {
-		room = true;
-		*check.tail = j;
-		check.tail = &j->next;
-		check.n++;
+	room = turns_put(&check.turns, worker, &j->turn);
+	if (room)
 		pthread_cond_signal(&check.some);
-	}
 	pthread_mutex_unlock(&check.lock);
 	if (!room) {
 		explicit_bzero(j, sizeof *j);
@@ -225,12 +218,12 @@ queue(int fd, const struct auth_ask *a, const struct guess *g)
 }
 
 static void
-ask_password(int fd, const struct auth_ask *a)
+ask_password(unsigned worker, int fd, const struct auth_ask *a)
 {
 	struct guess g;
 	enum auth_result r = begin(a, &g);
 
-	if (r == AUTH_YES && queue(fd, a, &g))
+	if (r == AUTH_YES && queue(worker, fd, a, &g))
 		return;
 	if (r == AUTH_YES) {
 		settle(&g, false);
@@ -277,7 +270,7 @@ ask_final(int fd, const struct auth_ask *a)
 }
 
 void
-check_ask(int fd, struct auth_ask *a)
+check_ask(unsigned worker, int fd, struct auth_ask *a)
 {
 	char name[CREDENTIAL_USER_MAX + 1];
 	uint8_t out[AUTH_TEXT_MAX];
@@ -285,7 +278,7 @@ check_ask(int fd, struct auth_ask *a)
 
 	switch ((enum auth_what)a->what) {
 	case AUTH_PASSWORD:
-		ask_password(fd, a);
+		ask_password(worker, fd, a);
 		break;
 	case AUTH_FIRST:
 		n = scram_first(check.list, name_of(a, name), part(a, 1), out, sizeof out);

@@ -63,7 +63,7 @@ hear_worker(unsigned i)
 		shutdown(IPC_AUTH_FD_CHANNEL + (int)i, SHUT_RDWR);
 		return false;
 	}
-	check_ask(IPC_AUTH_FD_CHANNEL + (int)i, &a);
+	check_ask(i, IPC_AUTH_FD_CHANNEL + (int)i, &a);
 	return true;
 }
 
@@ -126,7 +126,7 @@ main(int argc, char **argv, char **envp)
 	(void)credential_check(NULL, SPAN("x"), &nobody);
 	if (sandbox_drop(&sb, &level) != 0)
 		child_fail(EX_NOPERM);
-	if (check_start(conf, &list, budget) != 0 || log_thread_start() != 0) {
+	if (check_start(conf, &list, budget, n) != 0 || log_thread_start() != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
 		child_fail(EX_OSERR);
 	}
