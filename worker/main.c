@@ -206,6 +206,10 @@ main_boot(void)
 	ssize_t n = fd != -1 ? read(fd, me.boot, sizeof(me.boot) - 1) : 0;
 
 	me.boot[n > 0 ? n : 0] = '\0';
+	if (n <= 0 && me.conf->store.journal != 0)
+		log_msg(LOG_L_WARN, "start",
+		    "/proc/sys/kernel/random/boot_id cannot be read (ProcSubset=pid?): mail that was deleted a moment "
+		    "before a worker dies may be there again");
 	if (fd != -1)
 		close(fd);
 }

@@ -15,6 +15,12 @@ else
 	echo "not ok unit: $(echo "$out" | tail -1)"
 	exit 1
 fi
+# The journal asks /proc/sys for the boot's id; tests/fault/server_unit.py shows, as root, what comes of it.
+if grep -q '^ProcSubset=pid' contrib/letterplate.service; then
+	echo "not ok unit: ProcSubset=pid hides the boot's id"
+	exit 1
+fi
+echo "ok unit: the boot's id can be read"
 # It needs neither root nor a capability; the address that it listens on is what is left.
 if out=$(systemd-analyze security --offline=true --no-pager --threshold=15 "$dir/letterplate-stats.service" 2>&1); then
 	echo "ok unit: $(echo "$out" | tail -1 | sed 's/.*level for/exposure of/')"

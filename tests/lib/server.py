@@ -159,8 +159,8 @@ class Server:
 
     # -- life
 
-    def start(self, wait=True, nofile=None):
-        """Start it; NOFILE is how many descriptors it may have."""
+    def start(self, wait=True, nofile=None, through=()):
+        """Start it; NOFILE is how many descriptors it may have; THROUGH a command that becomes it."""
         note = self.path("notify")
         if os.path.exists(note):
             os.unlink(note)
@@ -172,7 +172,7 @@ class Server:
         self.hearer.start()
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
-                (["prlimit", "--nofile=%d:%d" % (nofile, nofile)] if nofile else []) +
+                (["prlimit", "--nofile=%d:%d" % (nofile, nofile)] if nofile else []) + list(through) +
                 [os.path.join(self.bin, "letterplate"), "-c", self.path("letterplate.conf")],
                 env=dict(os.environ, NOTIFY_SOCKET=note), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, process_group=0)

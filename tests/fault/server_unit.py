@@ -1,0 +1,115 @@
+#!/usr/bin/env -S python3 -B
+"""server_unit: what the server must be able to tell in the service's own view of the machine, as the shipped unit makes it.
+
+A mount name space of its own, with a /proc that shows what the unit lets it show: mail that its owner has deleted
+stays away, whatever was killed.
+"""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import harness
+from harness import Skip, equal, main, need_root, test
+from server import Server, wait_for
+
+BOX = "u1@example.org"
+UNIT = os.path.join(harness.TOP, "contrib/letterplate.service")
+
+
+def unit(name):
+    with open(UNIT) as f:
+        return [line.strip().partition("=")[2] for line in f if line.startswith(name + "=")]
+
+
+def as_service():
+    """The command that gives a program the mounts that the unit gives it: a name space, and /proc."""
+    need_root()
+    options = ["subset=pid"] if "pid" in unit("ProcSubset") else []
+    options += ["hidepid=" + v for v in unit("ProtectProc")]
+    through = ["unshare", "-m", "sh", "-c", 'mount -t proc -o "$0" proc /proc && exec "$@"', ",".join(options)]
+    r = subprocess.run([*through, "true"], capture_output=True, text=True)
+    if r.returncode != 0:
+        raise Skip("no mount name space with a /proc here: %s" % r.stderr.strip())
+    return through
+
+
+def five(s):
+    """Five messages, of which the owner deletes one at once: no background sync has come between."""
+    c = s.client()
+    c.hello()
+    for i in range(5):
+        c.envelope(BOX)
+        c.data(b"Subject: %d\r\n\r\n" % i).is_(250)
+    c.quit()
+    victim = [m for m in s.messages(BOX) if m.content == b"Subject: 2\n\n"]
+    equal(len(victim), 1, "messages to be deleted")
+    os.unlink(victim[0].path)
+
+
+def four_left(s, why):
+    time.sleep(0.3)
+    equal(sorted(m.content for m in s.messages(BOX)), [b"Subject: %d\n\n" % i for i in (0, 1, 3, 4)], why)
+    equal(s.counter("journal_replayed"), 0, "messages replayed")
+
+
+def serve():
+    s = Server(mailboxes=BOX + "\n", workers=1, start=False, count=False)
+    s.may_die = s.may_leave_tmp = True
+    return s
+
+
+def kill_worker(s):
+    old = s.workers()
+    equal(len(old), 1, "workers")
+    os.kill(old[0], signal.SIGKILL)
+    wait_for(lambda: [p for p in s.workers() if p not in old], 15, "no new worker")
+    c = s.client()
+    c.hello()
+    c.quit()
+
+
+def through_the_journal(s):
+    """The first segment is made in the background; until then mail goes the direct way."""
+    def went():
+        c = s.client()
+        c.hello()
+        c.envelope(BOX)
+        c.data(b"Subject: before\r\n\r\n").is_(250)
+        c.quit()
+        for m in s.messages(BOX):
+            os.unlink(m.path)
+        return s.counter("journal_records") > 0
+    wait_for(went, 10, "the journal is not used")
+
+
+@test
+def a_killed_worker_brings_nothing_back():
+    through = as_service()
+    with serve() as s:
+        s.start(through=through)
+        through_the_journal(s)
+        five(s)
+        kill_worker(s)
+        four_left(s, "after a worker was killed")
+
+
+@test
+def an_orderly_stop_leaves_nothing_to_replay():
+    """Each start of the service has a new mount name space, and mounts with new numbers."""
+    through = as_service()
+    with serve() as s:
+        s.start(through=through)
+        through_the_journal(s)
+        five(s)
+        equal(s.term(), 0, "status after TERM")
+        s.start(through=through)
+        c = s.client()
+        c.hello()
+        c.quit()
+        four_left(s, "after a restart of the service")
+
+
+main()
