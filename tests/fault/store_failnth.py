@@ -226,6 +226,12 @@ def bulk_sync():
 
 
 @test
+def bulk_sync_that_did_nothing():
+    """syncfs says 0 on a file system that has become read-only; the fsync of the store's folder behind it knows better."""
+    every("fsync", errno.EROFS, loads=BULK)
+
+
+@test
 def bulk_place():
     every("renameat2", errno.EIO, loads=BULK)
 
@@ -334,6 +340,11 @@ def journal_sync():
 @test
 def journal_sync_of_mailboxes():
     every("syncfs", errno.EIO, loads=SYNCED, survives=True)
+
+
+@test
+def journal_sync_of_mailboxes_that_did_nothing():
+    every("fsync", errno.EROFS, loads=SYNCED, survives=True, at_least=4)
 
 
 @test

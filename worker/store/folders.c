@@ -64,9 +64,7 @@ folders_flush(int fd)
 int
 folders_sync_all(int fd)
 {
-	struct stat st;
-
-	return syncfs(fd) == -1 || fstat(fd, &st) == -1 ? -1 : 0;
+	return syncfs(fd) == -1 ? -1 : folders_flush(fd);
 }
 
 int

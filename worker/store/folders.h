@@ -63,6 +63,14 @@ int folders_flush(int fd);
 /* The same by a descriptor of its own. */
 int folders_sync(int at);
 
-/* syncfs(2) of the file system that ${fd} is on, and the same question.  Errors are told of what was written since ${fd} was opened.  0, or -1 with errno. */
+/**
+ * folders_sync_all(fd):
+ * syncfs(2) of the file system that the folder ${fd} is on, then
+ * folders_flush() of the folder: syncfs does nothing and says 0 where the file
+ * system has become read-only, as ext4 with errors=remount-ro does when it
+ * could not write its log; fsync says EROFS or EIO then.  Measured behind a
+ * syncfs: 3 us on idle ext4 and XFS, 70 us beside other writers.  Errors are
+ * told of what was written since ${fd} was opened.  0, or -1 with errno.
+ */
 int folders_sync_all(int fd);
 #endif
