@@ -37,6 +37,7 @@
 #include "worker/sandbox.h"
 #include "worker/session.h"
 #include "worker/setup.h"
+#include "worker/store/filesystem.h"
 #include "worker/tap.h"
 
 enum {
@@ -263,6 +264,21 @@ main_credentials(void)
 		main_fail(EX_OSERR);
 }
 
+/* The journal rests on a sync of the file system as a whole. */
+static const struct store_ops *
+main_store(void)
+{
+	const char *name = me.conf->store.journal != 0 ? filesystem_unsure_at(me.conf->store.path) : NULL;
+
+	if (name == NULL)
+		return &store_journal;
+	log_msg(LOG_L_INFO, "journal",
+	    "the file system of %s (%s) is not one to be synced as a whole: no journal, every message is "
+	    "synced by itself",
+	    me.conf->store.path, name);
+	return &store_maildir;
+}
+
 /* What runs in threads or needs a path: after Landlock, before seccomp. */
 static void
 main_inside(void)
@@ -283,7 +299,7 @@ main_inside(void)
 	if (me.pretends)
 		pretend_store(w);
 	else
-		w->store = &store_journal;
+		w->store = main_store();
 	if (!me.pretends && room_open(me.conf->store.path) != 0)
 		log_msg(LOG_L_WARN, "start", "what is free in %s cannot be asked: %s", me.conf->store.path,
 		    strerror(errno));

@@ -1,8 +1,8 @@
 #!/usr/bin/env -S python3 -B
-"""server_unit: what the server must be able to tell in the service's own view of the machine, as the shipped unit makes it.
+"""server_unit: the mounts that a service is given, and what the journal makes of them.
 
-A mount name space of its own, with a /proc that shows what the unit lets it show: mail that its owner has deleted
-stays away, whatever was killed.
+As the shipped unit makes them: a mount name space of its own, with a /proc that shows what the unit lets it show. Mail
+that its owner has deleted stays away, whatever was killed.  And file systems that no journal can stand on.
 """
 import os
 import signal
@@ -12,10 +12,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import harness
-from harness import Skip, equal, main, need_root, test
+from harness import Skip, check, equal, main, need_root, test
 from server import Server, wait_for
 
 BOX = "u1@example.org"
+LIST = "".join("u%d@example.org\n" % i for i in range(80))
 UNIT = os.path.join(harness.TOP, "contrib/letterplate.service")
 
 
@@ -110,6 +111,35 @@ def an_orderly_stop_leaves_nothing_to_replay():
         c.hello()
         c.quit()
         four_left(s, "after a restart of the service")
+
+
+@test
+def where_syncfs_does_not_tell_there_is_no_journal():
+    """overlayfs says 0 to syncfs when what lies below could not be written."""
+    need_root()
+    harness.own_mounts()
+    base = harness.scratch("overlay.")
+    layers = [os.path.join(base, d) for d in ("lower", "upper", "work", "mail")]
+    for d in layers:
+        os.mkdir(d)
+    r = subprocess.run(["mount", "-t", "overlay", "-o", "lowerdir=%s,upperdir=%s,workdir=%s" % tuple(layers[:3]), "none", layers[3]],
+                       capture_output=True, text=True)
+    if r.returncode != 0:
+        raise Skip("no overlayfs here: %s" % r.stderr.strip())
+    try:
+        with Server(mailboxes=LIST, workers=1, store=layers[3], limits="connections_per_ip = 0") as s:
+            c = s.client()
+            c.hello()
+            for rcpts in [[BOX]] * 20 + [LIST.split()]:
+                c.envelope(rcpts)
+                c.data(b"Subject: one\r\n\r\n").is_(250)
+            c.quit()
+            equal(s.counter("journal_records"), 0, "messages through the journal")
+            check("event=journal" in s.log() and "(overlayfs)" in s.log(), "it is not told: %s" % s.log()[-1500:])
+            check(not os.path.exists(os.path.join(layers[3], ".journal")), "a journal was made")
+            equal(len(s.messages(BOX)), 21, "messages")
+    finally:
+        subprocess.run(["umount", "-l", layers[3]], check=True)
 
 
 main()

@@ -9,6 +9,7 @@
 
 #include "tests/unit/suite.h"
 #include "worker/store/files.h"
+#include "worker/store/filesystem.h"
 #include "worker/store/folders.h"
 
 static char base[64];
@@ -43,6 +44,41 @@ START_TEST(names)
 	ck_assert(!folders_dir_ok(guarded(longest, 512)));
 	ck_assert(!folders_dir_ok(guarded("a/b\0c", 5)));
 	ck_assert(!folders_name_ok(span_of(NULL, 0)));
+}
+END_TEST
+
+/* f_type is a long, and signed: the numbers of SMB have the highest bit of 32. */
+START_TEST(kinds_that_are_synced_as_a_whole)
+{
+	static const struct {
+		uint64_t type;
+		const char *name;
+	} row[] = {
+		{ 0xef53, NULL },     /* ext4 */
+		{ 0x58465342, NULL }, /* XFS */
+		{ 0x9123683e, NULL }, /* btrfs */
+		{ 0xf2f52010, NULL }, /* F2FS */
+		{ 0x2fc12fc1, NULL }, /* ZFS */
+		{ 0x01021994, NULL }, /* tmpfs */
+		{ 0x65735546, "FUSE" },
+		{ 0x01021997, "9p" },
+		{ 0x6969, "NFS" },
+		{ 0xff534d42, "CIFS" },
+		{ 0xffffffffff534d42, "CIFS" },
+		{ 0xfe534d42, "SMB" },
+		{ 0x517b, "SMB" },
+		{ 0x00c36400, "Ceph" },
+		{ 0x6b414653, "AFS" },
+		{ 0x0bd00bd0, "Lustre" },
+		{ 0x786f4256, "vboxsf" },
+		{ 0xf15f, "eCryptfs" },
+		{ 0x794c7630, "overlayfs" },
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+		ck_assert_pstr_eq(filesystem_unsure(row[i].type), row[i].name);
+	ck_assert_ptr_null(filesystem_unsure_at("/dev"));
+	ck_assert_str_eq(filesystem_unsure_at("/nonexistent"), "unknown");
 }
 END_TEST
 
@@ -212,6 +248,7 @@ main(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, names);
 	tcase_add_test(tc, longest_key);
+	tcase_add_test(tc, kinds_that_are_synced_as_a_whole);
 	tcase_add_test(tc, not_without_end);
 	tcase_add_test(tc, sweep_ours);
 	tcase_add_test(tc, sweep_foreign);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/store/filesystem.h"
 #include "worker/store/journal.h"
 
 static uint64_t
@@ -42,6 +43,7 @@ maildir_open(const struct store_env *env, void **ctx)
 		errno = err;
 		return -1;
 	}
+	md->whole = filesystem_unsure_at(env->conf->path) == NULL;
 	unique_init(&md->unique, env->hostname, env->slot);
 	if ((md->boxes = mailbox_cache_new(md->root, &md->unique)) == NULL) {
 		log_msg(LOG_L_ERROR, "store", "no memory for the mailbox cache");
@@ -306,7 +308,7 @@ commit_submit(struct store_msg *m)
 		m->job.kept = m->job.quick = true;
 		maildir_submit(m, journal_stage_run, commit_done);
 	} else {
-		bool bulk = m->nspot >= MAILDIR_BULK && m->spool == NULL;
+		bool bulk = m->md->whole && m->nspot >= MAILDIR_BULK && m->spool == NULL;
 
 		maildir_submit(m, bulk ? maildir_bulk_run : maildir_commit_run, commit_done);
 	}

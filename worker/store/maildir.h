@@ -28,7 +28,8 @@ struct journal;
 struct maildir {
 	struct journal         *journal; /* in front of it, or NULL */
 	const struct store_env *env;
-	int                     root; /* the store's path */
+	int                     root;  /* the store's path */
+	bool                    whole; /* its file system may be synced as a whole: filesystem.h */
 	struct unique           unique;
 	struct mailboxes       *boxes;
 	_Atomic unsigned        committing;               /* messages; the loop counts, the journal's leader looks */
