@@ -195,8 +195,9 @@ make_folders(const struct setup *s)
 	gid_t gid = pw != NULL ? pw->pw_gid : getegid();
 	int rc = make_folder(s->value[SETUP_STORE], 0700, uid, gid);
 
+	/* Workers read it, root writes it, and who has which address is nobody else's business. */
 	if (rc == 0)
-		rc = make_folder(s->value[SETUP_DIRECTORY], 0755, geteuid(), getegid());
+		rc = make_folder(s->value[SETUP_DIRECTORY], s->root ? 0750 : 0755, geteuid(), gid);
 	if (rc == 0)
 		rc = make_folder(s->value[SETUP_STATE_DIR], 0755, geteuid(), getegid());
 	return rc;
@@ -237,7 +238,7 @@ take_name(int dir, const char *fresh, const char *name, bool replace)
 
 /* Write a file whole: it has its name when it is on disk.  0 or an exit code. */
 static int
-write_file(const char *path, const char *text, bool replace)
+write_file(const char *path, const char *text, mode_t mode, bool replace)
 {
 	char *up = strdup(path), *last = strdup(path), fresh[NAME_MAX + 1];
 	const char *name = last != NULL ? basename(last) : "";
@@ -246,9 +247,9 @@ write_file(const char *path, const char *text, bool replace)
 	snprintf(fresh, sizeof(fresh), "%.200s.new", name);
 	if (dir >= 0) {
 		(void)unlinkat(dir, fresh, 0); /* one that was killed has left it */
-		fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	}
-	if (fd < 0 || fchmod(fd, 0644) != 0 || write_all(fd, text) != 0 || take_name(dir, fresh, name, replace) != 0 ||
+	if (fd < 0 || fchmod(fd, mode) != 0 || write_all(fd, text) != 0 || take_name(dir, fresh, name, replace) != 0 ||
 	    fsync(dir) != 0) {
 		rc = fail(path);
 		if (fd >= 0)
@@ -306,7 +307,7 @@ make_directory(const struct setup *s, const char *list)
 	}
 	if (access(list, F_OK) != 0) {
 		text = list_text(s);
-		rc = text != NULL ? write_file(list, text, false) : EX_OSERR;
+		rc = text != NULL ? write_file(list, text, 0600, false) : EX_OSERR;
 		free(text);
 	}
 	return rc != 0 ? rc : load(s, list);
@@ -392,7 +393,7 @@ setup_write(const struct setup *s)
 		rc = EX_CONFIG;
 	}
 	if (rc == 0)
-		rc = write_file(s->value[SETUP_CONFIG], text, s->force);
+		rc = write_file(s->value[SETUP_CONFIG], text, 0644, s->force);
 	if (rc == 0) {
 		warn_taken(cf);
 		tell_next(s, list);

@@ -54,7 +54,7 @@ for s; do
     *) [ -n "$unit" ] || { echo "Unit $s.service not found." >&2; exit 5; }
         start=$(get ExecStart) reload=$(get ExecReload)
         [ -z "$(get RuntimeDirectory)" ] || mkdir -p "/run/$(get RuntimeDirectory)"
-        [ -z "$(get StateDirectory)" ] || mkdir -p "/var/lib/$(get StateDirectory)" ;;
+        ;;
     esac
     pid=$(cat "/run/services/$s" 2>/dev/null)
     stop() { [ -z "$pid" ] || { kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done; rm "/run/services/$s"; }; }

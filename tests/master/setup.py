@@ -97,8 +97,8 @@ def by_flags_to_a_server_that_takes_mail():
     checked(conf)
     uid = int(subprocess.run(["id", "-u", USER], capture_output=True, text=True).stdout) if os.geteuid() == 0 else os.geteuid()
     equal({n: mode(os.path.join(top, n)) for n in ("mail", "directory", "state", "letterplate.conf", "mailboxes.list")},
-          {"mail": ("700", uid), "directory": ("755", os.geteuid()), "state": ("755", os.geteuid()),
-           "letterplate.conf": ("644", os.geteuid()), "mailboxes.list": ("644", os.geteuid())}, "modes and owners")
+          {"mail": ("700", uid), "directory": ("750" if os.geteuid() == 0 else "755", os.geteuid()),
+           "state": ("755", os.geteuid()), "letterplate.conf": ("644", os.geteuid()), "mailboxes.list": ("600", os.geteuid())}, "modes and owners")
     for word in ("wrote " + conf, "letterplate -c " + conf, "import postfix", "loaded 2 entries in 2 domains"):
         check(word in r.stdout, "no '%s' in %s" % (word, r.stdout))
     serve(conf, port)

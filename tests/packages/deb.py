@@ -191,6 +191,8 @@ def installed_used_upgraded_and_purged():
             check(root.run("dpkg-query", "-W", "-f", "${Version}", "letterplate") == "0.0.9", "the older version")
         root.run("id", "letterplate")
         equal(root.run("stat", "-c", "%U %a", "/var/mail/letterplate").strip(), "letterplate 700", "the folder for mail")
+        if not BEFORE:
+            equal(root.run("stat", "-c", "%U %G %a", "/var/lib/letterplate").strip(), "root letterplate 750", "the folder of the list")
         port = free_port()
         with open(root.file("usr/share/doc/letterplate/examples/letterplate.conf")) as f:
             text = re.sub(r"address = \{.*\}", 'address = {"127.0.0.1:%d"}' % port, f.read())
