@@ -22,6 +22,7 @@
 #include "common/conf_priv.h"
 #include "common/credential.h"
 #include "common/log.h"
+#include "common/mdbfile.h"
 #include "common/pem.h"
 
 enum { LINE_MAX_ = CONF_WHY_MAX + 2 * CONF_PATH_MAX + PATH_MAX };
@@ -118,9 +119,14 @@ check_worker(struct check *c)
 	if (!folder(c, dir_line, "directory", cf->directory, R_OK | X_OK, "read"))
 		return;
 	snprintf(mdb, sizeof mdb, "%s/mailboxes.mdb", cf->directory);
-	if (faccessat(AT_FDCWD, mdb, R_OK, AT_EACCESS) == 0)
+	if (mdbfile_look(mdb) == 0)
 		return;
-	if (errno == ENOENT)
+	if (errno == EBADMSG)
+		say(c, dir_line, false,
+		    "warning: \"%s\" is damaged: every recipient is answered 451 until letterplate-mailboxes loads a "
+		    "list again, or its rollback puts the list before in its place",
+		    mdb);
+	else if (errno == ENOENT)
 		say(c, dir_line, false,
 		    "warning: there is no \"%s\" yet: every recipient is answered 451 until "
 		    "letterplate-mailboxes has loaded a list",

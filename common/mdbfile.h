@@ -55,6 +55,12 @@ struct mdbfile_guard {
 int  mdbfile_guard_init(struct mdbfile_guard *g, int fd, uint64_t size);
 void mdbfile_guard_fini(struct mdbfile_guard *g);
 
+/*
+ * Whether ${path} is a snapshot that a worker would take up: 0, or -1 with errno (EBADMSG: damaged).  Its length, the
+ * pages on the way to what it says of itself, and their checksums; the pages of addresses are compared when they are read.
+ */
+int mdbfile_look(const char *path);
+
 /* Whether page ${pgno} is as it was written. */
 bool mdbfile_guard_page(struct mdbfile_guard *g, uint64_t pgno);
 

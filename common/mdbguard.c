@@ -8,7 +8,10 @@
 #include <sys/mman.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/crc32c.h"
 #include "common/mdbfile.h"
@@ -204,4 +207,31 @@ mdbfile_guard_path(struct mdbfile_guard *g, struct span key, uint64_t *leaf)
 	}
 	errno = EBADMSG;
 	return -1;
+}
+
+int
+mdbfile_look(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc, e;
+	struct mdbfile_guard g;
+	struct stat st;
+	uint64_t leaf;
+
+	if (fd == -1)
+		return -1;
+	rc = fstat(fd, &st);
+	if (rc == 0 && !S_ISREG(st.st_mode)) {
+		errno = EBADMSG;
+		rc = -1;
+	}
+	if (rc == 0 && (rc = mdbfile_guard_init(&g, fd, (uint64_t)st.st_size)) == 0) {
+		rc = mdbfile_guard_path(&g, MDBFILE_META_KEY, &leaf);
+		e = errno;
+		mdbfile_guard_fini(&g);
+		errno = e;
+	}
+	e = errno;
+	close(fd);
+	errno = e;
+	return rc;
 }

@@ -53,7 +53,9 @@ class Master:
         shutil.copy(os.path.join(BIN, "letterplate"), self.path("bin/letterplate"))
         shutil.copy(os.path.join(TOP, "build/obj", variant(), "tests/master/stubworker"),
                     self.path("bin/letterplate-worker"))
-        open(self.path("directory/mailboxes.mdb"), "w").close()
+        # A list of nobody.
+        subprocess.run([os.path.join(BIN, "letterplate-mailboxes"), "-d", self.path("directory"), "load", "-"], input=b"",
+                       stdout=subprocess.DEVNULL, check=True)
         self.port, self.port2 = next(PORTS), next(PORTS)
         self.workers_wanted, self.extra = workers, extra
         self.child, self.notes = None, []

@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "tests/unit/confcase.h"
+#include "tests/unit/snapshot.h"
 
 static char dir[128];
 
@@ -85,9 +86,23 @@ touch(const char *path)
 	close(fd);
 }
 
+/* A mailbox list, as letterplate-mailboxes would put it there. */
+static void
+list(void)
+{
+	struct snapshot s;
+	char path[PATH_MAX];
+
+	snapshot_init(&s);
+	snapshot_load(&s, "alice@example.org\n");
+	snapshot_path(&s, MDB_FILE, path);
+	ck_assert_int_eq(rename(path, in_dir("directory/mailboxes.mdb")), 0);
+	snapshot_fini(&s);
+}
+
 START_TEST(check_good)
 {
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 	ck_assert_msg(check_conf("") == 0, "%s", told.text);
 	ck_assert_str_eq(told.text, "");
 }
@@ -97,19 +112,6 @@ START_TEST(check_no_snapshot_is_a_warning)
 {
 	ck_assert_msg(check_conf("") == 0, "%s", told.text);
 	ck_assert_msg(strncmp(told.text, "x.conf:5: warning: there is no \"", 32) == 0, "%s", told.text);
-}
-END_TEST
-
-START_TEST(check_dsn_without_a_relay_is_a_warning)
-{
-	touch(in_dir("directory/mailboxes.mdb"));
-	ck_assert_msg(check_conf("dsn = yes\n") == 0, "%s", told.text);
-	ck_assert_msg(
-	    strstr(told.text,
-		": warning: without dsn_relay reports to foreign senders are given up; set it, or leave dsn off\n") != NULL,
-	    "%s", told.text);
-	ck_assert_msg(check_conf("dsn = yes dsn_relay = \"relay.example:25\"\n") == 0, "%s", told.text);
-	ck_assert_str_eq(told.text, "");
 }
 END_TEST
 
@@ -124,13 +126,54 @@ warns(const char *more, const char *want)
 		ck_assert_msg(told.lines == 1 && strstr(told.text, want) != NULL, "want %s, but: %s", want, told.text);
 }
 
+/* Exit 0: a server that runs serves on with the one before, and another is put in its place without a reload. */
+START_TEST(check_damaged_snapshot_is_a_warning)
+{
+	static const off_t cut[] = { 0, 1, 4096, -1 };
+	const char *path = in_dir("directory/mailboxes.mdb");
+	char junk[8192];
+	struct stat st;
+	int fd;
+
+	for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
+		list();
+		ck_assert_int_eq(stat(path, &st), 0);
+		ck_assert_int_eq(truncate(path, cut[i] >= 0 ? cut[i] : st.st_size + cut[i]), 0);
+		warns("", "mailboxes.mdb\" is damaged: every recipient is answered 451 until letterplate-mailboxes ");
+	}
+	list();
+	memset(junk, 'x', sizeof junk);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(pwrite(fd, junk, sizeof junk, 0), sizeof junk);
+	warns("", "mailboxes.mdb\" is damaged: ");
+	ck_assert_int_eq(ftruncate(fd, sizeof junk), 0);
+	warns("", "mailboxes.mdb\" is damaged: ");
+	close(fd);
+	list();
+	warns("", NULL);
+}
+END_TEST
+
+START_TEST(check_dsn_without_a_relay_is_a_warning)
+{
+	list();
+	ck_assert_msg(check_conf("dsn = yes\n") == 0, "%s", told.text);
+	ck_assert_msg(
+	    strstr(told.text,
+		": warning: without dsn_relay reports to foreign senders are given up; set it, or leave dsn off\n") != NULL,
+	    "%s", told.text);
+	ck_assert_msg(check_conf("dsn = yes dsn_relay = \"relay.example:25\"\n") == 0, "%s", told.text);
+	ck_assert_str_eq(told.text, "");
+}
+END_TEST
+
 START_TEST(check_sockets_of_filters)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	char more[512], want[512];
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 
 	ck_assert_uint_lt(strlcpy(to.sun_path, in_dir("filter.sock"), sizeof to.sun_path), sizeof to.sun_path);
 	for (int policy = 0; policy <= 1; policy++) {
@@ -155,7 +198,7 @@ END_TEST
 
 START_TEST(check_checks_without_one)
 {
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 	warns("checks { }\n", "x.conf:7: warning: section checks switches none of its checks on");
 	warns("checks { helo_own = no }\n", "switches none");
 	warns("checks { helo_own = yes }\n", NULL);
@@ -184,7 +227,7 @@ START_TEST(check_file_as_folder)
 {
 	char store[512];
 
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 	snprintf(store, sizeof store, "store \"maildir\" { path = \"%s/directory/mailboxes.mdb\" }\n", dir);
 	ck_assert_int_eq(check_conf(store), -1);
 	ck_assert_msg(strstr(told.text, "is not a folder") != NULL && told.lines == 1, "%s", told.text);
@@ -195,7 +238,7 @@ START_TEST(check_not_writable)
 {
 	char store[512];
 
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 	ck_assert_int_eq(chmod(in_dir("mail"), 0500), 0);
 	snprintf(store, sizeof store, "store \"maildir\" { path = \"%s/mail\" }\n", dir);
 	ck_assert_int_eq(check_conf(store), -1);
@@ -208,7 +251,7 @@ END_TEST
 
 START_TEST(check_snapshot_not_readable)
 {
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 	ck_assert_int_eq(chmod(in_dir("directory/mailboxes.mdb"), 0), 0);
 	ck_assert_int_eq(check_conf(""), -1);
 	ck_assert_msg(strstr(told.text, "may not read it: Permission denied") != NULL, "%s", told.text);
@@ -217,7 +260,7 @@ END_TEST
 
 START_TEST(check_unix_socket_folder)
 {
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 	ck_assert_int_eq(check_conf("listener \"l\" {\n address = \"unix:/nonexistent/x\" }\n"), -1);
 	ck_assert_str_eq(told.text,
 	    "x.conf:8: the folder of a unix socket \"/nonexistent\" does not exist; create it "
@@ -227,7 +270,7 @@ END_TEST
 
 START_TEST(check_user)
 {
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 	if (geteuid() != 0) {
 		/* Then the user is of no interest. */
 		struct conf *cf = good(HOST MX "user = nosuchuser state_dir = \"/tmp\" directory = \"/tmp\"\n"
@@ -282,6 +325,7 @@ main(void)
 	tcase_add_checked_fixture(t, make_dir, remove_dir);
 	tcase_add_test(t, check_good);
 	tcase_add_test(t, check_no_snapshot_is_a_warning);
+	tcase_add_test(t, check_damaged_snapshot_is_a_warning);
 	tcase_add_test(t, check_sockets_of_filters);
 	tcase_add_test(t, check_checks_without_one);
 	tcase_add_test(t, check_dsn_without_a_relay_is_a_warning);
