@@ -114,6 +114,24 @@ def an_orderly_stop_leaves_nothing_to_replay():
 
 
 @test
+def a_service_that_is_killed_brings_nothing_back():
+    """Not the mount's number is asked but the file system's own, where it has one (sysfs: ext4, XFS)."""
+    through = as_service()
+    with serve() as s:
+        if subprocess.run(["stat", "-f", "-c", "%T", s.store_path], capture_output=True, text=True).stdout.strip() not in ("ext2/ext3", "xfs"):
+            raise Skip("neither ext4 nor XFS")
+        s.start(through=through)
+        through_the_journal(s)
+        five(s)
+        s.kill()
+        s.start(through=through)
+        c = s.client()
+        c.hello()
+        c.quit()
+        four_left(s, "after all of the service was killed")
+
+
+@test
 def where_syncfs_does_not_tell_there_is_no_journal():
     """overlayfs says 0 to syncfs when what lies below could not be written."""
     need_root()

@@ -13,9 +13,8 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/store/filesystem.h"
 #include "worker/store/folders.h"
-
-#define MNT_ID_UNIQUE 0x4000U /* STATX_MNT_ID_UNIQUE, Linux 6.8; not in the headers of Debian 12 */
 
 bool
 journal_takes(struct store_msg *m)
@@ -53,18 +52,14 @@ journal_count(const struct store_msg *m)
 
 /* --- start --- */
 
-/* A kernel that does not know the number leaves it 0: then every journal found is replayed by name. */
+/* Where nobody knows the number it stays 0: then every journal found is replayed by name. */
 static void
 life_get(struct journal *j)
 {
 	const char *boot = j->md->env->boot;
-	struct statx stx;
 
-	if (boot == NULL || boot[0] == '\0')
+	if (boot == NULL || boot[0] == '\0' || (j->life.mount = filesystem_life(j->md->root)) == 0)
 		return;
-	if (statx(j->md->root, "", AT_EMPTY_PATH, MNT_ID_UNIQUE, &stx) == -1 || (stx.stx_mask & MNT_ID_UNIQUE) == 0)
-		return;
-	j->life.mount = stx.stx_mnt_id;
 	strlcpy(j->life.boot, boot, sizeof(j->life.boot));
 }
 
