@@ -633,9 +633,32 @@ last_line(const char *text, size_t n)
 	return line;
 }
 
+/* What was read of state_dir: NULL if a mistake concerns it, or may have kept it from being read. */
+static char *
+state_dir_read(const struct conf_parse *p, bool to_its_end)
+{
+	if (p->own == NULL || (!to_its_end && p->own->line[conf_key_find("", "state_dir") - conf_key] == 0))
+		return NULL;
+	for (size_t i = 0; i < p->nmistake; i++)
+		if (strstr(p->mistake[i].text, "state_dir") != NULL)
+			return NULL;
+	for (size_t i = 0; i < p->nkept; i++)
+		if (strstr(p->kept[i].text, "state_dir") != NULL)
+			return NULL;
+	return p->own->conf.state_dir != NULL ? strdup(p->own->conf.state_dir) : NULL;
+}
+
 int
 conf_parse(const char *file, const char *text, size_t n, conf_report *report, void *arg, struct conf **out)
 {
+	return conf_parse_for(file, text, n, report, arg, out, NULL);
+}
+
+int
+conf_parse_for(
+    const char *file, const char *text, size_t n, conf_report *report, void *arg, struct conf **out, char **state_dir)
+{
+	bool to_its_end;
 	struct conf_parse *p = calloc(1, sizeof *p);
 	char *clean = NULL;
 	int rc = -1;
@@ -650,7 +673,10 @@ conf_parse(const char *file, const char *text, size_t n, conf_report *report, vo
 		conf_mistakef(p, p->last_line, "more than %d octets", CONF_TEXT_MAX);
 	else
 		clean = conf_scan_clean(text, n, conf_mistake, p);
-	if (clean != NULL && read_all(p, file, clean))
+	to_its_end = clean != NULL && read_all(p, file, clean);
+	if (state_dir != NULL)
+		*state_dir = state_dir_read(p, to_its_end);
+	if (to_its_end)
 		whole(p);
 	for (size_t i = 0; i < p->nkept; i++)
 		p->mistake[p->nmistake++] = p->kept[i];

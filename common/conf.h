@@ -224,6 +224,15 @@ typedef void conf_report(void *arg, const char *line);
  */
 int conf_parse(const char *file, const char *text, size_t n, conf_report *report, void *arg, struct conf **out);
 
+/**
+ * conf_state_dir(file, text, n, report, arg):
+ * What ${text} says of state_dir, whatever else is wrong with it: so a server is
+ * found whose config has a mistake that it does not know of yet.  The default
+ * where the whole of it names none.  malloc()ed; or NULL where it cannot be
+ * told, after at least one report.  conf_state.c has how.
+ */
+char *conf_state_dir(const char *file, const char *text, size_t n, conf_report *report, void *arg);
+
 /* Read FILE whole.  0 with a malloc()ed *text, or -1 with errno (EFBIG past CONF_TEXT_MAX). */
 int conf_read(const char *file, char **text, size_t *n);
 

@@ -180,6 +180,10 @@ const struct conf_key *conf_key_find(const char *section, const char *name);
 /* The line on which a key outside of listeners was set, 0: it has its default. */
 unsigned conf_line(const struct conf *cf, const char *section, const char *name);
 
+/* As conf_parse(); *state_dir: what was read of it, malloc()ed, or NULL where that is not all there is. */
+int conf_parse_for(
+    const char *file, const char *text, size_t n, conf_report *report, void *arg, struct conf **out, char **state_dir);
+
 /* --- conf_scan.c --- */
 
 typedef void conf_complain(void *arg, unsigned line, const char *why);

@@ -127,11 +127,10 @@ report(void *arg, const char *line)
 	fprintf(stderr, "%s\n", line);
 }
 
-/* The config's state_dir.  It is read alone, not checked: a server that runs is to be reached with a config that has a mistake elsewhere. */
+/* The config's state_dir, which is all that is needed of it: a mistake elsewhere is the server's to refuse, to say and to count. */
 static char *
 state_dir_of(const char *file)
 {
-	struct conf *cf;
 	char *dir, *text;
 	size_t n;
 
@@ -139,14 +138,14 @@ state_dir_of(const char *file)
 		fprintf(stderr, "letterplate ctl: %s: %s\n", file, strerror(errno));
 		exit(EX_CONFIG);
 	}
-	if (conf_parse(file, text, n, report, NULL, &cf) != 0) {
-		fprintf(
-		    stderr, "letterplate ctl: the config cannot be read; -d STATE_DIR reaches the server without it\n");
+	dir = conf_state_dir(file, text, n, report, NULL);
+	free(text);
+	if (dir == NULL) {
+		fprintf(stderr,
+		    "letterplate ctl: the config does not tell its state_dir; -d STATE_DIR reaches the server without "
+		    "it\n");
 		exit(EX_CONFIG);
 	}
-	dir = strdup(cf->state_dir);
-	conf_free(cf);
-	free(text);
 	return dir;
 }
 

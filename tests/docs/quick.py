@@ -77,6 +77,18 @@ def first_set_up():
     m = machine(installed=False)
     Reader(m).follow("docs/SETUP.md")
     equal(len(re.findall(r"event=reload(?:ed)? ", m.read("/run/services/letterplate.log"))) > 0, True, "reloads by the hook")
+    # What certbot runs next time says what it could not do, with a mistake in the config, and nothing where no server runs.
+    hook, conf = "/etc/letsencrypt/renewal-hooks/deploy/letterplate", "/etc/letterplate/letterplate.conf"
+    whole = m.read(conf)
+    m.write(conf, whole + 'colour = "red"\n')
+    r = m.run(hook)
+    equal((r.returncode, "the config has mistakes" in r.stdout), (75, True), "the hook: %s" % r.stdout)
+    m.write(conf, 'state_dir = "here"\n')
+    equal(m.run(hook).returncode, 78, "the hook where the server cannot be found")
+    m.write(conf, whole)
+    equal(m.run(hook).returncode, 0, "the hook, mended")
+    m.run("systemctl stop letterplate")
+    equal(m.run(hook).returncode, 0, "the hook without a server")
 
 
 @test

@@ -116,6 +116,34 @@ def reload_waits_for_the_outcome():
 
 
 @test
+def a_mistake_in_the_config_does_not_hide_the_server():
+    """state_dir alone is asked of the file: the server says what is wrong with it, and counts it."""
+    m = Master()
+
+    def ctl(*args):
+        return subprocess.run([m.path("bin/letterplate"), "ctl", "-c", m.path("c.conf"), *args], capture_output=True,
+                              text=True, timeout=60)
+    whole = m.config()
+    for n, text in enumerate((whole + 'colour = "red"\n', whole.replace('"mx" {', '"mx"'), whole + 'store "maildir" {\n',
+                              "nonsense 7 8\n" + whole, whole + 'hostname = "a.example\n'), 1):
+        m.write(text=text)
+        equal(ctl("status").returncode, 0, "status with %r" % text)
+        r = ctl("reload")
+        equal(r.returncode, 75, r.stderr)
+        check("the config has mistakes" in r.stderr and "c.conf:" in r.stderr, r.stderr)
+        equal(m.stats()["reloads_failed"], str(n), "reloads_failed")
+    check("event=reload_refused" in m.text() or "the config has mistakes" in m.text(), "the log does not say it")
+    equal(ctl("loglevel", "debug").returncode, 0, "loglevel")
+    m.write(text=whole.replace('state_dir = "', 'state_dir = "not/absolute'))
+    r = ctl("status")
+    equal(r.returncode, 78, r.stderr)
+    check("c.conf:4: state_dir" in r.stderr and "-d STATE_DIR" in r.stderr, r.stderr)
+    m.write(text=whole + 'colour = "red"\n')
+    equal(ctl("stop").returncode, 0, "stop")
+    equal(m.child.wait(30), 0, "the server's end")
+
+
+@test
 def each_of_two_reloads_has_its_own_outcome():
     m = Master()
     m.stub("mute@2")

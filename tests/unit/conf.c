@@ -223,6 +223,51 @@ START_TEST(broken)
 }
 END_TEST
 
+/* What a text says of state_dir, whatever else is wrong with it.  ${want} NULL: it cannot be told. */
+static const struct state_row {
+	const char *text, *want;
+} state_rows[] = {
+	{ HOST MX, "/run/letterplate" },
+	{ HOST MX "state_dir = \"/s\"\n", "/s" },
+	{ "state_dir = \"/s\"\ncolour = \"red\"\n", "/s" },
+	{ "colour = \"red\"\nstate_dir = \"/s\"\n", "/s" },
+	{ "colour = \"red\"\n", "/run/letterplate" },
+	{ "hostname 7 8\nstate_dir = \"/s\"\n", "/s" },
+	{ "state_dir = \"/s\"\nhostname 7 8\n", "/s" },
+	{ "hostname = \"mx\n  state_dir = \"/s\" # so\n", "/s" },
+	{ "listener \"mx\" {\nstate_dir = \"/s\"\n", "/s" },
+	{ "x %\nstate_dir='/s'\n", "/s" },
+	{ "", "/run/letterplate" },
+	/* What was read up to a mistake says nothing of what stands behind it. */
+	{ "hostname 7 8\n", NULL },
+	{ "hostname 7 8\n# state_dir = \"/s\"\n", NULL },
+	{ "hostname 7 8\nstate_dirs = \"/s\"\n", NULL },
+	{ "hostname 7 8\nstate_dir = \"/s\"\nstate_dir = \"/t\"\n", NULL },
+	{ "state_dir = \"/s\"\nstate_dir = \"/t\"\n", NULL },
+	{ "state_dir = \"s\"\n", NULL },
+	{ "state_dir = \"/s\n", NULL },
+	{ "state_dir\n", NULL },
+};
+
+START_TEST(state_dir_in_spite_of_mistakes)
+{
+	const struct state_row *r = &state_rows[_i];
+	char *dir;
+
+	memset(&told, 0, sizeof told);
+	dir = conf_state_dir("x.conf", r->text, strlen(r->text), take, &told);
+	if (r->want != NULL) {
+		ck_assert_ptr_nonnull(dir);
+		ck_assert_str_eq(dir, r->want);
+		ck_assert_uint_eq(told.lines, 0);
+	} else {
+		ck_assert_ptr_null(dir);
+		ck_assert_uint_ge(told.lines, 1);
+	}
+	free(dir);
+}
+END_TEST
+
 START_TEST(nothing_in_expected_is_without_a_file)
 {
 	FILE *f = fopen("tests/conf/expected.txt", "r");
@@ -607,6 +652,7 @@ main(void)
 	tcase_add_test(t, hostname_has_a_default);
 	tcase_add_loop_test(t, broken, 0, nbad > 0 ? nbad : 1);
 	tcase_add_test(t, nothing_in_expected_is_without_a_file);
+	LOOP(t, state_dir_in_spite_of_mistakes, state_rows);
 	tcase_add_test(t, size_and_duration);
 	tcase_add_test(t, words);
 	LOOP(t, network_members, members);

@@ -38,18 +38,14 @@ report(void *arg, const char *line)
 char *
 reach_state_dir(const char *file)
 {
-	struct conf *cf;
 	char *dir, *text;
 	size_t n;
 
 	if (conf_read(file, &text, &n) != 0)
 		err(EX_CONFIG, "%s", file);
-	if (conf_parse(file, text, n, report, NULL, &cf) != 0)
-		errx(EX_CONFIG, "the config cannot be read; -d STATE_DIR reaches the server without it");
-	dir = strdup(cf->state_dir);
+	dir = conf_state_dir(file, text, n, report, NULL);
 	if (dir == NULL)
-		err(EX_OSERR, NULL);
-	conf_free(cf);
+		errx(EX_CONFIG, "the config does not tell its state_dir; -d STATE_DIR reaches the server without it");
 	free(text);
 	return dir;
 }
