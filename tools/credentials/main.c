@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -26,6 +28,7 @@ static struct {
 	char fresh[PATH_MAX];
 	struct credentials list;
 	bool no_scram;
+	unsigned line; /* of standard input, 0: it is no list */
 } me = { .file = DEFAULT_FILE };
 
 static _Noreturn void
@@ -37,6 +40,21 @@ usage(void)
 	exit(EX_USAGE);
 }
 
+/* What is wrong with what was given, and where it stands in a list. */
+static _Noreturn __attribute__((format(printf, 1, 2))) void
+bad(const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	if (me.line > 0)
+		errx(EX_DATAERR, "standard input:%u: %s; nothing was changed", me.line, text);
+	errx(EX_DATAERR, "%s", text);
+}
+
 /* As it is compared, in place of what was given. */
 static struct span
 name_of(const char *given)
@@ -45,8 +63,7 @@ name_of(const char *given)
 	size_t n = credential_name(span_str(given), true, name);
 
 	if (n == 0)
-		errx(EX_DATAERR, "\"%s\" can be nobody's name: 1 to %d octets of UTF-8 without blanks and controls",
-		    given, CREDENTIAL_USER_MAX);
+		bad("a name has 1 to %d octets of UTF-8 without blanks and controls", CREDENTIAL_USER_MAX);
 	return span_of(name, n);
 }
 
@@ -67,24 +84,54 @@ read_list(void)
 	close(fd);
 }
 
+/* What ends before its time leaves no file that nobody wants. */
+static void
+abandon(void)
+{
+	if (me.fresh[0] != '\0')
+		unlink(me.fresh);
+}
+
+static void
+on_signal(int sig)
+{
+	abandon();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void
+tidy_up(void)
+{
+	static const int sigs[] = { SIGHUP, SIGINT, SIGTERM };
+
+	atexit(abandon);
+	for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++)
+		if (signal(sigs[i], on_signal) == SIG_IGN)
+			signal(sigs[i], SIG_IGN);
+}
+
 /* One at a time: the file that is to be is the lock too. */
 static int
 lock(void)
 {
-	int n = snprintf(me.fresh, sizeof me.fresh, "%s.new", me.file), fd;
+	char fresh[PATH_MAX];
+	int n = snprintf(fresh, sizeof fresh, "%s.new", me.file), fd;
 	struct stat opened, there;
 
-	if (n < 0 || (size_t)n >= sizeof me.fresh)
+	if (n < 0 || (size_t)n >= sizeof fresh)
 		errx(EX_USAGE, "%s: name too long", me.file);
-	fd = open(me.fresh, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open(fresh, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		err(EX_CANTCREAT, "%s", me.fresh);
+		err(EX_CANTCREAT, "%s", fresh);
 	/* Another may have published what was opened here: that file must not be touched again. */
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &opened) != 0 || lstat(me.fresh, &there) != 0 ||
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &opened) != 0 || lstat(fresh, &there) != 0 ||
 	    opened.st_ino != there.st_ino || opened.st_dev != there.st_dev)
 		errx(EX_TEMPFAIL, "another letterplate-credentials is at work on %s", me.file);
+	memcpy(me.fresh, fresh, sizeof fresh);
+	tidy_up();
 	if (ftruncate(fd, 0) != 0 || fchmod(fd, 0600) != 0)
-		err(EX_CANTCREAT, "%s", me.fresh);
+		err(EX_CANTCREAT, "%s", fresh);
 	return fd;
 }
 
@@ -113,6 +160,8 @@ publish(int fd)
 
 	if (to == NULL || credential_list_write(&me.list, to) != 0 || fsync(fd) != 0 || rename(me.fresh, me.file) != 0)
 		err(EX_IOERR, "%s", me.file);
+	/* From here on that name may be another one's lock. */
+	me.fresh[0] = '\0';
 	fclose(to);
 	sync_folder();
 }
@@ -125,8 +174,7 @@ set(struct span user, struct span password)
 	struct credential *c;
 
 	if (n < 0)
-		errx(EX_DATAERR, "a password has 1 to %d octets, of UTF-8 without controls (SASLprep, RFC 4013)",
-		    CREDENTIAL_PW_MAX);
+		bad("a password has 1 to %d octets, of UTF-8 without controls (SASLprep, RFC 4013)", CREDENTIAL_PW_MAX);
 	c = credential_list_add(&me.list, user);
 	if (c == NULL)
 		err(EX_OSERR, "%s", me.file);
@@ -151,24 +199,56 @@ set_asked(struct span user)
 	explicit_bzero(again, sizeof again);
 }
 
-/* Lines of NAME, a blank, PASSWORD. */
+/* What ${line} begins with, ended by a NUL; *line is moved to what stands behind the blanks after it. */
+static char *
+first_word(char **line)
+{
+	char *word = *line + strspn(*line, " \t");
+
+	*line = word + strcspn(word, " \t");
+	if (**line != '\0')
+		*(*line)++ = '\0';
+	*line += strspn(*line, " \t");
+	return word;
+}
+
+/* One line: NAME, blanks, and all the rest of it is the password.  Empty ones and comments say nothing. */
+static void
+import_line(char *line, size_t n)
+{
+	char *name, *password = line;
+
+	if (memchr(line, '\0', n) != NULL)
+		bad("there is a NUL in it");
+	if (me.line == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0)
+		password += 3;
+	name = first_word(&password);
+	if (*name == '\0' || *name == '#')
+		return;
+	if (*password == '\0')
+		bad("a line is NAME, blanks, PASSWORD: give it a password, or make it a comment by #");
+	set(name_of(name), span_str(password));
+}
+
 static void
 import(void)
 {
-	char *line = NULL, *password;
+	char *line = NULL;
 	size_t cap = 0;
 	ssize_t n;
 
 	while ((n = getline(&line, &cap, stdin)) > 0) {
-		if (line[n - 1] == '\n')
-			line[n - 1] = '\0';
-		password = line + strcspn(line, " \t");
-		if (*password == '\0')
-			errx(EX_DATAERR, "each line is NAME, a blank, PASSWORD");
-		*password++ = '\0';
-		set(name_of(line), span_str(password));
+		size_t end = (size_t)n;
+
+		me.line++;
+		end -= line[end - 1] == '\n';
+		end -= end > 0 && line[end - 1] == '\r';
+		line[end] = '\0';
+		import_line(line, end);
 		explicit_bzero(line, cap);
 	}
+	if (ferror(stdin))
+		err(EX_IOERR, "standard input");
 	free(line);
 }
 
@@ -190,6 +270,9 @@ change(const char *verb, const char *name)
 		errx(EX_DATAERR, "%s is there already; see passwd", name);
 	if (strcmp(verb, "add") != 0 && c == NULL)
 		errx(EX_NOUSER, "there is no %s", name);
+	/* In a list it would be a comment. */
+	if (strcmp(verb, "add") == 0 && name[0] == '#')
+		bad("a name does not begin with #");
 	if (strcmp(verb, "remove") == 0)
 		credential_list_remove(&me.list, c);
 	else
