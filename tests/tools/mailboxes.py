@@ -361,6 +361,26 @@ def rollback():
 
 
 @test
+def a_lost_directory_is_not_begun_anew():
+    """One entry where there were many: all others would be refused for good."""
+    d = Dir()
+    d.load(users(5))
+    d.load(users(7))
+    os.unlink(os.path.join(d.path, "mailboxes.mdb"))
+    before = d.files()
+    for args in (["add", "x@example.org"], ["remove", "user000001@example.org"]):
+        d.run(*args, status=66)
+        check("predecessor" in d.err and "'rollback'" in d.err and "'load'" in d.err, d.err)
+        equal(d.files(), before, "files")
+    d.load(users(6))
+    equal(d.info(), (6, 5), "entries")
+    os.unlink(os.path.join(d.path, "mailboxes.mdb"))
+    d.run("rollback")
+    d.run("add", "x@example.org")
+    equal(d.info(), (6, 5), "entries")
+
+
+@test
 def damaged_snapshot():
     d = Dir()
     d.load(users(500))

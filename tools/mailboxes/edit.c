@@ -5,8 +5,10 @@
  */
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/entry.h"
 #include "tools/mailboxes/build.h"
@@ -38,6 +40,19 @@ domain_of(struct span key)
 	return span_skip(key, (size_t)(at - key.p));
 }
 
+/* Where there is a predecessor the current snapshot was lost: one that is begun anew would refuse everybody else's mail for good. */
+static int
+begin_anew(const struct tool *t)
+{
+	if (faccessat(t->dirfd, MDB_PREVIOUS, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
+		return 0;
+	warnx("nothing was changed: there is no %s in %s, but its predecessor; 'rollback' brings that back, or 'load' "
+	      "makes one "
+	      "of a list",
+	    MDB_FILE, t->dir);
+	return EX_NOINPUT;
+}
+
 /* Lock, map the current snapshot, see what is there under the key. */
 static int
 begin(struct edit *e)
@@ -48,8 +63,10 @@ begin(struct edit *e)
 	e->domain = domain_of(e->key);
 	if (rc == 0)
 		rc = tool_current(e->t, &e->m);
-	if (rc != 0 || e->m == NULL)
+	if (rc != 0)
 		return rc;
+	if (e->m == NULL)
+		return begin_anew(e->t);
 	/* A copy gets new checksums: damage must not be copied. */
 	if (mdb_check(e->m) != 0 || mdb_find(e->m, e->key, &e->old) < 0)
 		return tool_fail(e->t, "read", MDB_FILE);
