@@ -6,7 +6,9 @@
  */
 #include "master/caps.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +20,9 @@
 #include "common/log.h"
 
 #define BIT(cap) ((uint64_t)1 << (cap))
+
+/* CAP_DAC_OVERRIDE was there when this program started, and is not any more.  After an upgrade that is not known. */
+static bool gave_up;
 
 static int
 set(uint64_t effective, uint64_t permitted)
@@ -44,67 +49,145 @@ get(uint64_t *permitted)
 	return 0;
 }
 
-/* The first path that we will need and that only DAC_OVERRIDE opens to us, or NULL. */
-static const char *
-foreign(const struct conf *cf, char *path, size_t cap)
+/* What is not there yet, or not what it should be, is no matter of capabilities. */
+static bool
+closed(const char *path, int mode)
 {
-	enum log_to to;
-	const char *log;
+	return faccessat(AT_FDCWD, path, mode, AT_EACCESS) != 0 && errno == EACCES;
+}
 
-	if (faccessat(AT_FDCWD, cf->file, R_OK, AT_EACCESS) != 0)
-		return cf->file;
-	if (faccessat(AT_FDCWD, cf->state_dir, W_OK | X_OK, AT_EACCESS) != 0)
-		return cf->state_dir;
+/* The folder of ${file} if it is closed to us, in ${path}; or NULL. */
+static const char *
+closed_folder(const char *file, char *path, size_t cap)
+{
+	char *slash;
+
+	snprintf(path, cap, "%s", file);
+	slash = strrchr(path, '/');
+	if (slash == NULL)
+		return NULL;
+	slash[slash == path] = '\0';
+	return closed(path, W_OK | X_OK) ? path : NULL;
+}
+
+/* Certificates, keys and credentials: each reload reads them. */
+static const char *
+closed_secret(const struct conf *cf)
+{
 	for (size_t i = 0; i < cf->ntls; i++) {
 		const struct conf_tls_section *t = &cf->tls[i];
 		const char *const file[] = { t->certificate, t->key, t->ocsp };
 
 		for (size_t k = 0; k < sizeof file / sizeof *file; k++)
-			if (file[k][0] != '\0' && faccessat(AT_FDCWD, file[k], R_OK, AT_EACCESS) != 0)
+			if (file[k][0] != '\0' && closed(file[k], R_OK))
 				return file[k];
 	}
-	if (log_to_parse(cf->log.to, &to, &log) == 0 && to == LOG_TO_FILE &&
-	    faccessat(AT_FDCWD, log, W_OK, AT_EACCESS) != 0)
+	return conf_offers_passwords(cf) && closed(cf->credentials, R_OK) ? cf->credentials : NULL;
+}
+
+/* The log is opened when it was rotated too: then it is made. */
+static const char *
+closed_log(const struct conf *cf, char *path, size_t cap)
+{
+	enum log_to to;
+	const char *log;
+
+	if (log_to_parse(cf->log.to, &to, &log) != 0 || to == LOG_TO_STDERR)
+		return NULL;
+	if (closed(log, W_OK))
 		return log;
+	return to == LOG_TO_FILE ? closed_folder(log, path, cap) : NULL;
+}
+
+static const char *
+closed_socket(const struct conf *cf, char *path, size_t cap)
+{
 	for (size_t l = 0; l < cf->nlistener; l++) {
 		for (size_t i = 0; i < cf->listener[l].naddress; i++) {
 			const struct conf_address *a = &cf->listener[l].address[i];
-			char *slash;
 
-			if (a->ss.ss_family != AF_UNIX)
-				continue;
-			snprintf(path, cap, "%s", ((const struct sockaddr_un *)&a->ss)->sun_path);
-			slash = strrchr(path, '/');
-			slash[slash == path] = '\0';
-			if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
+			if (a->ss.ss_family == AF_UNIX &&
+			    closed_folder(((const struct sockaddr_un *)&a->ss)->sun_path, path, cap) != NULL)
 				return path;
 		}
 	}
 	return NULL;
 }
 
+/* The first path that we need, now or at a reload or when the log is rotated, and that only DAC_OVERRIDE opens to us; or NULL. */
+static const char *
+foreign(const struct conf *cf, char *path, size_t cap)
+{
+	const char *found;
+
+	if (closed(cf->file, R_OK))
+		return cf->file;
+	if (closed(cf->state_dir, W_OK | X_OK))
+		return cf->state_dir;
+	if ((found = closed_secret(cf)) != NULL || (found = closed_log(cf, path, cap)) != NULL)
+		return found;
+	return closed_socket(cf, path, cap);
+}
+
+/* Whether to keep DAC_OVERRIDE, of what we have. */
+static bool
+needed(const struct conf *cf, uint64_t have)
+{
+	char path[PATH_MAX];
+	const char *why = foreign(cf, path, sizeof path);
+
+	if (why == NULL)
+		return false;
+	if ((have & BIT(CAP_DAC_OVERRIDE)) != 0)
+		log_msg(LOG_L_INFO, "capabilities",
+		    "CAP_DAC_OVERRIDE is kept: \"%s\" belongs to another user than root", why);
+	else
+		log_msg(LOG_L_WARN, "capabilities",
+		    "\"%s\" belongs to another user, and CAP_DAC_OVERRIDE is not there: a reload, or a new log, will "
+		    "fail; "
+		    "change its owner or mode",
+		    why);
+	return true;
+}
+
 int
 caps_drop(const struct conf *cf)
 {
 	uint64_t have, keep = BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SETUID) | BIT(CAP_SETGID);
-	char path[sizeof(struct sockaddr_un)];
-	const char *why;
 
 	if (geteuid() != 0)
 		return 0;
 	if (get(&have) != 0 || set(have & keep, have) != 0)
 		return -1;
-	why = foreign(cf, path, sizeof path);
-	if (why != NULL) {
+	if (needed(cf, have))
 		keep |= BIT(CAP_DAC_OVERRIDE);
-		log_msg(LOG_L_INFO, "capabilities",
-		    "CAP_DAC_OVERRIDE is kept: \"%s\" belongs to another user than root", why);
-	}
 	if (set(have, have) != 0)
 		return -1;
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
 		if (((keep | BIT(CAP_SETPCAP)) & BIT(cap)) == 0 && (have & BIT(CAP_SETPCAP)) != 0 &&
 		    prctl(PR_CAPBSET_DROP, cap) != 0)
 			return -1;
+	gave_up = (have & ~keep & BIT(CAP_DAC_OVERRIDE)) != 0;
 	return set(have & keep, have & keep);
+}
+
+const char *
+caps_refused(const char *path, char *text, size_t cap)
+{
+	text[0] = '\0';
+	if (gave_up && path != NULL)
+		snprintf(text, cap,
+		    ": the server gave CAP_DAC_OVERRIDE up when it started, and \"%.200s\" belongs to another user: "
+		    "restart it, "
+		    "or change the owner",
+		    path);
+	return text;
+}
+
+const char *
+caps_refused_by(const struct conf *cf, char *text, size_t cap)
+{
+	char path[PATH_MAX];
+
+	return caps_refused(gave_up ? foreign(cf, path, sizeof path) : NULL, text, cap);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "master/caps.h"
 #include "master/helper.h"
 #include "master/logs.h"
 #include "master/notify.h"
@@ -328,7 +329,7 @@ report(void *arg, const char *line)
 void
 generation_reload(struct master *m)
 {
-	char why[LISTEN_WHY_MAX], *text = NULL;
+	char why[LISTEN_WHY_MAX], hint[CAPS_WHY_MAX], *text = NULL;
 	struct conf *conf = NULL;
 	size_t n;
 
@@ -339,14 +340,19 @@ generation_reload(struct master *m)
 	ctl_begin(m, CTL_RELOAD);
 	segment_due(m, true);
 	if (conf_read(m->file, &text, &n) != 0) {
-		snprintf(why, sizeof why, "%s: cannot be read: %s", m->file, strerror(errno));
+		int err = errno;
+
+		snprintf(why, sizeof why, "%s: cannot be read: %s%s", m->file, strerror(err),
+		    caps_refused(err == EACCES ? m->file : NULL, hint, sizeof hint));
 		refused(m, why);
 		return;
 	}
 	if (conf_parse(m->file, text, n, report, m, &conf) != 0) {
 		refused(m, "the config has mistakes");
 	} else if (conf_check(conf, report, m) != 0) {
-		refused(m, "what the config names cannot be used");
+		snprintf(why, sizeof why, "what the config names cannot be used%s",
+		    caps_refused_by(conf, hint, sizeof hint));
+		refused(m, why);
 		conf_free(conf);
 	} else if (strcmp(conf->state_dir, m->serving->conf->state_dir) != 0) {
 		refused(m, "state_dir has changed, which needs a restart");

@@ -12,6 +12,7 @@
 
 #include "common/ipc.h"
 #include "common/log.h"
+#include "master/caps.h"
 #include "master/helper.h"
 
 enum { LOST_MS = 1000 }; /* between two looks for a daemon */
@@ -21,14 +22,18 @@ logs_open(struct generation *gen, char *why)
 {
 	enum log_to to;
 	const char *path;
+	char hint[CAPS_WHY_MAX];
+	int err;
 
 	if (log_to_parse(gen->conf->log.to, &to, &path) != 0 || to == LOG_TO_STDERR)
 		return 0;
 	gen->log_fd = log_open(to, path);
 	if (gen->log_fd >= 0)
 		return 0;
-	snprintf(why, LISTEN_WHY_MAX, "cannot log to \"%.200s\": %s", path,
-	    errno == EINVAL ? "it is no regular file" : strerror(errno));
+	err = errno;
+	snprintf(why, LISTEN_WHY_MAX, "cannot log to \"%.200s\": %s%s", path,
+	    err == EINVAL ? "it is no regular file" : strerror(err),
+	    err == EACCES ? caps_refused_by(gen->conf, hint, sizeof hint) : "");
 	return -1;
 }
 
@@ -48,32 +53,37 @@ logs_lost(struct master *m)
 	m->want_log |= master_now_ms() - m->log_ms >= LOST_MS;
 }
 
-/* ${gen}'s descriptor becomes one of a file just opened.  What cannot be opened is said, and the old one goes on. */
-static void
+/* ${gen}'s descriptor becomes one of a file just opened.  Else that is said, and the old one goes on: false. */
+static bool
 reopen(struct generation *gen)
 {
 	char why[LISTEN_WHY_MAX];
 	int old = gen->log_fd, fd;
+	bool done;
 
 	if (old < 0)
-		return;
+		return true;
 	if (logs_open(gen, why) != 0) {
 		log_msg(LOG_L_ERROR, "log", "%s; the old one stays in use", why);
 		gen->log_fd = old;
-		return;
+		return false;
 	}
 	fd = gen->log_fd;
 	gen->log_fd = old;
-	if (dup3(fd, old, O_CLOEXEC) < 0)
+	done = dup3(fd, old, O_CLOEXEC) >= 0;
+	if (!done)
 		log_msg(LOG_L_ERROR, "log", "cannot go on in a new log: %s", strerror(errno));
 	close(fd);
+	return done;
 }
 
-static void
+/* Whether all of them could be opened. */
+static bool
 owe_all(struct master *m)
 {
 	const struct generation *done[MASTER_SLOTS + 2] = { NULL };
 	unsigned n = 0;
+	bool all = true;
 
 	for (unsigned i = 0; i < MASTER_SLOTS + 2; i++) {
 		struct generation *gen = i < MASTER_SLOTS ? m->slot[i].gen
@@ -86,11 +96,12 @@ owe_all(struct master *m)
 		if (seen)
 			continue;
 		done[n++] = gen;
-		reopen(gen);
+		all &= reopen(gen);
 		helper_log_anew(gen, gen->log_fd);
 	}
 	for (unsigned i = 1; i < MASTER_SLOTS; i++)
 		m->slot[i].log_owed = m->slot[i].control >= 0 && m->slot[i].gen->log_fd >= 0;
+	return all;
 }
 
 void
@@ -99,8 +110,8 @@ logs_due(struct master *m)
 	if (m->want_log) {
 		m->want_log = false;
 		m->log_ms = master_now_ms();
-		owe_all(m);
-		log_msg(LOG_L_INFO, "log", "opened anew");
+		if (owe_all(m))
+			log_msg(LOG_L_INFO, "log", "opened anew");
 	}
 	for (unsigned i = 1; i < MASTER_SLOTS; i++) {
 		struct slot *s = &m->slot[i];
