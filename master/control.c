@@ -87,7 +87,7 @@ stop(struct master *m, enum ipc_type how)
 	if (m->serving != NULL)
 		helper_dismiss(m->serving, IPC_STOP);
 	listen_close_all(&m->listen);
-	ctl_done(m, CTL_RELOAD, EX_TEMPFAIL, "the server is stopping");
+	ctl_call_off(m, CTL_RELOAD);
 	upgrade_call_off(m);
 }
 

@@ -350,6 +350,14 @@ ctl_done(struct master *m, enum ctl_wait wait, int code, const char *text)
 }
 
 void
+ctl_call_off(struct master *m, enum ctl_wait wait)
+{
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+		if (m->ctl.client[i].fd >= 0 && m->ctl.client[i].wait == wait)
+			client_end(&m->ctl.client[i], EX_TEMPFAIL, "the server is stopping");
+}
+
+void
 ctl_traces(struct master *m, unsigned i)
 {
 	for (unsigned k = 0; k < CTL_CLIENTS_MAX; k++) {

@@ -76,6 +76,9 @@ void ctl_begin(struct master *m, enum ctl_wait wait);
 void ctl_note(struct master *m, enum ctl_wait wait, const char *line);
 void ctl_done(struct master *m, enum ctl_wait wait, int code, const char *text);
 
+/* The server is stopping: who waits for that, begun or not, is told. */
+void ctl_call_off(struct master *m, enum ctl_wait wait);
+
 /* Who waits, for a successor, and as a predecessor wrote it (state.h). */
 void ctl_put(const struct master *m, struct facts *f);
 void ctl_get(struct master *m, const struct fact *f);

@@ -50,7 +50,7 @@ usage(const char *why)
 	if (why != NULL)
 		fprintf(stderr, "letterplate ctl: %s\n", why);
 	fputs(usage_text, why != NULL ? stderr : stdout);
-	exit(why != NULL ? EX_USAGE : EX_OK);
+	exit(why != NULL ? EX_USAGE : fflush(stdout) == 0 ? EX_OK : EX_IOERR);
 }
 
 static void
@@ -253,5 +253,9 @@ ctl_main(int argc, char **argv)
 		code = (r.json ? ctl_show_json(answer) : ctl_show_screen(answer)) == 0 ? EX_OK : EX_PROTOCOL;
 	free(copy);
 	free(answer);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "letterplate ctl: standard output: %s\n", strerror(errno));
+		return code != EX_OK ? code : EX_IOERR;
+	}
 	return code;
 }

@@ -155,7 +155,7 @@ upgrade_call_off(struct master *m)
 {
 	if (m->upgrade.pid > 0)
 		(void)kill(m->upgrade.pid, SIGKILL);
-	ctl_done(m, CTL_UPGRADE, EX_TEMPFAIL, "the server is stopping");
+	ctl_call_off(m, CTL_UPGRADE);
 }
 
 nfds_t

@@ -3,6 +3,7 @@
 """ctl: the control socket and `letterplate ctl`: what is answered and with which exit status, who is
 not heard, and clients that want to hold the master up."""
 import array
+import contextlib
 import json
 import os
 import signal
@@ -157,9 +158,39 @@ def each_of_two_reloads_has_its_own_outcome():
     # The first one fails for its workers, the second for its config.
     for pid in m.pids():
         if pid not in (int(m.given(1, 1)["pid"][0]), int(m.given(2, 1)["pid"][0])):
-            os.kill(pid, signal.SIGKILL)
+            # The master may have been quicker with the second one.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     equal(("workers could not start" in first.communicate(timeout=20)[1], first.returncode), (True, 75), "the first")
     equal(("has mistakes" in second.communicate(timeout=20)[1], second.returncode), (True, 75), "the second")
+
+
+@test
+def what_still_waits_is_refused_by_a_drain():
+    """Reloads and upgrades that have not begun too."""
+    m = Master()
+    m.stub("mute@2")
+
+    def begin(command):
+        return subprocess.Popen([m.path("bin/letterplate"), "ctl", "-d", m.path("state"), command], stderr=subprocess.PIPE, text=True)
+    waiting = [begin("reload")]
+    wait_for(lambda: "event=reload " in m.text())
+    waiting += [begin("reload"), begin("upgrade")]
+    wait_for(lambda: m.text().count("command=reload") == 2 and "command=upgrade" in m.text())
+    equal(m.ctl("drain").returncode, 0, "drain")
+    for w in waiting:
+        equal((w.communicate(timeout=20)[1], w.returncode), ("letterplate ctl: the server is stopping\n", 75), "what waits")
+
+
+@test
+def an_answer_that_cannot_be_written_is_74():
+    m = Master()
+    for args in ([], ["--json"]):
+        with open("/dev/full", "w") as full:
+            r = subprocess.run([m.path("bin/letterplate"), "ctl", "-d", m.path("state"), "status", *args], stdout=full,
+                               stderr=subprocess.PIPE, text=True)
+        equal(r.returncode, 74, "status %s" % args)
+        check("No space left" in r.stderr, r.stderr)
 
 
 @test

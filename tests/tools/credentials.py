@@ -79,6 +79,21 @@ def a_mistake_leaves_all_as_it_was():
 
 
 @test
+def a_list_that_cannot_be_shown_is_no_empty_one():
+    folder = scratch("credentials.")
+    for where in folder, folder + "/none":
+        r = tool(where, "list")
+        equal((r.returncode, r.stdout), (66, b""), "list of what is not there")
+        check(b"No such file" in r.stderr, r.stderr)
+    check(b"letterplate-credentials add" in tool(folder, "list").stderr, "it does not say how one is made")
+    equal(tool(folder, "add", "anna", text=b"x\n").returncode, 0, "add")
+    with open("/dev/full", "w") as full:
+        r = subprocess.run([TOOL, "-d", folder, "list"], stdout=full, stderr=subprocess.PIPE)
+    equal(r.returncode, 74, "list to a full disk: %s" % r.stderr)
+    check(b"No space left" in r.stderr, r.stderr)
+
+
+@test
 def a_signal_leaves_nothing():
     folder = scratch("credentials.")
     child = subprocess.Popen([TOOL, "-d", folder, "import"], stdin=subprocess.PIPE)

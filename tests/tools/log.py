@@ -105,6 +105,10 @@ def files_rotated_and_compressed():
         f.write(g.read()[:-20])
     code, _, err = run("explain", session, d + "/cut.gz", d + "/mail.log")
     equal(code, 0, "a compressed file without its end: " + err)
+    equal(err, "letterplate-log: %s/cut.gz: ends before its end\n" % d, "said once")
+    code, _, err = run("explain", "abcd1234", d + "/cut.gz", d + "/mail.log")
+    equal(code, 65, "what may stand in the part that is missing: " + err)
+    equal(err.count("ends before its end"), 1, "said once: " + err)
 
 
 @test

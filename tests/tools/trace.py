@@ -273,6 +273,15 @@ def it_ends_as_it_was_told():
         equal((t.child.returncode, len(out.splitlines())), (0, 2), "--count")
         equal(subprocess.run([TOOL, "-c", s.path("letterplate.conf"), "-s", "1"], timeout=30).returncode, 0, "--seconds")
         wait_for(lambda: taps(s) == 0)
+        with open("/dev/full", "wb") as full:
+            for json in False, True:
+                t = Trace(s, "-n", "1", json=json, stdout=full)
+                s.client().close()
+                err = t.child.communicate(timeout=30)[1]
+                equal((t.child.returncode, err), (74, b"letterplate-trace: standard output: No space left on device\n"), "a full disk")
+                wait_for(lambda: taps(s) == 0)
+            for option in "-h", "-V":
+                equal(subprocess.run([TOOL, option], stdout=full, stderr=subprocess.DEVNULL, timeout=30).returncode, 74, option)
         t = Trace(s)
         s.stop()
         err = t.child.communicate(timeout=30)[1]

@@ -67,12 +67,15 @@ name_of(const char *given)
 	return span_of(name, n);
 }
 
+/* ${must}: it has to be there. */
 static void
-read_list(void)
+read_list(bool must)
 {
 	int fd = open(me.file, O_RDONLY | O_CLOEXEC);
 	char why[128];
 
+	if (fd < 0 && errno == ENOENT && must)
+		errx(EX_NOINPUT, "%s: %s; letterplate-credentials add makes it", me.file, strerror(errno));
 	if (fd < 0 && errno == ENOENT) {
 		credential_list_init(&me.list);
 		return;
@@ -258,6 +261,8 @@ list(void)
 	for (size_t i = 0; i < me.list.n; i++)
 		printf("%s\t%s\n", me.list.c[i].user,
 		    me.list.c[i].iterations > 0 ? "PLAIN LOGIN SCRAM-SHA-256" : "PLAIN LOGIN");
+	if (fflush(stdout) != 0 || ferror(stdout))
+		err(EX_IOERR, "standard output");
 }
 
 static void
@@ -299,7 +304,7 @@ main(int argc, char **argv)
 	argc -= optind;
 	argv += optind;
 	if (argc == 1 && strcmp(argv[0], "list") == 0) {
-		read_list();
+		read_list(true);
 		list();
 		return EX_OK;
 	}
@@ -309,7 +314,7 @@ main(int argc, char **argv)
 		usage();
 	umask(077);
 	fd = lock();
-	read_list();
+	read_list(false);
 	if (named)
 		change(argv[0], argv[1]);
 	else

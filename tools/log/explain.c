@@ -227,7 +227,7 @@ choose_around(struct search *s)
 
 /* --- the answer --- */
 
-static int
+static void
 unknown(const struct search *s)
 {
 	uint64_t second = id_second(s->id), now = (uint64_t)time(NULL);
@@ -236,12 +236,12 @@ unknown(const struct search *s)
 
 	if (s->ours == 0) {
 		warnx("%llu lines read, and none is of Letterplate's log", (unsigned long long)s->read);
-		return EXPLAIN_UNKNOWN;
+		return;
 	}
 	warnx("%s stands in none of the %llu lines read, which are from %.19s to %.19s UTC", s->id,
 	    (unsigned long long)s->read, s->first, s->last);
 	if (second < ID_SECOND_MIN || second > now + 86400)
-		return EXPLAIN_UNKNOWN;
+		return;
 	story_time_text(second * 1000000, made);
 	made[STORY_SECOND] = '\0';
 	made[10] = 'T';
@@ -249,7 +249,6 @@ unknown(const struct search *s)
 	warnx("an id of this server like that was made at %s UTC: %s", made,
 	    inside ? "perhaps lines were cut away or dropped, or the log's level is above info"
 		   : "not in this log's time; look in another file");
-	return EXPLAIN_UNKNOWN;
 }
 
 static int
@@ -286,8 +285,11 @@ explain_id(struct input *in, const char *words)
 		return EX_USAGE;
 	}
 	r = input_each(in, look, &s);
-	if (r == EX_OK && s.session[0] == '\0')
-		return unknown(&s);
+	/* It may stand in the part that is missing. */
+	if (r == EX_OK && s.session[0] == '\0') {
+		unknown(&s);
+		return input_cut(in) ? EX_DATAERR : EXPLAIN_UNKNOWN;
+	}
 	if (r == EX_OK)
 		r = input_each(in, gather, &s);
 	if (r == EX_OK && s.failed) {

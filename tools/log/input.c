@@ -79,6 +79,7 @@ add_fd(struct input *in, const char *name, int fd)
 		}
 		fd = kept;
 	}
+	in->file[in->n].cut = false;
 	in->file[in->n].name = name;
 	in->file[in->n++].fd = fd;
 	return EX_OK;
@@ -126,7 +127,7 @@ input_add_journal(struct input *in, const char *unit)
 }
 
 static int
-each_of(gzFile z, const char *name, void (*line)(void *arg, const char *p, size_t n), void *arg)
+each_of(gzFile z, const char *name, bool *cut, void (*line)(void *arg, const char *p, size_t n), void *arg)
 {
 	static char b[LINE_OCTETS_MAX];
 	bool inside = false; /* the rest of a line that was too long */
@@ -141,9 +142,11 @@ each_of(gzFile z, const char *name, void (*line)(void *arg, const char *p, size_
 	}
 	gzerror(z, &err);
 	/* A file that ends within its compressed part is one that is being written, or was cut: what it has is taken. */
-	if (err == Z_BUF_ERROR)
-		warnx("%s: ends before its end", name);
-	else if (err != Z_OK && err != Z_STREAM_END) {
+	if (err == Z_BUF_ERROR) {
+		if (!*cut)
+			warnx("%s: ends before its end", name);
+		*cut = true;
+	} else if (err != Z_OK && err != Z_STREAM_END) {
 		warnx("%s: is damaged", name);
 		return EX_DATAERR;
 	}
@@ -166,10 +169,19 @@ input_each(struct input *in, void (*line)(void *arg, const char *p, size_t n), v
 			warnx("%s: out of memory", in->file[i].name);
 			return EX_OSERR;
 		}
-		r = each_of(z, in->file[i].name, line, arg);
+		r = each_of(z, in->file[i].name, &in->file[i].cut, line, arg);
 		gzclose(z);
 	}
 	return r;
+}
+
+bool
+input_cut(const struct input *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		if (in->file[i].cut)
+			return true;
+	return false;
 }
 
 void

@@ -5,6 +5,7 @@
 #ifndef TOOLS_LOG_INPUT_H_
 #define TOOLS_LOG_INPUT_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { INPUT_FILES_MAX = 1024 };
@@ -14,6 +15,7 @@ struct input {
 	struct {
 		const char *name; /* for messages; the caller's */
 		int         fd;   /* owned; can be wound back */
+		bool        cut;  /* it was said that its compressed part has no end */
 	} file[INPUT_FILES_MAX];
 };
 
@@ -29,6 +31,9 @@ int input_add_journal(struct input *in, const char *unit);
  * over.  0, or a sysexits code after a line on standard error.
  */
 int input_each(struct input *in, void (*line)(void *arg, const char *p, size_t n), void *arg);
+
+/* Whether something was missing from what was read: what is not found may have stood there. */
+bool input_cut(const struct input *in);
 
 void input_close(struct input *in);
 #endif

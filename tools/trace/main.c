@@ -52,6 +52,16 @@ struct request {
 	uint64_t count, seconds; /* 0: without end */
 };
 
+/* EX_OK, or EX_IOERR after a message: what was to be shown could not be. */
+static int
+written(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EX_OK;
+	warn("standard output");
+	return EX_IOERR;
+}
+
 static _Noreturn void
 usage(const char *why)
 {
@@ -132,10 +142,10 @@ parse(int argc, char **argv, struct request *r)
 			break;
 		case 'h':
 			fputs(usage_text, stdout);
-			exit(EX_OK);
+			exit(written());
 		case 'V':
 			puts("letterplate-trace " LETTERPLATE_VERSION);
-			exit(EX_OK);
+			exit(written());
 		default: /* getopt_long() said what was wrong */
 			fputs("try letterplate-trace -h\n", stderr);
 			exit(EX_USAGE);
@@ -198,7 +208,7 @@ watch(int control, int records, struct request *r)
 			err(EX_OSERR, "poll");
 		if (p[1].revents != 0)
 			code = take(records, r, &how);
-		if (fflush(stdout) != 0 || ferror(stdout))
+		if (written() != EX_OK)
 			return EX_IOERR;
 		if (code == -1 && p[0].revents != 0)
 			code = reach_end(control);
