@@ -38,6 +38,7 @@
 #include "worker/session.h"
 #include "worker/setup.h"
 #include "worker/store/filesystem.h"
+#include "worker/store/place.h"
 #include "worker/tap.h"
 
 enum {
@@ -342,6 +343,7 @@ main_second(struct loop_timer *t)
 		stats_gauge(me.w.stats, STATS_CERTIFICATE_DAYS, left > 0 ? (uint64_t)left / MAIN_DAY_S : 0);
 	}
 	room_second(me.pool, me.w.stats);
+	place_second(me.pool);
 	dropped = log_dropped();
 	stats_add(me.w.stats, STATS_LOG_DROPPED, dropped - me.dropped);
 	me.dropped = dropped;

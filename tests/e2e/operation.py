@@ -3,11 +3,13 @@
 """operation: the lines that docs/OPERATION.md shows are those that an operator sees, and its commands do what it says."""
 import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import TOP, check, equal, main, need_root, test
+from harness import TOP, Skip, check, equal, main, need_root, own_mounts, test
 from server import Server, wait_for
 
 with open(os.path.join(TOP, "docs/OPERATION.md")) as f:
@@ -69,6 +71,101 @@ def the_store_cannot_be_written():
         seen(s, "The store cannot be written")
 
 
+def made_anew(s):
+    os.mkdir(s.store_path)
+    if os.geteuid() == 0:
+        shutil.chown(s.store_path, "nobody", "nogroup")
+
+
+def refuses(s, c):
+    """Nothing is acknowledged that would lie where nobody looks."""
+    wait_for(lambda: s.log().count("event=store-moved") == 2, why=lambda: "not noticed: %s" % s.log()[-2000:])
+    for _ in range(2):
+        c.envelope("alice@example.org", sender="a@b.example")
+        c.cmd("DATA").is_(451, "4.3.0")
+        c.cmd("RSET").is_(250)
+
+
+@test
+def the_store_is_another_folder():
+    with Server() as s:
+        c, moved = s.client(), s.store_path + ".old"
+        c.hello()
+        c.message("alice@example.org", b"x\r\n").is_(250)
+        os.rename(s.store_path, moved)
+        made_anew(s)
+        refuses(s, c)
+        seen(s, "The store is another folder")
+        equal(os.listdir(s.store_path), [], "the new folder")
+        equal(s.ctl("reload").returncode, 0, "reload")
+        d = s.client()
+        d.hello()
+        d.message("alice@example.org", b"x\r\n").is_(250)
+        d.quit()
+        equal(len(s.messages("alice@example.org")), 1, "messages in the new folder")
+        c.rest() if c.at_end else c.quit()
+
+
+@test
+def the_store_is_another_folder_while_content_comes():
+    with Server() as s:
+        c = s.client()
+        c.hello()
+        c.envelope("alice@example.org", sender="a@b.example")
+        c.cmd("DATA").is_(354)
+        c.send(b"x\r\n")
+        os.rename(s.store_path, s.store_path + ".old")
+        wait_for(lambda: s.log().count("event=store-moved") == 2, why=lambda: "not noticed: %s" % s.log()[-2000:])
+        c.send(b".\r\n")
+        c.reply().is_(451, "4.3.0")
+        c.quit()
+        os.rename(s.store_path + ".old", s.store_path)
+        wait_for(lambda: s.log().count("event=store-back") == 2, why=lambda: "not noticed: %s" % s.log()[-2000:])
+        c = s.client()
+        c.hello()
+        c.message("alice@example.org", b"x\r\n").is_(250)
+        c.quit()
+        equal(len(s.messages("alice@example.org")), 1, "messages")
+
+
+@test
+def the_store_is_made_anew():
+    with Server() as s:
+        c = s.client()
+        c.hello()
+        while os.path.exists(s.store_path):     # a journal that is just being made gets in the way
+            shutil.rmtree(s.store_path, ignore_errors=True)
+        made_anew(s)
+        refuses(s, c)
+        c.quit()
+        equal(s.ctl("reload").returncode, 0, "reload")
+        d = s.client()
+        d.hello()
+        d.message("alice@example.org", b"x\r\n").is_(250)
+        d.quit()
+        equal(len(s.messages("alice@example.org")), 1, "messages in the new folder")
+
+
+@test
+def something_is_mounted_over_the_store():
+    need_root()
+    with Server() as s:
+        c = s.client()
+        c.hello()
+        if subprocess.run(["mount", "-t", "tmpfs", "none", s.store_path], capture_output=True).returncode != 0:
+            raise Skip("no mount here")
+        try:
+            refuses(s, c)
+            c.quit()
+        finally:
+            subprocess.run(["umount", "-l", s.store_path], check=True)
+        wait_for(lambda: s.log().count("event=store-back") == 2, why=lambda: "not noticed: %s" % s.log()[-2000:])
+        d = s.client()
+        d.hello()
+        d.message("alice@example.org", b"x\r\n").is_(250)
+        d.quit()
+
+
 @test
 def a_worker_dies():
     with Server() as s:
@@ -78,4 +175,5 @@ def a_worker_dies():
         wait_for(lambda: len(s.workers()) == 2)
 
 
+own_mounts()
 main()

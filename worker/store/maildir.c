@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "worker/store/filesystem.h"
 #include "worker/store/journal.h"
+#include "worker/store/place.h"
 
 static uint64_t
 now_us(void)
@@ -52,6 +53,7 @@ maildir_open(const struct store_env *env, void **ctx)
 		errno = ENOMEM;
 		return -1;
 	}
+	place_of(env->conf->path, md->root);
 	*ctx = md;
 	return 0;
 }
@@ -61,6 +63,7 @@ maildir_close(void *ctx)
 {
 	struct maildir *md = ctx;
 
+	place_of(NULL, -1);
 	mailbox_cache_free(md->boxes);
 	close(md->root);
 	free(md);
@@ -75,6 +78,10 @@ maildir_begin(
 
 	if (t->targets == NULL) {
 		errno = EINVAL;
+		return -1;
+	}
+	if (place_lost() != 0) {
+		errno = place_lost();
 		return -1;
 	}
 	if (iopool_reserve(md->env->pool) == -1)
@@ -251,13 +258,17 @@ conclude(struct store_msg *m)
 	done(arg, &result);
 }
 
+/* What the disk has is not said to be stored either, if it is where nobody looks. */
 static void
 commit_done(struct iojob *j)
 {
 	struct store_msg *m = (struct store_msg *)(void *)j;
+	int lost = place_lost();
 
 	for (uint32_t i = 0; i < m->nspot; i++)
-		m->spot[i].target->err = m->spot[i].err;
+		m->spot[i].target->err = lost != 0 ? lost : m->spot[i].err;
+	if (lost != 0)
+		m->result = (struct store_done){ .err = lost };
 	if (m->md->journal != NULL)
 		journal_count(m);
 	conclude(m);
@@ -297,6 +308,8 @@ commit_submit(struct store_msg *m)
 {
 	if (m->err == 0 && m->fill == NULL && chunk_room(&m->fill, &m->fill_max, STORE_CHUNK) == -1)
 		m->err = ENOMEM;
+	if (m->err == 0)
+		m->err = place_lost();
 	if (m->err == 0 && spots_make(m) == -1)
 		m->err = ENOMEM;
 	if (m->err != 0) {
