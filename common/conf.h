@@ -23,6 +23,7 @@ enum {
 	CONF_ALLOW_MAX     = 8,      /* things a module is allowed */
 	CONF_SERVERS_MAX   = 8,      /* DNS servers */
 	CONF_DNSLISTS_MAX  = 32,     /* block lists, and as many allow lists */
+	CONF_CHECK_S       = 10,     /* what conf_check() waits for */
 	CONF_TEXT_MAX      = 1 << 20 /* octets of a config file */
 };
 
@@ -242,6 +243,8 @@ int conf_read(const char *file, char **text, size_t *n);
  * worker's user, the user exists, the snapshot can be read, certificates match
  * their keys.  0, or -1 after at least one report.  What does not keep the
  * server from starting is reported as "FILE:LINE: warning: ..." and counts as 0.
+ * What may hang is asked by children, which have CONF_CHECK_S: a module that is
+ * loaded, a key, what stands on a file system that does not answer.
  */
 int conf_check(const struct conf *cf, conf_report *report, void *arg);
 

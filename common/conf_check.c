@@ -9,10 +9,12 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -24,6 +26,9 @@
 #include "common/log.h"
 #include "common/mdbfile.h"
 #include "common/pem.h"
+
+/* What a child may take beyond CONF_CHECK_S: then it cannot tell itself what hangs. */
+enum { CHECK_GRACE_S = 3 };
 
 enum { LINE_MAX_ = CONF_WHY_MAX + 2 * CONF_PATH_MAX + PATH_MAX };
 
@@ -257,6 +262,23 @@ write_report(void *arg, const char *line)
 /* As whom, and what, to check in a child. */
 typedef void check_what(struct check *c);
 
+/*
+ * In a child: end in ${s} seconds, or with who waits for us.  The kernel sees to it, also after an exec: whatever hangs, a
+ * module or a file system, the master does not.
+ */
+static void
+limit(unsigned s)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	(void)signal(SIGALRM, SIG_DFL);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	(void)alarm(s);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 static void __attribute__((noreturn)) child(struct check *c, const struct passwd *pw, check_what *what, int fd)
 {
 	FILE *to = fdopen(fd, "w");
@@ -266,6 +288,7 @@ static void __attribute__((noreturn)) child(struct check *c, const struct passwd
 	c->report = write_report;
 	c->arg = to;
 	c->failed = false;
+	limit(CONF_CHECK_S + CHECK_GRACE_S);
 	if (pw != NULL &&
 	    (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0))
 		say(c, conf_line(c->cf, "", "user"), true, "cannot become %s: %s", c->who, strerror(errno));
@@ -276,9 +299,9 @@ static void __attribute__((noreturn)) child(struct check *c, const struct passwd
 	_exit(c->failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-/* ${pw} NULL: as whom we are. */
+/* ${pw} NULL: as whom we are.  ${name}: what that is about. */
 static void
-apart(struct check *c, const struct passwd *pw, check_what *what)
+apart(struct check *c, const struct passwd *pw, check_what *what, const char *name)
 {
 	char *line = NULL;
 	size_t cap = 0, told = 0;
@@ -308,7 +331,9 @@ apart(struct check *c, const struct passwd *pw, check_what *what)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)
 		return;
 	c->failed = true;
-	if (told == 0)
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		say(c, 0, true, "cannot check %s: no answer within %d seconds", name, CONF_CHECK_S + CHECK_GRACE_S);
+	else if (told == 0)
 		say(c, 0, true, "cannot check: the child that asks has died");
 }
 
@@ -386,7 +411,7 @@ check_owner(struct check *c, const struct conf_handler *h)
 
 /* The worker beside this program loads it, in a process of its own.  Where there is none, it is left to the start. */
 static void
-check_loads(struct check *c, const struct conf_handler *h)
+check_loads(struct check *c, const struct conf_handler *h, unsigned seconds)
 {
 	char exe[PATH_MAX], worker[PATH_MAX + 32], line[CONF_WHY_MAX] = "";
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -403,6 +428,7 @@ check_loads(struct check *c, const struct conf_handler *h)
 		return;
 	pid = fork();
 	if (pid == 0) {
+		limit(seconds);
 		dup2(fd[1], STDOUT_FILENO);
 		execl(worker, "letterplate-worker", "-m", h->module, (char *)NULL);
 		_exit(EXIT_FAILURE);
@@ -415,13 +441,28 @@ check_loads(struct check *c, const struct conf_handler *h)
 		fclose(from);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+	if (pid > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		say(c, h->line, true, "handler \"%s\": \"%s\" is not loaded within %u second%s", h->name, h->module,
+		    seconds, seconds == 1 ? "" : "s");
+	else if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		say(c, h->line, true, "handler \"%s\": %s", h->name, line[0] != '\0' ? line : "it kills who loads it");
 }
 
+static int64_t
+now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* All of them have CONF_CHECK_S, and those behind one that hangs what is left, a second at the least. */
 static void
 check_modules(struct check *c)
 {
+	int64_t until_s = now_s() + CONF_CHECK_S, left;
+
 	for (size_t i = 0; i < c->cf->nhandler; i++) {
 		const struct conf_handler *h = &c->cf->handler[i];
 		bool failed = c->failed;
@@ -431,7 +472,7 @@ check_modules(struct check *c)
 		c->failed = false;
 		check_owner(c, h);
 		if (!c->failed)
-			check_loads(c, h);
+			check_loads(c, h, (left = until_s - now_s()) > 1 ? (unsigned)left : 1);
 		c->failed |= failed;
 	}
 }
@@ -445,10 +486,10 @@ conf_check(const struct conf *cf, conf_report *report, void *arg)
 
 	check_master(&c);
 	if (cf->ntls > 0)
-		apart(&c, NULL, check_tls);
+		apart(&c, NULL, check_tls, "the certificates");
 	/* In a child, as keys: the master never has them in its memory. */
-	apart(&c, NULL, check_credentials);
-	apart(&c, NULL, check_modules);
+	apart(&c, NULL, check_credentials, "the credentials");
+	apart(&c, NULL, check_modules, "the modules");
 	if (geteuid() != 0) {
 		check_worker(&c);
 		return c.failed ? -1 : 0;
@@ -461,7 +502,7 @@ conf_check(const struct conf *cf, conf_report *report, void *arg)
 	else if (pw->pw_uid == 0)
 		say(&c, conf_line(cf, "", "user"), true, "%s is root; workers must not be: set another", who);
 	else
-		apart(&c, pw, check_worker);
+		apart(&c, pw, check_worker, "what workers use");
 	return c.failed ? -1 : 0;
 }
 

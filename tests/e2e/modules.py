@@ -4,6 +4,7 @@ built for another interface costs nobody a message."""
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -392,6 +393,35 @@ def what_cannot_be_loaded_is_told():
     r = conf_test(s)
     equal(r.returncode, 78, r.stderr)
     check("can be written by others" in r.stderr, r.stderr)
+
+
+@test
+def one_that_hangs_while_it_is_loaded_holds_nobody_up_for_long():
+    with Server() as s:
+        s.may_die = True
+        s.settings["extra"] = section("hangs") + section("hangs2", "hangs")
+        s.write_config()
+        began = time.monotonic()
+        r = conf_test(s)
+        equal(r.returncode, 78, r.stderr)
+        equal(len(re.findall(r'handler "hangs2?": ".*/hangs.so" is not loaded within', r.stderr)), 2, r.stderr)
+        check(time.monotonic() - began < 20, "took %.1f s" % (time.monotonic() - began))
+        s.signal(signal.SIGHUP)
+        wait_for(lambda: "event=reload " in s.log())
+        victim = s.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: "event=reload-refused" in s.log(), why=lambda: s.log()[-2000:])
+        wait_for(lambda: len(s.workers()) == 2 and victim not in s.workers(), why="not replaced")
+        wait_for(lambda: not [p for p in s.processes() if cmdline(p).startswith(b"letterplate-worker\0-m")], why="loaders are left")
+        equal(s.ctl("status").returncode, 0, "status")
+
+
+def cmdline(pid):
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
 
 
 if __name__ == "__main__":
