@@ -6,6 +6,9 @@
 
 #include "master/master.h"
 
+/* Hold those back that a server is asked for something by: before it can be asked, they would end it.  The loop reads them. */
+void control_hold(void);
+
 /* Block the signals that the loop reads, ignore those that mean nothing to us.  A signalfd, or -1 with errno. */
 int control_signals(void);
 

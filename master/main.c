@@ -247,6 +247,8 @@ main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "setup") == 0)
 		return setup_main(argc - 1, argv + 1);
 	a = parse_args(argc, argv);
+	if (!a.test)
+		control_hold();
 	resume_if_told(&m, a.file);
 	cf = read_conf(&a, &text, &n);
 	if (a.test) {

@@ -444,6 +444,44 @@ def killed_master_leaves_no_orphans_and_its_port():
             check(c.recv(100), "the unix socket does not serve")
 
 
+def started_by_a_pipe():
+    """A master that still reads its config: it is told by a pipe, whose writing end is the second."""
+    m = Master(start=False)
+    text = open(m.path("c.conf")).read()
+    os.unlink(m.path("c.conf"))
+    os.mkfifo(m.path("c.conf"))
+    m.start(wait=False)
+
+    def opened():
+        try:
+            return os.open(m.path("c.conf"), os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return None
+    return m, wait_for(opened), text
+
+
+@test
+def signals_that_come_before_the_config_is_read_are_looked_at_later():
+    for sig, event in (signal.SIGHUP, "reloaded"), (signal.SIGUSR2, "upgraded"):
+        m, fd, text = started_by_a_pipe()
+        m.signal(signal.SIGUSR1)
+        m.signal(sig)
+        os.unlink(m.path("c.conf"))
+        m.write(text)
+        os.write(fd, text.encode())
+        os.close(fd)
+        m.wait_log("event=%s generation=2" % event)
+        equal(m.term(), 0, "status")
+
+
+@test
+def term_before_the_config_is_read_ends_it():
+    m, fd, _ = started_by_a_pipe()
+    m.signal(signal.SIGTERM)
+    m.child.wait(10)
+    os.close(fd)
+
+
 @test
 def other_signals_do_no_harm():
     m = Master()
