@@ -16,8 +16,9 @@ static int
 run_status(struct master *m, const struct fact *request, struct facts *out, const char **why)
 {
 	(void)request;
-	(void)why;
 	status_write(m, out);
+	if (status_failing(m))
+		return *why = "no worker serves; the log says why they end", EX_TEMPFAIL;
 	return EX_OK;
 }
 

@@ -249,8 +249,8 @@ ctl_main(int argc, char **argv)
 		return EX_IOERR;
 	copy = strdup(answer);
 	code = copy != NULL ? conclude(copy) : EX_OSERR;
-	if (code == EX_OK && strcmp(r.command, "status") == 0)
-		code = (r.json ? ctl_show_json(answer) : ctl_show_screen(answer)) == 0 ? EX_OK : EX_PROTOCOL;
+	if ((code == EX_OK || code == EX_TEMPFAIL) && strcmp(r.command, "status") == 0)
+		code = (r.json ? ctl_show_json(answer) : ctl_show_screen(answer)) == 0 ? code : EX_PROTOCOL;
 	free(copy);
 	free(answer);
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -272,6 +272,7 @@ show_certificates(const struct lines *l, int64_t now)
 static void
 show_rest(const struct lines *l, int64_t now)
 {
+	static const char nobody_says[] = ", not known: no worker serves";
 	const struct fact *t = of_kind(l, "tls"), *d = of_kind(l, "directory"), *s = of_kind(l, "store"),
 			  *b = of_kind(l, "sandbox"), *m = of_kind(l, "mail");
 
@@ -279,7 +280,9 @@ show_rest(const struct lines *l, int64_t now)
 		show_certificates(l, now);
 	fputs("directory   ", stdout);
 	plain(text_of(d, "path"));
-	if (number_of(d, "made") == 0) {
+	if (facts_get(d, "made") == NULL) {
+		puts(nobody_says);
+	} else if (number_of(d, "made") == 0) {
 		puts(", NO SNAPSHOT: all recipients get 451");
 	} else {
 		printf(", %s entries, made ", text_of(d, "entries"));
@@ -291,8 +294,11 @@ show_rest(const struct lines *l, int64_t now)
 	printf("store       %s ", text_of(s, "kind"));
 	plain(text_of(s, "path"));
 	printf(", %s being committed, %s errors\n", text_of(s, "commits_pending"), text_of(s, "errors"));
-	printf("sandbox     uid %s, Landlock %s, seccomp %s\n", number_of(b, "uid") ? "yes" : "NO",
-	    number_of(b, "landlock") ? "yes" : "NO", number_of(b, "seccomp") ? "yes" : "NO");
+	if (facts_get(b, "level") == NULL)
+		printf("sandbox     %s\n", nobody_says + 2);
+	else
+		printf("sandbox     uid %s, Landlock %s, seccomp %s\n", number_of(b, "uid") ? "yes" : "NO",
+		    number_of(b, "landlock") ? "yes" : "NO", number_of(b, "seccomp") ? "yes" : "NO");
 	printf("mail        %s sessions open, %s so far; %s messages accepted; %s workers died\n",
 	    text_of(m, "sessions_open"), text_of(m, "sessions_total"), text_of(m, "messages"),
 	    text_of(m, "workers_died"));

@@ -17,10 +17,27 @@
 
 static const char *const level_name[] = { "error", "warn", "info", "debug" };
 
+/* Whether any worker takes mail, or has, as it says good-bye. */
+static bool
+any_ready(const struct master *m)
+{
+	for (unsigned i = 1; i < MASTER_SLOTS; i++)
+		if (m->slot[i].state == WORKER_READY)
+			return true;
+	return false;
+}
+
+bool
+status_failing(const struct master *m)
+{
+	return m->serving != NULL && !m->stopping && !any_ready(m);
+}
+
 const char *
 status_word(const struct master *m)
 {
 	return m->stopping        ? "draining"
+	    : status_failing(m)   ? "failing"
 	    : m->serving == NULL  ? "starting"
 	    : m->starting != NULL ? "reloading"
 				  : "serving";
@@ -168,8 +185,9 @@ write_certificates(const struct generation *gen, struct facts *f)
 	}
 }
 
+/* What workers report; nothing, where none is that could have. */
 static void
-write_rest(const struct conf *cf, const struct stats_sum *sum, struct facts *f)
+write_rest(const struct conf *cf, const struct stats_sum *sum, bool reported, struct facts *f)
 {
 	if (conf_offers_tls(cf)) {
 		facts_begin(f, "tls");
@@ -179,8 +197,10 @@ write_rest(const struct conf *cf, const struct stats_sum *sum, struct facts *f)
 	}
 	facts_begin(f, "directory");
 	facts_str(f, "path", cf->directory);
-	facts_u64(f, "made", sum->gauge[STATS_DIRECTORY_MADE]);
-	facts_u64(f, "entries", sum->gauge[STATS_DIRECTORY_ENTRIES]);
+	if (reported) {
+		facts_u64(f, "made", sum->gauge[STATS_DIRECTORY_MADE]);
+		facts_u64(f, "entries", sum->gauge[STATS_DIRECTORY_ENTRIES]);
+	}
 	facts_end(f);
 	facts_begin(f, "store");
 	facts_str(f, "kind", cf->store.kind);
@@ -189,10 +209,12 @@ write_rest(const struct conf *cf, const struct stats_sum *sum, struct facts *f)
 	facts_u64(f, "errors", sum->counter[STATS_STORE_ERRORS]);
 	facts_end(f);
 	facts_begin(f, "sandbox");
-	facts_u64(f, "level", sum->gauge[STATS_SANDBOX_LEVEL]);
-	facts_bool(f, "uid", (sum->gauge[STATS_SANDBOX_LEVEL] & 1) != 0);
-	facts_bool(f, "landlock", (sum->gauge[STATS_SANDBOX_LEVEL] & 2) != 0);
-	facts_bool(f, "seccomp", (sum->gauge[STATS_SANDBOX_LEVEL] & 4) != 0);
+	if (reported) {
+		facts_u64(f, "level", sum->gauge[STATS_SANDBOX_LEVEL]);
+		facts_bool(f, "uid", (sum->gauge[STATS_SANDBOX_LEVEL] & 1) != 0);
+		facts_bool(f, "landlock", (sum->gauge[STATS_SANDBOX_LEVEL] & 2) != 0);
+		facts_bool(f, "seccomp", (sum->gauge[STATS_SANDBOX_LEVEL] & 4) != 0);
+	}
 	facts_end(f);
 	facts_begin(f, "mail");
 	facts_u64(f, "sessions_open", sum->gauge[STATS_SESSIONS_OPEN]);
@@ -223,7 +245,7 @@ status_write(const struct master *m, struct facts *f)
 	write_workers(m, sum, f);
 	write_listeners(gen->conf, f);
 	write_certificates(gen, f);
-	write_rest(gen->conf, sum, f);
+	write_rest(gen->conf, sum, any_ready(m), f);
 	stats_sum_free(sum);
 	free(sum);
 }

@@ -11,6 +11,9 @@ struct master;
 /* A fact a line: server, config, workers, listeners, and what the workers' gauges say.  Reads the config file and the stats segment. */
 void status_write(const struct master *m, struct facts *f);
 
-/* What the server does, in a word: starting, serving, reloading, draining. */
+/* Whether it is to serve and no worker does. */
+bool status_failing(const struct master *m);
+
+/* What the server does, in a word: starting, serving, failing, reloading, draining. */
 const char *status_word(const struct master *m);
 #endif

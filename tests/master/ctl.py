@@ -71,6 +71,26 @@ def status_says_what_runs():
 
 
 @test
+def status_says_that_nobody_serves():
+    m = Master(workers=2)
+    m.stub("exit=1")
+    for pid in m.pids():
+        os.kill(pid, signal.SIGKILL)
+    m.wait_log("event=worker-died .*status 1", n=2)
+    r = m.ctl("status", "--json")
+    equal((r.returncode, r.stderr), (75, "letterplate ctl: no worker serves; the log says why they end\n"), "status")
+    s = json.loads(r.stdout)
+    equal(s["server"]["state"], "failing", "state")
+    equal((s["sandbox"], set(s["directory"])), ({}, {"path"}), "what only workers know")
+    screen = m.ctl("status")
+    equal(screen.returncode, 75, screen.stderr)
+    for word in "is failing: pid", "sandbox     not known: no worker serves", "/directory, not known: no worker serves":
+        check(word in screen.stdout, "no %r in %s" % (word, screen.stdout))
+    m.stub("")
+    wait_for(lambda: m.ctl("status").returncode == 0, why="they do not serve again")
+
+
+@test
 def status_sees_that_files_have_changed():
     m = Master()
     with open(m.path("c.conf"), "a") as f:
