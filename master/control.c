@@ -195,6 +195,7 @@ turn(struct master *m)
 	upgrade_due(m);
 	watch_due(m);
 	segment_due(m, false);
+	ctl_due(m);
 	notify_due();
 	stats_beat(m->stats, (uint64_t)time(NULL));
 }

@@ -5,6 +5,7 @@
 #include "master/ctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,29 @@ fail:
 	close(fd);
 	errno = err;
 	return -1;
+}
+
+void
+ctl_due(struct master *m)
+{
+	struct ctl *ctl = &m->ctl;
+	int64_t now = master_now_ms();
+	int old = ctl->fd;
+	struct stat st;
+
+	if (old < 0 || now - ctl->look_ms < CTL_LOOK_MS)
+		return;
+	ctl->look_ms = now;
+	if (fstatat(m->state_fd, CTL_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
+		ctl->told = false;
+	} else if (ctl_open(m) == 0) {
+		close(old);
+		log_msg(LOG_L_WARN, "control-gone", "the control socket was removed; it is made anew");
+	} else if (!ctl->told) {
+		ctl->told = true;
+		log_msg(LOG_L_ERROR, "control-gone",
+		    "the control socket was removed, and cannot be made anew: %s; signals are heard", strerror(errno));
+	}
 }
 
 static void

@@ -22,6 +22,7 @@ enum {
 	CTL_POLL_MAX    = 1 + CTL_CLIENTS_MAX,
 	CTL_REQUEST_MAX = 2048, /* octets */
 	CTL_PATIENCE_MS = 5000, /* to ask, and to take the answer */
+	CTL_LOOK_MS     = 1000, /* how often it is looked whether the socket is still there */
 	CTL_RECORD      = 16384 /* octets of an answer sent at once */
 };
 
@@ -47,7 +48,9 @@ struct ctl_client {
 };
 
 struct ctl {
-	int               fd; /* -1: closed */
+	int               fd;      /* -1: closed */
+	int64_t           look_ms; /* when it was last seen in state_dir */
+	bool              told;    /* ... that it is not, and cannot be made anew */
 	struct ctl_client client[CTL_CLIENTS_MAX];
 };
 
@@ -60,6 +63,9 @@ bool ctl_answers(const struct master *m);
 
 /* Listen in state_dir.  0, or -1 with errno. */
 int ctl_open(struct master *m);
+
+/* Once a second: make the socket anew where its file was removed. */
+void ctl_due(struct master *m);
 
 /* Close all and remove the socket; who waits for the end is told. */
 void ctl_close(struct master *m);

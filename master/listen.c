@@ -25,10 +25,24 @@ listen_init(struct listen_table *t)
 		t->sock[i].fd = -1;
 }
 
+/* Whether who connects gets there: the file of a unix socket may have been removed, or another's have taken its place. */
+static bool
+leads(const struct listen_sock *s)
+{
+	struct stat st;
+
+	if (s->ss.ss_family != AF_UNIX)
+		return true;
+	if (lstat(((const struct sockaddr_un *)&s->ss)->sun_path, &st) != 0)
+		return errno != ENOENT;
+	return st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
 static bool
 same(const struct listen_sock *s, const struct conf_address *a)
 {
-	return s->fd >= 0 && s->passed[0] == '\0' && s->len == a->len && memcmp(&s->ss, &a->ss, a->len) == 0;
+	return s->fd >= 0 && s->passed[0] == '\0' && s->len == a->len && memcmp(&s->ss, &a->ss, a->len) == 0 &&
+	    leads(s);
 }
 
 static struct listen_sock *

@@ -46,6 +46,21 @@ def refused(m, *args, code, word):
     return r
 
 
+@test
+def a_removed_control_socket_comes_back():
+    m = Master()
+    os.unlink(m.path("state/control"))
+    wait_for(lambda: os.path.exists(m.path("state/control")), 10, "not made anew")
+    equal(stat.S_IMODE(os.stat(m.path("state/control")).st_mode), 0o600, "mode")
+    equal(m.ctl("reload").returncode, 0, "reload")
+    equal(len(m.wait_log("event=control-gone")), 1, "lines")
+    equal(m.ctl("upgrade").returncode, 0, "upgrade")
+    os.unlink(m.path("state/control"))
+    wait_for(lambda: os.path.exists(m.path("state/control")), 10, "not made anew after an upgrade")
+    equal(m.ctl("stop").returncode, 0, "stop")
+    check(not os.path.exists(m.path("state/control")), "left behind")
+
+
 # --- what is answered ---
 
 @test

@@ -233,6 +233,33 @@ def reload_keeps_the_socket_and_its_queue():
     wait_for(lambda: not any(map(alive, old)), why="old workers stay")
 
 
+@test
+def reload_makes_a_removed_unix_socket_anew():
+    m = Master(start=False)
+    m.write(addresses=["unix:" + m.path("mx.sock")])
+    m.start()
+
+    def greeted():
+        with socket.socket(socket.AF_UNIX) as c:
+            c.settimeout(30)
+            c.connect(m.path("mx.sock"))
+            return c.recv(100).decode()
+    before = os.stat(m.path("mx.sock")).st_ino
+    m.signal(signal.SIGHUP)
+    m.wait_log("event=reloaded generation=2")
+    equal(os.stat(m.path("mx.sock")).st_ino, before, "a socket that is there is kept: its number")
+    os.unlink(m.path("mx.sock"))
+    m.signal(signal.SIGHUP)
+    m.wait_log("event=reloaded generation=3")
+    check(greeted().endswith(" 3\r\n"), "who answers")
+    os.unlink(m.path("mx.sock"))
+    m.signal(signal.SIGUSR2)
+    m.wait_log("event=upgraded generation=4")
+    check(greeted().endswith(" 4\r\n"), "who answers")
+    equal(m.term(), 0, "status")
+    check(not os.path.exists(m.path("mx.sock")), "left behind")
+
+
 def refused_reload(m, pattern):
     """HUP; the reason is logged, READY=1 said again, and generation 1 serves on."""
     before, n = m.pids(), m.said("READY=1")
