@@ -27,6 +27,7 @@ enum {
 	JOURNAL_SYNC_MS     = 1000,        /* how long acknowledged mail may stand unsynced in Maildirs */
 	JOURNAL_SYNC_OCTETS = 32 << 20,    /* ...and how much of it, before the background sync begins */
 	JOURNAL_RETRY_MS    = 5000,        /* between attempts at what failed */
+	JOURNAL_ASIDE       = 100,         /* damaged segments of one name that are kept */
 	JOURNAL_IDS         = 1024, /* owners looked for: slots, and spare names for those whose slot is still held */
 	JOURNAL_FDS         = 2 * JOURNAL_SEGMENTS + 3 + 2 * JOURNAL_KEEP
 };
@@ -139,6 +140,8 @@ uint64_t                     journal_record_next(const struct journal_record *r)
 void journal_seg_name(unsigned id, unsigned no, char out[static 32]);
 int  journal_seg_create(struct journal *j, unsigned no); /* written once and synced.  0, or -1 with errno */
 int  journal_seg_open(struct journal *j, unsigned id, unsigned no, struct journal_seg *s, struct journal_head *h);
+int  journal_seg_aside(const struct journal *j, unsigned id,
+     unsigned no); /* its head is damaged: keep it for a human.  0, or -1 with errno */
 void journal_seg_close(struct journal_seg *s);
 int  journal_seg_begin(struct journal *j, struct journal_seg *s);                      /* a new use */
 int  journal_seg_retire(const struct journal *j, struct journal_seg *s, uint64_t pos); /* durably */

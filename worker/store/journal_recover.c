@@ -52,18 +52,14 @@ struct found {
 	bool crashed; /* ... and the machine has crashed since */
 };
 
-/* Open and replay what is not retired.  What cannot be opened for what stands in it was never finished, and goes. */
+/* Open and replay what is not retired.  No crash leaves a damaged head: a segment has its name once that is durable. */
 static int
 replay_one(struct journal *j, unsigned id, unsigned no, struct found *f)
 {
-	char name[32];
-
 	if (journal_seg_open(j, id, no, &f->seg, &f->head) == -1) {
-		if (errno != EBADMSG)
-			return errno == ENOENT ? 0 : -1;
-		journal_seg_name(id, no, name);
-		log_msg(LOG_L_WARN, "journal", "segment %s is not one of a journal of this version; removing it", name);
-		return unlinkat(j->dir, name, 0);
+		if (errno == EBADMSG)
+			return journal_seg_aside(j, id, no);
+		return errno == ENOENT ? 0 : -1;
 	}
 	f->seg.state = JOURNAL_FULL;
 	f->old = f->head.retired < f->head.size;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/crc32c.h"
+#include "common/log.h"
 #include "worker/store/folders.h"
 
 _Static_assert(sizeof(struct journal_head) == 80, "no padding in what is written");
@@ -40,6 +41,7 @@ head_write(const struct journal *j, const struct journal_seg *s, int fd, uint64_
 	};
 	ssize_t n;
 
+	/* Written where it stands though it guards records: it lies within one sector, which a disk writes whole or not at all. */
 	h.crc = head_crc(&h);
 	if ((n = pwrite(fd, &h, sizeof(h), 0)) == (ssize_t)sizeof(h))
 		return 0;
@@ -141,21 +143,23 @@ journal_seg_create(struct journal *j, unsigned no)
 	return 0;
 }
 
-/* ENOENT: no such segment; EBADMSG: not one of ours, or not finished. */
+/* ENOENT: no such segment; EBADMSG: its head is not to be believed.  One that cannot be read is neither. */
 int
 journal_seg_open(struct journal *j, unsigned id, unsigned no, struct journal_seg *s, struct journal_head *h)
 {
 	struct stat st;
 	char name[32];
+	ssize_t n = 0;
 	int err;
 
 	journal_seg_name(id, no, name);
 	*s = (struct journal_seg){ .fd = -1, .mark = -1 };
 	if ((s->fd = openat(j->dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) == -1 ||
-	    (s->mark = openat(j->dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) == -1 || fstat(s->fd, &st) == -1) {
+	    (s->mark = openat(j->dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) == -1 || fstat(s->fd, &st) == -1 ||
+	    (n = pread(s->fd, h, sizeof(*h), 0)) == -1) {
 		err = errno;
-	} else if (pread(s->fd, h, sizeof(*h), 0) != (ssize_t)sizeof(*h) || h->magic != JOURNAL_MAGIC ||
-	    h->crc != head_crc(h) || (uint64_t)st.st_size != h->size) {
+	} else if (n != (ssize_t)sizeof(*h) || h->magic != JOURNAL_MAGIC || h->crc != head_crc(h) ||
+	    (uint64_t)st.st_size != h->size) {
 		err = EBADMSG;
 	} else {
 		s->use = h->use;
@@ -166,4 +170,27 @@ journal_seg_open(struct journal *j, unsigned id, unsigned no, struct journal_seg
 	journal_seg_close(s);
 	errno = err;
 	return -1;
+}
+
+/* By a link, which never takes another's place; a crash in between leaves both names. */
+int
+journal_seg_aside(const struct journal *j, unsigned id, unsigned no)
+{
+	char name[32], aside[48];
+	int r = -1;
+
+	journal_seg_name(id, no, name);
+	for (unsigned i = 0; i < JOURNAL_ASIDE; i++) {
+		snprintf(aside, sizeof(aside), i == 0 ? "%s.bad" : "%s.bad.%u", name, i);
+		if ((r = linkat(j->dir, name, j->dir, aside, 0)) == 0 || errno != EEXIST)
+			break;
+	}
+	if (r == -1 || unlinkat(j->dir, name, 0) == -1 || folders_flush(j->dir) == -1)
+		return -1;
+	log_msg(LOG_L_ERROR, "journal",
+	    "segment %s has a damaged head, so what it holds is not delivered, though it may be acknowledged mail: it "
+	    "is kept as "
+	    "%s/" JOURNAL_FOLDER "/%s for you to look into (docs/DURABILITY.md) and to remove",
+	    name, j->md->env->conf->path, aside);
+	return 0;
 }
