@@ -224,7 +224,7 @@ replay(struct seg_fix *x, unsigned written)
 {
 	uint64_t before = x->j.replayed;
 
-	ck_assert_int_eq(journal_replay(&x->j, &x->seg, &x->h, false), 0);
+	ck_assert_int_eq(journal_replay(&x->j, &x->seg, &x->h, false, NULL), 0);
 	ck_assert_uint_eq(x->j.replayed - before, written);
 }
 

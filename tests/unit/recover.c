@@ -77,6 +77,46 @@ stands(const struct seg_fix *x, const char *name)
 	return access(path, F_OK) == 0;
 }
 
+/* A file stands where the mailbox of user0 would. */
+static void
+block_user0(const struct seg_fix *x, bool block)
+{
+	char path[PATH_MAX];
+
+	path_of(x, "example.org", path);
+	mkdir(path, 0700);
+	path_of(x, "example.org/user0", path);
+	if (block)
+		close(open(path, O_CREAT | O_EXCL | O_WRONLY, 0600));
+	else
+		ck_assert_int_eq(unlink(path), 0);
+}
+
+/* Another segment of x.j, with a message for user0; the first's end is kept. */
+static void
+another_segment(struct seg_fix *x, unsigned no)
+{
+	struct journal_seg first = x->seg;
+	char name[UNIQUE_MAX];
+
+	ck_assert_int_eq(journal_seg_create(&x->j, no), 0);
+	ck_assert_int_eq(journal_seg_begin(&x->j, &x->j.seg[no]), 0);
+	x->seg = x->j.seg[no];
+	append_message(x, 1, name);
+	journal_seg_close(&x->j.seg[no]);
+	x->seg = first;
+}
+
+static void
+remove_all(const struct seg_fix *x, const char *sub)
+{
+	char path[PATH_MAX];
+
+	path_of(x, sub, path);
+	fix_remove(AT_FDCWD, path);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+}
+
 /* --- heads --- */
 
 /* Whatever it says, records may stand behind it: nothing is removed, and nothing that was kept before is replaced. */
@@ -115,13 +155,184 @@ START_TEST(damaged_heads_are_kept)
 }
 END_TEST
 
+/* What cannot be read is neither damaged nor does it hold up what can be. */
+START_TEST(unread_is_not_damaged)
+{
+	char name[UNIQUE_MAX], last[NAME_MAX + 1], path[PATH_MAX];
+	struct seg_fix x;
+	struct journal j;
+
+	for (unsigned own = 0; own < 2; own++) {
+		seg_fix_open(&x);
+		append_message(&x, 1, name);
+		another_segment(&x, 2);
+		path_of(&x, JOURNAL_FOLDER "/0.1", path);
+		ck_assert_int_eq(mkfifo(path, 0600), 0); /* says ESPIPE to pread(2) */
+		j = survivor(&x, own ? 0 : 5, true);
+		for (unsigned i = 0; i < 2; i++) {
+			ck_assert_int_eq(journal_recover(&j, own ? JOURNAL_OWN : JOURNAL_DEAD), -1);
+			ck_assert_int_eq(access(path, F_OK), 0);
+			ck_assert_uint_eq(count_files(&x, 0, "new", last), i == 0 ? 2 : 0);
+			remove_all(&x, "example.org/user0/new");
+		}
+		ck_assert_int_eq(unlink(path), 0);
+		ck_assert_int_eq(journal_recover(&j, own ? JOURNAL_OWN : JOURNAL_DEAD), 0);
+		ck_assert_uint_eq(count_files(&x, 0, "new", last), 0);
+		ck_assert(stands(&x, JOURNAL_FOLDER "/0.0") == own && stands(&x, JOURNAL_FOLDER "/0.2") == own);
+		end(&x, &j);
+	}
+}
+END_TEST
+
+/* --- records that fail --- */
+
+/* One mailbox is broken: the others get theirs, once, whatever their owners do with it while it is tried again. */
+START_TEST(goes_on_behind_what_fails)
+{
+	char name[UNIQUE_MAX], last[NAME_MAX + 1];
+	struct seg_fix x;
+	struct journal j;
+
+	for (unsigned own = 0; own < 2; own++) {
+		seg_fix_open(&x);
+		append_message(&x, 2, name);
+		append_message(&x, 3, name);
+		another_segment(&x, 1);
+		j = survivor(&x, own ? 0 : 5, true);
+		block_user0(&x, true);
+		for (unsigned i = 0; i < 3; i++) {
+			ck_assert_int_eq(journal_recover(&j, own ? JOURNAL_OWN : JOURNAL_DEAD), -1);
+			ck_assert_uint_eq(count_files(&x, 1, "new", last), i == 0 ? 2 : 0);
+			ck_assert_uint_eq(count_files(&x, 2, ".Held/new", last), i == 0 ? 1 : 0);
+			remove_all(&x, "example.org/user1/new");
+			remove_all(&x, "example.org/user2/.Held/new");
+		}
+		block_user0(&x, false);
+		ck_assert_int_eq(journal_recover(&j, own ? JOURNAL_OWN : JOURNAL_DEAD), 0);
+		ck_assert_uint_eq(count_files(&x, 0, "new", last), 3);
+		ck_assert_uint_eq(count_files(&x, 1, "new", last), 0);
+		ck_assert_uint_eq(j.replayed, 6);
+		ck_assert(stands(&x, JOURNAL_FOLDER "/0.0") == own && stands(&x, JOURNAL_FOLDER "/0.1") == own);
+		end(&x, &j);
+	}
+}
+END_TEST
+
+/* Another worker that looked would deliver all of it once more. */
+START_TEST(held_while_something_is_left)
+{
+	char name[UNIQUE_MAX];
+	struct seg_fix x;
+	struct journal j;
+	int lock;
+
+	seg_fix_open(&x);
+	append_message(&x, 1, name);
+	j = survivor(&x, 5, true);
+	block_user0(&x, true);
+	ck_assert_int_eq(journal_recover(&j, JOURNAL_DEAD), -1);
+	ck_assert_int_eq(journal_lock(&x.j, 0, false), -1);
+	ck_assert_int_eq(errno, EWOULDBLOCK);
+	block_user0(&x, false);
+	ck_assert_int_eq(journal_recover(&j, JOURNAL_DEAD), 0);
+	lock = journal_lock(&x.j, 0, false);
+	ck_assert_int_ne(lock, -1);
+	close(lock);
+	end(&x, &j);
+}
+END_TEST
+
+/* Out of descriptors, a repair cannot look into cur/: that is not "its owner removed it". */
+START_TEST(could_not_look)
+{
+	char name[UNIQUE_MAX], path[PATH_MAX];
+	struct rlimit rl, few;
+	struct seg_fix x;
+	int fd;
+
+	seg_fix_open(&x);
+	append_message(&x, 1, name);
+	ck_assert_int_eq(journal_replay(&x.j, &x.seg, &x.h, false, NULL), 0);
+	remove_all(&x, "example.org/user0/new");
+	ck_assert_int_eq(journal_replay(&x.j, &x.seg, &x.h, true, NULL), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &rl), 0);
+	fd = dup(STDERR_FILENO);
+	close(fd);
+	few = (struct rlimit){ (rlim_t)fd + 1, rl.rlim_max }; /* for new/ alone */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(journal_replay(&x.j, &x.seg, &x.h, true, NULL), -1);
+	ck_assert_int_eq(errno, EMFILE);
+	few.rlim_cur++; /* for cur/, but not to look through either */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(journal_replay(&x.j, &x.seg, &x.h, true, NULL), -1);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &rl), 0);
+	/* Its owner has removed cur/: what was in it is gone. */
+	path_of(&x, "example.org/user0/cur", path);
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(journal_replay(&x.j, &x.seg, &x.h, true, NULL), 0);
+	seg_fix_close(&x);
+}
+END_TEST
+
+/* --- what is settled --- */
+
+/* The size was changed after a kill: what these segments answer for is synced before they go. */
+START_TEST(another_size)
+{
+	char name[UNIQUE_MAX];
+	struct seg_fix x;
+	struct journal j;
+
+	seg_fix_open(&x);
+	append_message(&x, 1, name);
+	j = survivor(&x, 0, false);
+	j.size *= 2;
+	ck_assert_int_eq(journal_recover(&j, JOURNAL_OWN), 0);
+	ck_assert_uint_gt(syncs, 0);
+	ck_assert(!stands(&x, JOURNAL_FOLDER "/0.0"));
+	ck_assert_uint_eq(j.replayed, 0);
+	end(&x, &j);
+}
+END_TEST
+
+/* A segment that cannot be removed does not take those along that are in use by then. */
+START_TEST(closed_once)
+{
+	struct seg_fix x;
+	struct journal j;
+
+	seg_fix_open(&x);
+	x.j.size *= 2;
+	ck_assert_int_eq(journal_seg_create(&x.j, 1), 0);
+	x.j.size /= 2;
+	journal_seg_close(&x.j.seg[1]);
+	j = survivor(&x, 0, false);
+	unlinks_fail = 1;
+	ck_assert_int_eq(journal_recover(&j, JOURNAL_OWN), -1);
+	ck_assert_int_ne(j.seg[0].fd, -1);
+	ck_assert_int_ne(fcntl(j.seg[0].fd, F_GETFD), -1);
+	ck_assert_int_ne(fcntl(j.seg[0].mark, F_GETFD), -1);
+	ck_assert_int_eq(journal_recover(&j, JOURNAL_OWN), 0);
+	ck_assert(stands(&x, JOURNAL_FOLDER "/0.0") && !stands(&x, JOURNAL_FOLDER "/0.1"));
+	end(&x, &j);
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("recover");
-	TCase *h = tcase_create("heads");
+	TCase *h = tcase_create("heads"), *r = tcase_create("records"), *t = tcase_create("settled");
 
 	tcase_add_test(h, damaged_heads_are_kept);
+	tcase_add_test(h, unread_is_not_damaged);
+	tcase_add_test(r, goes_on_behind_what_fails);
+	tcase_add_test(r, held_while_something_is_left);
+	tcase_add_test(r, could_not_look);
+	tcase_add_test(t, another_size);
+	tcase_add_test(t, closed_once);
 	suite_add_tcase(s, h);
+	suite_add_tcase(s, r);
+	suite_add_tcase(s, t);
 	return suite_run(s);
 }

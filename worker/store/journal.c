@@ -112,6 +112,7 @@ journal_free(struct journal *j)
 {
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
 		journal_seg_close(&j->seg[i]);
+	journal_left_free(j);
 	if (j->dir != -1)
 		close(j->dir);
 	if (j->lock != -1)

@@ -29,7 +29,8 @@ enum {
 	JOURNAL_RETRY_MS    = 5000,        /* between attempts at what failed */
 	JOURNAL_ASIDE       = 100,         /* damaged segments of one name that are kept */
 	JOURNAL_IDS         = 1024, /* owners looked for: slots, and spare names for those whose slot is still held */
-	JOURNAL_FDS         = 2 * JOURNAL_SEGMENTS + 3 + 2 * JOURNAL_KEEP
+	JOURNAL_HELD        = 8, /* dead owners whose journals are kept from others while something is left of them */
+	JOURNAL_FDS         = 4 * JOURNAL_SEGMENTS + 3 + JOURNAL_HELD + 2 * JOURNAL_KEEP
 };
 
 enum { JOURNAL_MAGIC = 0x4c504a31, JOURNAL_MESSAGE = 1, JOURNAL_VOID = 2 };
@@ -88,6 +89,16 @@ struct journal_seg {
 	uint64_t           placed, retired;
 };
 
+/* What a replay of a segment could not deliver. */
+struct journal_left {
+	struct journal_left *next;
+	unsigned             id, no;
+	uint64_t             use;
+	bool                 tried; /* nothing is left of it but what stands in at[] */
+	uint64_t            *at;    /* a target of a record each */
+	size_t               n;
+};
+
 /* Our own; those whose owner is dead; of these, only those that a crash of the machine has left. */
 enum journal_whose { JOURNAL_OWN, JOURNAL_DEAD, JOURNAL_CRASHED };
 
@@ -112,6 +123,14 @@ struct journal {
 	struct journal_seg seg[JOURNAL_SEGMENTS], *cur;
 	uint64_t           next_use, unsynced, since_ms, retry_ms;
 	_Atomic unsigned   keeping;
+
+	struct journal_left *left; /* this and held are the recovering thread's */
+	struct {
+		unsigned id;
+		int      lock;
+	} held
+	    [JOURNAL_HELD]; /* dead owners' journals of which something is left: nobody else is to deliver it all again */
+	unsigned nheld;
 
 	pthread_mutex_t  syncing; /* one background sync at a time */
 	pthread_t        thread;
@@ -151,9 +170,23 @@ void    *journal_sync_main(void *arg);
 int      journal_sync_pass(struct journal *j); /* make durable what was placed, retire it.  0, or -1 with errno */
 uint64_t journal_now_ms(void);
 
-/* --- journal_replay.c, journal_recover.c --- */
-/* Deliver what segment ${s} holds and Maildirs lack; with ${rewrite} write anew and sync what they have.  0, or -1 with errno. */
-int journal_replay(struct journal *j, const struct journal_seg *s, const struct journal_head *h, bool rewrite);
+/* --- journal_replay.c, journal_left.c, journal_recover.c --- */
+/*
+ * Deliver what segment ${s} holds and Maildirs lack; with ${rewrite} write anew and sync what they have.  What fails
+ * holds up nothing else.  With ${left} (or NULL) that alone is tried which it says is left, and then it says what is.
+ * 0, or -1 with the first errno.
+ */
+int journal_replay(struct journal *j, const struct journal_seg *s, const struct journal_head *h, bool rewrite,
+    struct journal_left *left);
+
+struct journal_left *journal_left_of(struct journal *j, unsigned id, unsigned no, uint64_t use); /* or NULL */
+void                 journal_left_drop(struct journal *j, unsigned id, unsigned no);
+bool                 journal_left_has(const struct journal_left *l, uint64_t pos, unsigned target);
+int                  journal_left_add(struct journal_left *l, uint64_t pos, unsigned target); /* 0, or -1 with errno */
+void                 journal_left_free(struct journal *j);
+int                  journal_held(struct journal *j, unsigned id); /* the lock, or -1 */
+void                 journal_hold(struct journal *j, unsigned id, int lock, bool keep);
+
 /* The lock that an owner holds.  -1 with errno EWOULDBLOCK: its owner lives. */
 int journal_lock(const struct journal *j, unsigned id, bool create);
 

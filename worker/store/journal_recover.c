@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -46,10 +45,11 @@ is_our_life(const struct journal *j, const struct journal_life *l)
 }
 
 struct found {
-	struct journal_seg seg;
+	struct journal_seg seg; /* JOURNAL_NONE: there is none, or it is not ours any more */
 	struct journal_head head;
 	bool old;     /* something in it is not retired */
 	bool crashed; /* ... and the machine has crashed since */
+	bool failed;  /* something in it could not be delivered */
 };
 
 /* Open and replay what is not retired.  No crash leaves a damaged head: a segment has its name once that is durable. */
@@ -64,25 +64,27 @@ replay_one(struct journal *j, unsigned id, unsigned no, struct found *f)
 	f->seg.state = JOURNAL_FULL;
 	f->old = f->head.retired < f->head.size;
 	f->crashed = f->old && !is_our_life(j, &f->head.life);
-	if (!f->crashed)
-		return 0;
-	return journal_replay(j, &f->seg, &f->head, false);
+	if (f->crashed)
+		f->failed = journal_replay(j, &f->seg, &f->head, false, journal_left_of(j, id, no, f->head.use)) == -1;
+	return f->failed ? -1 : 0;
 }
 
+/* What is left to be delivered of some is no reason not to make durable what they have. */
 static int
 sync_found(struct journal *j, const struct found f[JOURNAL_SEGMENTS])
 {
-	struct stat st;
 	int err;
 
-	if (syncfs(j->md->root) == 0 && fstat(j->md->root, &st) == 0)
+	if (folders_sync_all(j->md->root) == 0)
 		return 0;
-	err = errno;
-	log_msg(LOG_L_ERROR, "journal", "syncing the mailboxes failed: %s; writing anew", strerror(err));
+	log_msg(LOG_L_ERROR, "journal", "syncing the mailboxes failed: %s; writing anew", strerror(errno));
+	err = 0;
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
-		if (f[i].seg.state != JOURNAL_NONE && journal_replay(j, &f[i].seg, &f[i].head, true) == -1)
-			return -1;
-	return 0;
+		if (f[i].seg.state != JOURNAL_NONE && f[i].old &&
+		    journal_replay(j, &f[i].seg, &f[i].head, true, NULL) == -1 && err == 0)
+			err = errno;
+	errno = err;
+	return err == 0 ? 0 : -1;
 }
 
 /* All of it is durable elsewhere: ours is kept to be used, another's removed. */
@@ -91,18 +93,20 @@ settle(struct journal *j, unsigned id, unsigned no, struct found *f, bool own)
 {
 	char name[32];
 
-	if (own && f->head.size == j->size) {
-		if (journal_seg_retire(j, &f->seg, j->size) == 0) {
-			f->seg.state = JOURNAL_FREE;
-			j->ready = true;
-			f->seg.retired = f->seg.end = f->seg.placed = 0;
-			j->seg[no] = f->seg;
-			return 0;
-		}
+	if (own && f->head.size == j->size && journal_seg_retire(j, &f->seg, j->size) == 0) {
+		f->seg.state = JOURNAL_FREE;
+		j->ready = true;
+		f->seg.retired = f->seg.end = f->seg.placed = 0;
+		j->seg[no] = f->seg;
+		f->seg = (struct journal_seg){ .fd = -1, .mark = -1 };
+	} else {
+		journal_seg_close(&f->seg);
+		journal_seg_name(id, no, name);
+		if (unlinkat(j->dir, name, 0) == -1)
+			return -1;
 	}
-	journal_seg_close(&f->seg);
-	journal_seg_name(id, no, name);
-	return unlinkat(j->dir, name, 0);
+	journal_left_drop(j, id, no);
+	return 0;
 }
 
 /* Only a process has died: what it left is one more thing that the background is to sync.  A start must not wait for the disk. */
@@ -117,6 +121,7 @@ adopt(struct journal *j, unsigned no, struct found *f)
 		j->ready = true;
 	}
 	j->seg[no] = f->seg;
+	f->seg = (struct journal_seg){ .fd = -1, .mark = -1 };
 }
 
 /* Whether the machine has crashed since ${id} was written. */
@@ -135,48 +140,66 @@ has_crashed(struct journal *j, unsigned id)
 	return crashed;
 }
 
+/* Of those that were found: what could be delivered is over, once it is durable. */
+static int
+settle_all(struct journal *j, unsigned id, struct found f[JOURNAL_SEGMENTS], bool own)
+{
+	bool crashed = false, sync = false, some = false;
+	int err = 0;
+
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+		crashed |= f[i].crashed;
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+		if (own && !crashed && f[i].seg.state != JOURNAL_NONE && f[i].head.size == j->size)
+			adopt(j, i, &f[i]);
+		else
+			sync |= f[i].old && !f[i].failed;
+	if (sync && sync_found(j, f) == -1)
+		return -1;
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
+		if (f[i].seg.state == JOURNAL_NONE || f[i].failed)
+			continue;
+		some = true;
+		if (settle(j, id, i, &f[i], own) == -1 && err == 0)
+			err = errno;
+	}
+	if (some)
+		(void)folders_flush(j->dir);
+	errno = err;
+	return err == 0 ? 0 : -1;
+}
+
 /* Journal ${id}, whose lock we hold. */
 static int
 recover_id(struct journal *j, unsigned id, bool own)
 {
 	struct found f[JOURNAL_SEGMENTS];
-	bool any = false, old = false, crashed = false;
+	bool old = false;
 	uint64_t before = j->replayed;
-	int r = 0, err;
+	int err = 0;
 
-	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
 		f[i] = (struct found){ .seg = { .fd = -1, .mark = -1 } };
-	for (unsigned i = 0; i < JOURNAL_SEGMENTS && r == 0; i++) {
-		r = replay_one(j, id, i, &f[i]);
-		any |= f[i].seg.state != JOURNAL_NONE;
+		if (own && j->seg[i].state != JOURNAL_NONE) /* taken up when the rest could not be */
+			continue;
+		if (replay_one(j, id, i, &f[i]) == -1 && err == 0)
+			err = errno;
 		old |= f[i].old;
-		crashed |= f[i].crashed;
 		if (own && f[i].head.use > j->next_use)
 			j->next_use = f[i].head.use;
 	}
-	if (r == 0 && (own ? crashed : old))
-		r = sync_found(j, f);
-	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
-		if (r == -1 || f[i].seg.state == JOURNAL_NONE)
-			continue;
-		if (own && !crashed && f[i].head.size == j->size)
-			adopt(j, i, &f[i]);
-		else
-			r = settle(j, id, i, &f[i], own);
-	}
-	err = errno;
-	if (r == -1) {
-		log_msg(LOG_L_ERROR, "journal", "journal %u could not be replayed: %s; it is kept, and tried again", id,
+	if (settle_all(j, id, f, own) == -1 && err == 0)
+		err = errno;
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+		journal_seg_close(&f[i].seg);
+	if (err != 0)
+		log_msg(LOG_L_ERROR, "journal",
+		    "journal %u could not be replayed: %s; what is left of it is kept, and tried again", id,
 		    strerror(err));
-		for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
-			journal_seg_close(&f[i].seg);
-	} else if (j->replayed != before || (old && !own)) {
+	if (j->replayed != before || (old && !own && err == 0))
 		log_msg(LOG_L_INFO, "journal", "journal %u was left behind: %llu messages written again", id,
 		    (unsigned long long)(j->replayed - before));
-	}
-	if (any && (!own || r == -1))
-		(void)folders_flush(j->dir);
-	return r;
+	return err == 0 ? 0 : -1;
 }
 
 /* The owner that a file of the folder is the lock of, or JOURNAL_IDS. */
@@ -195,11 +218,13 @@ recover_dead(struct journal *j, unsigned id, bool crashed_only)
 {
 	int r = 0, lock;
 
-	if (id >= JOURNAL_IDS || id == j->id || (lock = journal_lock(j, id, false)) == -1)
+	if (id >= JOURNAL_IDS || id == j->id)
+		return 0;
+	if ((lock = journal_held(j, id)) == -1 && (lock = journal_lock(j, id, false)) == -1)
 		return 0;
 	if (!crashed_only || has_crashed(j, id))
 		r = recover_id(j, id, false);
-	close(lock);
+	journal_hold(j, id, lock, r == -1);
 	return r;
 }
 

@@ -62,18 +62,25 @@ is_same(const char *entry, const char *name)
 	return strncmp(entry, name, n) == 0 && (entry[n] == '\0' || entry[n] == ',' || entry[n] == ':');
 }
 
-static bool
+/* 1: it is there; 0: it is not; -1 with errno: nobody knows. */
+static int
 look_in(int at, const char *name, struct place *pl)
 {
 	_Alignas(struct dirent64) char buf[8192];
 	const struct dirent64 *d;
 	ssize_t n;
-	int fd;
+	int fd, err;
 
-	if (at == -1 || (fd = folders_open(at, ".")) == -1)
-		return false;
+	if ((fd = folders_open(at, ".")) == -1)
+		return -1;
 	pl->at = -1;
-	while (pl->at == -1 && (n = getdents64(fd, buf, sizeof(buf))) > 0)
+	while (pl->at == -1 && (n = getdents64(fd, buf, sizeof(buf))) != 0) {
+		if (n == -1) {
+			err = errno;
+			close(fd);
+			errno = err;
+			return -1;
+		}
 		for (ssize_t i = 0; i < n && pl->at == -1; i += d->d_reclen) {
 			d = (const struct dirent64 *)(const void *)(buf + i);
 			if (is_same(d->d_name, name)) {
@@ -81,22 +88,33 @@ look_in(int at, const char *name, struct place *pl)
 				snprintf(pl->name, sizeof(pl->name), "%s", d->d_name);
 			}
 		}
+	}
 	close(fd);
 	return pl->at != -1;
 }
 
-static bool
-find(const struct mailbox *box, int cur, const char *name, struct place *pl)
+/* The same in new/ and cur/; *cur is opened on the way if need be. */
+static int
+find(const struct mailbox *box, int *cur, const char *name, struct place *pl)
 {
 	struct stat st;
+	int r;
 
 	if (fstatat(box->new, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		pl->at = box->new;
 		snprintf(pl->name, sizeof(pl->name), "%s", name);
-		return true;
+		return 1;
 	}
+	if (errno != ENOENT)
+		return -1;
 	/* A reader moves from new/ to cur/, so in this order. */
-	return look_in(box->new, name, pl) || look_in(cur, name, pl);
+	if ((r = look_in(box->new, name, pl)) != 0)
+		return r;
+	*cur = folders_open(box->new, "../cur");
+	/* Removed by its owner, or no folder (a symbolic link, which is not followed): no reader has put it there. */
+	if (*cur == -1)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+	return look_in(*cur, name, pl);
 }
 
 static bool
@@ -158,17 +176,22 @@ deliver(struct journal *j, struct copy *c, bool rewrite)
 {
 	struct mailbox box = { .make = c->make };
 	struct place pl = { .at = -1 };
-	int cur, r = 0, err;
+	int cur = -1, r = 0, err;
 
 	if (mailbox_enter_lazy(j->md->boxes, c->dir, &c->folder, &box) == -1)
 		return -1;
-	cur = openat(box.new, "../cur", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (!find(&box, cur, c->name, &pl)) {
+	switch (find(&box, &cur, c->name, &pl)) {
+	case -1:
+		r = -1;
+		break;
+	case 0:
 		/* While we live, what is not there any more was removed by its owner. */
 		if (!rewrite)
 			r = write_to(j, &box, box.new, c->name, c, false) == 0 ? 1 : -1;
-	} else if (rewrite || !is_whole(&pl, c)) {
-		r = write_to(j, &box, pl.at, pl.name, c, rewrite) == 0 ? 1 : -1;
+		break;
+	default:
+		if (rewrite || !is_whole(&pl, c))
+			r = write_to(j, &box, pl.at, pl.name, c, rewrite) == 0 ? 1 : -1;
 	}
 	err = errno;
 	if (cur != -1)
@@ -180,26 +203,6 @@ deliver(struct journal *j, struct copy *c, bool rewrite)
 	return r;
 }
 
-static int
-deliver_record(struct journal *j, const struct journal_record *r, bool rewrite, unsigned *written)
-{
-	const struct journal_target *t = (const struct journal_target *)(const void *)(r + 1);
-
-	for (unsigned i = 0; i < r->ntargets; i++) {
-		struct copy c;
-		bool skip = t->skip != 0;
-		int done;
-
-		t = copy_of(r, t, &c);
-		if (skip)
-			continue;
-		if ((done = deliver(j, &c, rewrite)) == -1)
-			return -1;
-		*written += (unsigned)done;
-	}
-	return 0;
-}
-
 /* --- a segment --- */
 
 struct replay {
@@ -207,6 +210,11 @@ struct replay {
 	const struct journal_head *h;
 	uint32_t *at; /* where whole records begin */
 	size_t n;
+	bool rewrite;
+	struct journal_left *left; /* of before; or NULL */
+	struct journal_left now;
+	unsigned written;
+	int err; /* the first that failed */
 };
 
 static struct journal_record *
@@ -266,23 +274,74 @@ take_back(const struct replay *rp, const struct journal_void *v)
 	}
 }
 
-int
-journal_replay(struct journal *j, const struct journal_seg *s, const struct journal_head *h, bool rewrite)
+static void
+failed(struct replay *rp, const struct journal_record *r, unsigned target, const struct copy *c)
 {
-	struct replay rp = { .h = h };
-	unsigned written = 0;
-	int r = load(&rp, s->fd), err;
+	if (rp->err == 0) {
+		rp->err = errno;
+		if (rp->left == NULL || !rp->left->tried) /* once, however often it is tried */
+			log_msg(LOG_L_ERROR, "journal", "cannot write acknowledged mail to %.*s: %s", (int)c->dir.n,
+			    (const char *)c->dir.p, strerror(rp->err));
+	}
+	/* Without memory all of it is tried again. */
+	if (rp->now.tried && journal_left_add(&rp->now, r->pos, target) == -1)
+		rp->now.tried = false;
+}
 
-	for (size_t i = 0; r == 0 && i < rp.n; i++)
-		if (record_no(&rp, i)->kind == JOURNAL_VOID)
-			take_back(&rp, (const struct journal_void *)(const void *)(record_no(&rp, i) + 1));
-	for (size_t i = 0; r == 0 && i < rp.n; i++)
-		if (record_no(&rp, i)->kind == JOURNAL_MESSAGE && rp.at[i] >= h->retired)
-			r = deliver_record(j, record_no(&rp, i), rewrite, &written);
-	err = errno;
+static void
+deliver_record(struct journal *j, struct replay *rp, const struct journal_record *r)
+{
+	const struct journal_target *t = (const struct journal_target *)(const void *)(r + 1);
+
+	for (unsigned i = 0; i < r->ntargets; i++) {
+		struct copy c;
+		bool skip = t->skip != 0;
+		int done;
+
+		t = copy_of(r, t, &c);
+		if (skip || !journal_left_has(rp->left, r->pos, i))
+			continue;
+		if ((done = deliver(j, &c, rp->rewrite)) == -1)
+			failed(rp, r, i, &c);
+		else
+			rp->written += (unsigned)done;
+	}
+}
+
+/* What is left of it now is what ${left} says. */
+static void
+leave(struct replay *rp)
+{
+	if (rp->left != NULL) {
+		free(rp->left->at);
+		rp->left->at = rp->now.at;
+		rp->left->n = rp->now.n;
+		rp->left->tried = rp->now.tried;
+	} else {
+		free(rp->now.at);
+	}
+}
+
+int
+journal_replay(struct journal *j, const struct journal_seg *s, const struct journal_head *h, bool rewrite,
+    struct journal_left *left)
+{
+	struct replay rp = { .h = h, .rewrite = rewrite, .left = left, .now = { .tried = left != NULL } };
+
+	if (load(&rp, s->fd) == -1) {
+		rp.err = errno;
+	} else {
+		for (size_t i = 0; i < rp.n; i++)
+			if (record_no(&rp, i)->kind == JOURNAL_VOID)
+				take_back(&rp, (const struct journal_void *)(const void *)(record_no(&rp, i) + 1));
+		for (size_t i = 0; i < rp.n; i++)
+			if (record_no(&rp, i)->kind == JOURNAL_MESSAGE && rp.at[i] >= h->retired)
+				deliver_record(j, &rp, record_no(&rp, i));
+		leave(&rp);
+	}
 	free(rp.at);
 	free(rp.seg);
-	atomic_fetch_add(&j->replayed, written);
-	errno = err;
-	return r;
+	atomic_fetch_add(&j->replayed, rp.written);
+	errno = rp.err;
+	return rp.err == 0 ? 0 : -1;
 }

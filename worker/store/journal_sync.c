@@ -30,14 +30,17 @@ journal_now_ms(void)
 static int
 repair(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
 {
+	int err = 0;
+
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
 		const struct journal_seg *s = &j->seg[i];
 		struct journal_head h = { .size = snap[i], .use = s->use, .retired = s->retired };
 
-		if (snap[i] > s->retired && journal_replay(j, s, &h, true) == -1)
-			return -1;
+		if (snap[i] > s->retired && journal_replay(j, s, &h, true, NULL) == -1 && err == 0)
+			err = errno;
 	}
-	return 0;
+	errno = err;
+	return err == 0 ? 0 : -1;
 }
 
 static void
