@@ -2,7 +2,9 @@
  * failnth: a library for LD_PRELOAD that lets system calls of the pool's
  * threads fail, and writes down the order in which they happened.
  *	FAILNTH=CALL:N:ERRNO	the N-th call of CALL fails; ERRNO -1: does half;
- *				-2: before it the file system shuts down (fsync)
+ *				-2: before it the file system shuts down (fsync);
+ *				CALL:N+:ERRNO: all of them from there on; several
+ *				of these, with commas between them
  *	FAILRATE=PERCENT:SEED	any call fails with EIO, this often
  *	FAILFIRED=FILE		made when the N-th call was reached
  *	FAILTRACE=FILE		a line a call that worked; one call at a time
@@ -34,11 +36,16 @@
 #define REAL(name) ((__typeof__(&name))real(#name))
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static char call[32], ledger[PATH_MAX];
-static unsigned nth, rate;
-static bool on; /* not that one alone: all from there on */
-static int error, trace = -1, fired = -1;
-static _Atomic unsigned count;
+static struct rule {
+	char call[32];
+	unsigned nth;
+	bool on; /* not that one alone: all from there on */
+	int error;
+	_Atomic unsigned count;
+} rule[4];
+static char ledger[PATH_MAX];
+static unsigned rate;
+static int trace = -1, fired = -1;
 static _Atomic unsigned seed;
 
 static void *
@@ -57,12 +64,14 @@ start(void)
 	const char *s;
 	char *end;
 
-	if ((s = getenv("FAILNTH")) != NULL && (end = strchr(s, ':')) != NULL) {
-		snprintf(call, sizeof(call), "%.*s", (int)(end - s), s);
-		nth = (unsigned)strtoul(end + 1, &end, 10);
-		on = *end == '+';
-		end += on;
-		error = (int)strtol(end + 1, NULL, 10);
+	s = getenv("FAILNTH");
+	for (size_t i = 0; s != NULL && i < sizeof(rule) / sizeof(rule[0]) && (end = strchr(s, ':')) != NULL; i++) {
+		snprintf(rule[i].call, sizeof(rule[i].call), "%.*s", (int)(end - s), s);
+		rule[i].nth = (unsigned)strtoul(end + 1, &end, 10);
+		rule[i].on = *end == '+';
+		end += rule[i].on;
+		rule[i].error = (int)strtol(end + 1, &end, 10);
+		s = *end == ',' ? end + 1 : NULL;
 	}
 	if ((s = getenv("FAILRATE")) != NULL) {
 		rate = (unsigned)strtoul(s, &end, 10);
@@ -84,12 +93,24 @@ ours(void)
 	return pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 && strncmp(name, "io-", 3) == 0;
 }
 
+static bool
+rule_fails(struct rule *r, bool *half)
+{
+	unsigned now = atomic_fetch_add(&r->count, 1) + 1;
+
+	if (now < r->nth || (now > r->nth && !r->on))
+		return false;
+	if (fired != -1 && syscall(SYS_write, fired, "x", 1) != 1)
+		abort();
+	*half = r->error < 0;
+	errno = r->error;
+	return !*half;
+}
+
 /* Whether this call shall fail; *half: do half of it instead. */
 static bool
 fails(const char *name, bool *half)
 {
-	unsigned now;
-
 	*half = false;
 	if (!ours())
 		return false;
@@ -101,16 +122,10 @@ fails(const char *name, bool *half)
 			return true;
 		}
 	}
-	if (strcmp(name, call) != 0)
-		return false;
-	now = atomic_fetch_add(&count, 1) + 1;
-	if (now < nth || (now > nth && !on))
-		return false;
-	if (fired != -1 && syscall(SYS_write, fired, "x", 1) != 1)
-		abort();
-	*half = error < 0;
-	errno = error;
-	return !*half;
+	for (size_t i = 0; i < sizeof(rule) / sizeof(rule[0]); i++)
+		if (strcmp(name, rule[i].call) == 0)
+			return rule_fails(&rule[i], half);
+	return false;
 }
 
 static const char *

@@ -352,6 +352,35 @@ def journal_begin():
     every("pwrite", errno.EIO, loads=SYNCED, survives=True)
 
 
+@test
+def journal_take_back_and_sync():
+    # A refused message cannot be taken back, so the segment is condemned; then the mailboxes cannot be synced either.  The
+    # others of its batch are acknowledged all the same: each is written anew, in tmp/, with an fsync of its own.
+    for _ in range(10):
+        base = place()
+        try:
+            path, ledger, trace = (os.path.join(base, n) for n in ("mail", "ledger", "trace"))
+            os.mkdir(path)
+            env = store.shim(FAILNTH="linkat:3:%d,fdatasync:2:%d,syncfs:1:%d" % (errno.ENOSPC, errno.EIO, errno.EIO), FAILTRACE=trace)
+            store.drive(path, ledger, "-j", 8, "-n", 8, "-c", 8, "-t", 1, "-b", 1, "-s", 3000, env=env)
+            messages = store.read_ledger(ledger)
+            with open(trace) as f:
+                calls = [line.split()[:2] for line in f]
+            store.reckon(path, messages)
+            equal(store.leftovers(path), [], "left in tmp/")
+        finally:
+            shutil.rmtree(base)
+        refused = [m.errno for m in messages.values() if m.state == "refused"]
+        if refused == [errno.ENOSPC]:   # else the third was not of the first batch
+            break
+    equal(refused, [errno.ENOSPC], "what was refused, and why")
+    failed = next(i for i, c in enumerate(calls) if c[0] == "create" and c[1].endswith("/0.repair"))
+    placed = [c for c in calls[:failed] if c[0] == "link" and "/new/" in c[1]]
+    anew = [c for c in calls[failed:] if c[0] == "fsync" and "/box0/tmp/" in c[1]]
+    check(len(placed) > 1, "only %d in the batch" % len(placed))
+    equal(len(anew), len(placed), "messages written anew")
+
+
 def at_random(*args):
     """Every call may fail, while cleaning up too."""
     for seed in range(int(os.environ.get("ROUNDS", "4"))):

@@ -10,19 +10,40 @@
 #include <sys/syscall.h>
 
 static unsigned syncs, syncs_fail, unlinks_fail;
+static void (*meanwhile)(void); /* happens within the next sync, of the file system or of a file */
+
+static void
+happen(void)
+{
+	void (*f)(void) = meanwhile;
+
+	meanwhile = NULL;
+	if (f != NULL)
+		f();
+}
 
 /* The C library's declarations name what they take in its own reserved way. */
 /* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 int
 syncfs(int fd)
 {
+	bool fails = syncs_fail > 0;
+
 	syncs++;
-	if (syncs_fail > 0) {
-		syncs_fail--;
+	syncs_fail -= fails;
+	happen();
+	if (fails) {
 		errno = EIO;
 		return -1;
 	}
 	return (int)syscall(SYS_syncfs, fd);
+}
+
+int
+fdatasync(int fd)
+{
+	happen();
+	return (int)syscall(SYS_fdatasync, fd);
 }
 
 int
@@ -318,11 +339,256 @@ START_TEST(closed_once)
 }
 END_TEST
 
+/* --- a sync that failed --- */
+
+/* The message for user0 that stands in the segment's use, delivered and in use: its inode. */
+static ino_t
+in_use(struct seg_fix *x)
+{
+	char name[UNIQUE_MAX], path[PATH_MAX];
+	struct journal_seg *s = &x->j.seg[0];
+	struct stat st;
+	uint64_t at = append_message(x, 1, name);
+
+	x->h.retired = at;
+	ck_assert_int_eq(journal_replay(&x->j, &x->seg, &x->h, false, NULL), 0);
+	s->state = JOURNAL_CURRENT;
+	s->end = s->placed = x->seg.end;
+	snprintf(path, sizeof(path), "%s/example.org/user0/new/%s", x->f.path, name);
+	/* Left open to the end of the test, so that no other file gets the inode. */
+	ck_assert_int_eq(fstat(open(path, O_RDONLY), &st), 0);
+	return st.st_ino;
+}
+
+/* How many of the files of user0 are not ${n} of these: they were written anew. */
+static unsigned
+written_anew(const struct seg_fix *x, const ino_t *old, unsigned n)
+{
+	char path[PATH_MAX];
+	unsigned count = 0;
+	DIR *d;
+
+	path_of(x, "example.org/user0/new", path);
+	d = opendir(path);
+	ck_assert_ptr_nonnull(d);
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		bool is_old = e->d_name[0] == '.';
+
+		for (unsigned i = 0; i < n; i++)
+			is_old |= e->d_ino == old[i];
+		count += !is_old;
+	}
+	closedir(d);
+	return count;
+}
+
+static void
+move_user0(const struct seg_fix *x, bool away)
+{
+	char here[PATH_MAX], there[PATH_MAX];
+
+	path_of(x, "example.org/user0", here);
+	path_of(x, "example.org/away", there);
+	if (!away)
+		block_user0(x, false);
+	ck_assert_int_eq(rename(away ? here : there, away ? there : here), 0);
+	if (away)
+		block_user0(x, true);
+}
+
+static void
+fail_with_repair(struct seg_fix *x)
+{
+	move_user0(x, true);
+	syncs_fail = 1;
+	ck_assert_int_eq(journal_sync_pass(&x->j), -1);
+	move_user0(x, false);
+}
+
+/* The next sync says 0: it proves nothing, to us or to who comes after us. */
+START_TEST(believed_no_more)
+{
+	struct journal_head h;
+	struct journal_seg s;
+	struct seg_fix x;
+	struct journal j;
+	ino_t old;
+
+	seg_fix_open(&x);
+	j = survivor(&x, 0, false);
+	old = in_use(&x);
+	fail_with_repair(&x);
+	ck_assert_uint_eq(written_anew(&x, &old, 1), 0);
+	ck_assert(stands(&x, JOURNAL_FOLDER "/0.repair"));
+	ck_assert_int_eq(journal_sync_pass(&x.j), 0);
+	ck_assert_uint_eq(written_anew(&x, &old, 1), 1);
+	ck_assert(!stands(&x, JOURNAL_FOLDER "/0.repair") && !x.j.must_repair);
+	ck_assert_int_eq(journal_seg_open(&x.j, 0, 0, &s, &h), 0);
+	ck_assert_uint_eq(h.retired, x.j.seg[0].placed);
+	journal_seg_close(&s);
+	end(&x, &j);
+}
+END_TEST
+
+START_TEST(believed_no_more_by_who_comes_next)
+{
+	struct seg_fix x;
+	struct journal j;
+	ino_t old;
+
+	for (unsigned own = 0; own < 2; own++) {
+		seg_fix_open(&x);
+		j = survivor(&x, own ? 0 : 5, false);
+		old = in_use(&x);
+		fail_with_repair(&x);
+		ck_assert_int_eq(journal_recover(&j, own ? JOURNAL_OWN : JOURNAL_DEAD), 0);
+		if (own) {
+			ck_assert_uint_eq(written_anew(&x, &old, 1), 0);
+			ck_assert_int_eq(j.seg[0].state, JOURNAL_CONDEMNED);
+			ck_assert_int_eq(journal_sync_pass(&j), 0);
+			ck_assert_int_eq(j.seg[0].state, JOURNAL_NONE);
+		}
+		ck_assert_uint_eq(written_anew(&x, &old, 1), 1);
+		ck_assert(!stands(&x, JOURNAL_FOLDER "/0.repair") && !stands(&x, JOURNAL_FOLDER "/0.0"));
+		end(&x, &j);
+	}
+}
+END_TEST
+
+/* Somebody else was told, ourselves perhaps: all whose owners are dead are marked, and the living mind it too. */
+START_TEST(told_once)
+{
+	struct seg_fix x;
+	struct journal j;
+	ino_t old;
+	int lock;
+
+	seg_fix_open(&x);
+	j = survivor(&x, 5, false);
+	lock = journal_lock(&j, 5, true);
+	old = in_use(&x);
+	journal_doubt(&j);
+	ck_assert(stands(&x, JOURNAL_FOLDER "/0.repair") && stands(&x, JOURNAL_FOLDER "/5.repair"));
+	ck_assert_int_eq(journal_sync_pass(&x.j), 0);
+	ck_assert_uint_eq(written_anew(&x, &old, 1), 1);
+	/* What is synced for the dead is told of by the descriptor that ours needs. */
+	old = in_use(&x);
+	syncs_fail = 1;
+	ck_assert_int_eq(journal_recover(&j, JOURNAL_DEAD), 0);
+	ck_assert(j.must_repair);
+	ck_assert(!stands(&x, JOURNAL_FOLDER "/0.repair") && stands(&x, JOURNAL_FOLDER "/5.repair"));
+	close(lock);
+	end(&x, &j);
+}
+END_TEST
+
+static struct seg_fix *at_work;
+static ino_t second;
+
+static void
+place_another(void)
+{
+	second = in_use(at_work);
+}
+
+/* Placed while the sync failed: lost by it, perhaps, and never told of again. */
+START_TEST(placed_meanwhile)
+{
+	struct seg_fix x;
+	struct journal j;
+	ino_t old[2];
+
+	seg_fix_open(&x);
+	at_work = &x;
+	j = survivor(&x, 0, false);
+	old[0] = in_use(&x);
+	syncs_fail = 1;
+	meanwhile = place_another;
+	ck_assert_int_eq(journal_sync_pass(&x.j), 0);
+	old[1] = second;
+	ck_assert_uint_eq(written_anew(&x, old, 2), 2);
+	ck_assert_uint_eq(x.j.seg[0].retired, x.j.seg[0].placed);
+	end(&x, &j);
+}
+END_TEST
+
+static struct journal *passing;
+
+static void
+pass(void)
+{
+	syncs_fail = 1;
+	ck_assert_int_eq(journal_sync_pass(passing), 0);
+}
+
+/* Written before the sync failed, placed when all was repaired. */
+START_TEST(written_before)
+{
+	struct store_msg *m;
+	struct maildir *md;
+	struct fix f;
+
+	fix_open(&f, true, 1, 8);
+	store_maildir.close(f.ctx);
+	f.conf.journal = 8 << 20;
+	ck_assert_int_eq(store_journal.open(&f.env, &f.ctx), 0);
+	md = f.ctx;
+	passing = md->journal;
+	for (unsigned i = 0; i < 5000 && !passing->ready; i++)
+		usleep(1000);
+	fix_target(&f, "user0", "");
+	m = fix_begin(&f);
+	ck_assert_int_eq(fix_write(&f, m, SPAN("the text\r\n"), 100), 0);
+	meanwhile = pass; /* within the sync of its batch */
+	fix_commit(&f, m, true);
+	ck_assert_int_eq(f.done.err, 0);
+	ck_assert_uint_eq(passing->batches, 1);
+	ck_assert(passing->must_repair);
+	ck_assert_int_eq(journal_sync_pass(passing), 0);
+	ck_assert(!passing->must_repair);
+	store_journal.close(f.ctx);
+	f.conf.journal = 0;
+	ck_assert_int_eq(store_maildir.open(&f.env, &f.ctx), 0);
+	fix_close(&f);
+}
+END_TEST
+
+/* The pass that was to cover it failed: a later one does, and the file goes all the same. */
+START_TEST(condemned_goes)
+{
+	struct seg_fix x;
+	struct journal j;
+
+	seg_fix_open(&x);
+	j = survivor(&x, 0, false);
+	(void)in_use(&x);
+	x.j.seg[0].state = JOURNAL_CONDEMNED;
+	fail_with_repair(&x);
+	ck_assert(stands(&x, JOURNAL_FOLDER "/0.0"));
+	ck_assert_int_eq(journal_sync_pass(&x.j), 0);
+	ck_assert(!stands(&x, JOURNAL_FOLDER "/0.0"));
+	ck_assert_int_eq(x.j.seg[0].state, JOURNAL_NONE);
+
+	/* Nor is it forgotten that it could not be removed. */
+	ck_assert_int_eq(journal_seg_create(&x.j, 0), 0);
+	ck_assert_int_eq(journal_seg_begin(&x.j, &x.j.seg[0]), 0);
+	x.j.seg[0].state = JOURNAL_CONDEMNED;
+	unlinks_fail = 1;
+	ck_assert_int_eq(journal_sync_pass(&x.j), 0);
+	ck_assert(stands(&x, JOURNAL_FOLDER "/0.0"));
+	ck_assert_int_eq(journal_sync_pass(&x.j), 0);
+	ck_assert(!stands(&x, JOURNAL_FOLDER "/0.0"));
+	ck_assert_int_eq(x.j.seg[0].state, JOURNAL_NONE);
+	end(&x, &j);
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("recover");
-	TCase *h = tcase_create("heads"), *r = tcase_create("records"), *t = tcase_create("settled");
+	TCase *h = tcase_create("heads"), *r = tcase_create("records"), *t = tcase_create("settled"),
+	      *d = tcase_create("doubt");
 
 	tcase_add_test(h, damaged_heads_are_kept);
 	tcase_add_test(h, unread_is_not_damaged);
@@ -331,7 +597,14 @@ main(void)
 	tcase_add_test(r, could_not_look);
 	tcase_add_test(t, another_size);
 	tcase_add_test(t, closed_once);
+	tcase_add_test(d, believed_no_more);
+	tcase_add_test(d, believed_no_more_by_who_comes_next);
+	tcase_add_test(d, told_once);
+	tcase_add_test(d, placed_meanwhile);
+	tcase_add_test(d, written_before);
+	tcase_add_test(d, condemned_goes);
 	suite_add_tcase(s, h);
+	suite_add_tcase(s, d);
 	suite_add_tcase(s, r);
 	suite_add_tcase(s, t);
 	return suite_run(s);

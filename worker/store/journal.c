@@ -191,7 +191,7 @@ journal_close(void *ctx)
 		pthread_cond_signal(&j->work);
 		pthread_mutex_unlock(&j->mutex);
 		pthread_join(j->thread, NULL);
-		if (j->unsynced > 0)
+		if (j->unsynced > 0 || j->must_repair)
 			(void)journal_sync_pass(j);
 		journal_free(j);
 	}

@@ -123,6 +123,8 @@ struct journal {
 	struct journal_seg seg[JOURNAL_SEGMENTS], *cur;
 	uint64_t           next_use, unsynced, since_ms, retry_ms;
 	_Atomic unsigned   keeping;
+	_Atomic unsigned   failures;    /* syncs of the mailboxes that failed */
+	bool               must_repair; /* no sync proves anything of what is not retired: it is to be written anew */
 
 	struct journal_left *left; /* this and held are the recovering thread's */
 	struct {
@@ -170,6 +172,13 @@ void    *journal_sync_main(void *arg);
 int      journal_sync_pass(struct journal *j); /* make durable what was placed, retire it.  0, or -1 with errno */
 uint64_t journal_now_ms(void);
 
+/* --- journal_doubt.c --- */
+/* Sync the mailboxes' file system, with j->syncing held.  0, or -1 with errno: then must_repair is set, and all journals are marked. */
+int  journal_sync_all(struct journal *j);
+void journal_doubt(struct journal *j);                        /* mark all: some sync has failed */
+bool journal_doubted(const struct journal *j, unsigned id);   /* it is marked */
+void journal_doubt_end(const struct journal *j, unsigned id); /* it was written anew */
+
 /* --- journal_replay.c, journal_left.c, journal_recover.c --- */
 /*
  * Deliver what segment ${s} holds and Maildirs lack; with ${rewrite} write anew and sync what they have.  What fails
@@ -186,6 +195,9 @@ int                  journal_left_add(struct journal_left *l, uint64_t pos, unsi
 void                 journal_left_free(struct journal *j);
 int                  journal_held(struct journal *j, unsigned id); /* the lock, or -1 */
 void                 journal_hold(struct journal *j, unsigned id, int lock, bool keep);
+
+/* Call ${fn} for each journal that has an owner, dead or not.  0, or -1 if one call said so. */
+int journal_each(struct journal *j, int (*fn)(struct journal *j, unsigned id, bool arg), bool arg);
 
 /* The lock that an owner holds.  -1 with errno EWOULDBLOCK: its owner lives. */
 int journal_lock(const struct journal *j, unsigned id, bool create);

@@ -8,14 +8,12 @@
  */
 #include <errno.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/crc32c.h"
 #include "common/log.h"
-#include "worker/store/folders.h"
 #include "worker/store/journal.h"
 
 enum { PIECES = 3 }; /* of a record: its head, the content, what fills up */
@@ -155,12 +153,10 @@ append(struct journal_seg *seg, struct iojob *batch)
 	return 0;
 }
 
-/* The file cannot be trusted any more.  What it alone holds is made durable the other way; then it goes. */
+/* The file cannot be trusted any more.  What it alone holds is made durable the other way; then the pass removes it. */
 static void
 condemn(struct journal *j, struct journal_seg *seg, int err)
 {
-	char name[32];
-
 	log_msg(LOG_L_ERROR, "journal", "segment %u.%u failed: %s; syncing the mailboxes", j->id,
 	    (unsigned)(seg - j->seg), strerror(err));
 	pthread_mutex_lock(&j->mutex);
@@ -171,15 +167,7 @@ condemn(struct journal *j, struct journal_seg *seg, int err)
 		pthread_mutex_lock(&j->mutex);
 		j->broken = true;
 		pthread_mutex_unlock(&j->mutex);
-		return;
 	}
-	journal_seg_name(j->id, (unsigned)(seg - j->seg), name);
-	if (unlinkat(j->dir, name, 0) == -1 || folders_flush(j->dir) == -1)
-		log_msg(LOG_L_ERROR, "journal", "cannot remove segment %s: %s", name, strerror(errno));
-	/* No background sync that began before looks at it any more: ours waited for that one. */
-	pthread_mutex_lock(&j->mutex);
-	journal_seg_close(seg);
-	pthread_mutex_unlock(&j->mutex);
 }
 
 /* --- place --- */
@@ -232,6 +220,17 @@ place(struct journal *j, struct journal_seg *seg, struct store_msg *m)
 	return r;
 }
 
+/* With the mutex held: whether a sync failed after one of them was written, which no later one will tell of. */
+static bool
+is_doubtful(const struct journal *j, struct iojob *batch)
+{
+	struct iojob *i = batch;
+
+	while (i != NULL && msg_of(i)->failures == j->failures)
+		i = i->next;
+	return i != NULL;
+}
+
 /* Sync a batch and place it.  Its end is the caller's. */
 static void
 commit_batch(struct journal *j, struct journal_seg *seg, struct iojob *batch)
@@ -252,18 +251,17 @@ commit_batch(struct journal *j, struct journal_seg *seg, struct iojob *batch)
 	for (struct iojob *i = batch; i != NULL; i = i->next)
 		if (place(j, seg, msg_of(i)) == -1)
 			err = errno != 0 ? errno : EIO;
-	if (err != 0) {
-		condemn(j, seg, err);
-		return;
-	}
 	pthread_mutex_lock(&j->mutex);
 	if (j->unsynced == 0)
 		j->since_ms = journal_now_ms();
 	j->unsynced += seg->end - from;
 	seg->placed = seg->end;
+	j->must_repair |= is_doubtful(j, batch);
 	if (j->unsynced == seg->end - from || j->unsynced >= JOURNAL_SYNC_OCTETS || seg->end > j->size / 2)
 		pthread_cond_signal(&j->work);
 	pthread_mutex_unlock(&j->mutex);
+	if (err != 0)
+		condemn(j, seg, err);
 }
 
 /*
@@ -318,6 +316,7 @@ stage(struct store_msg *m)
 	struct journal *j = m->md->journal;
 	int r;
 
+	m->failures = j->failures;
 	m->keeps = atomic_fetch_add(&j->keeping, 1) < JOURNAL_KEEP && m->nspot == 1;
 	if (!m->keeps)
 		atomic_fetch_sub(&j->keeping, 1);

@@ -71,18 +71,23 @@ replay_one(struct journal *j, unsigned id, unsigned no, struct found *f)
 
 /* What is left to be delivered of some is no reason not to make durable what they have. */
 static int
-sync_found(struct journal *j, const struct found f[JOURNAL_SEGMENTS])
+sync_found(struct journal *j, unsigned id, const struct found f[JOURNAL_SEGMENTS])
 {
-	int err;
+	int r, err = 0;
 
-	if (folders_sync_all(j->md->root) == 0)
+	pthread_mutex_lock(&j->syncing);
+	r = journal_sync_all(j);
+	pthread_mutex_unlock(&j->syncing);
+	if (r == 0 && !journal_doubted(j, id))
 		return 0;
-	log_msg(LOG_L_ERROR, "journal", "syncing the mailboxes failed: %s; writing anew", strerror(errno));
-	err = 0;
+	log_msg(LOG_L_WARN, "journal", "writing anew what journal %u holds: a sync of the mailboxes failed", id);
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
 		if (f[i].seg.state != JOURNAL_NONE && f[i].old &&
 		    journal_replay(j, &f[i].seg, &f[i].head, true, NULL) == -1 && err == 0)
 			err = errno;
+	/* Our own may have more, which was adopted: that is the background's. */
+	if (err == 0 && id != j->id)
+		journal_doubt_end(j, id);
 	errno = err;
 	return err == 0 ? 0 : -1;
 }
@@ -109,11 +114,16 @@ settle(struct journal *j, unsigned id, unsigned no, struct found *f, bool own)
 	return 0;
 }
 
-/* Only a process has died: what it left is one more thing that the background is to sync.  A start must not wait for the disk. */
+/*
+ * Only a process has died: what it left is one more thing that the background is to sync.  A start must not wait for the
+ * disk.  After a sync that failed its files are not trusted any more: they go once that is done.
+ */
 static void
 adopt(struct journal *j, unsigned no, struct found *f)
 {
 	if (f->old) {
+		if (journal_doubted(j, j->id))
+			f->seg.state = JOURNAL_CONDEMNED;
 		f->seg.end = f->seg.placed = j->size;
 		j->unsynced++;
 	} else {
@@ -154,7 +164,7 @@ settle_all(struct journal *j, unsigned id, struct found f[JOURNAL_SEGMENTS], boo
 			adopt(j, i, &f[i]);
 		else
 			sync |= f[i].old && !f[i].failed;
-	if (sync && sync_found(j, f) == -1)
+	if (sync && sync_found(j, id, f) == -1)
 		return -1;
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
 		if (f[i].seg.state == JOURNAL_NONE || f[i].failed)
@@ -229,23 +239,28 @@ recover_dead(struct journal *j, unsigned id, bool crashed_only)
 }
 
 int
-journal_recover(struct journal *j, enum journal_whose whose)
+journal_each(struct journal *j, int (*fn)(struct journal *j, unsigned id, bool arg), bool arg)
 {
 	_Alignas(struct dirent64) char buf[8192];
 	const struct dirent64 *d;
 	int r = 0, fd;
 	ssize_t n;
 
-	if (whose == JOURNAL_OWN)
-		return recover_id(j, j->id, true);
 	if ((fd = folders_open(j->dir, ".")) == -1)
 		return -1;
 	while ((n = getdents64(fd, buf, sizeof(buf))) > 0)
 		for (ssize_t at = 0; at < n; at += d->d_reclen) {
 			d = (const struct dirent64 *)(const void *)(buf + at);
-			if (recover_dead(j, owner_of(d->d_name), whose == JOURNAL_CRASHED) == -1)
+			if (fn(j, owner_of(d->d_name), arg) == -1)
 				r = -1;
 		}
 	close(fd);
-	return r;
+	return n == -1 ? -1 : r;
+}
+
+int
+journal_recover(struct journal *j, enum journal_whose whose)
+{
+	return whose == JOURNAL_OWN ? recover_id(j, j->id, true)
+				    : journal_each(j, recover_dead, whose == JOURNAL_CRASHED);
 }

@@ -43,15 +43,39 @@ repair(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
 	return err == 0 ? 0 : -1;
 }
 
+/* All that it holds is durable elsewhere.  What cannot be removed is tried again at the next pass. */
+static void
+remove_condemned(struct journal *j, unsigned no)
+{
+	char name[32];
+
+	journal_seg_name(j->id, no, name);
+	if ((unlinkat(j->dir, name, 0) == -1 && errno != ENOENT) || folders_flush(j->dir) == -1) {
+		log_msg(LOG_L_ERROR, "journal", "cannot remove segment %s: %s", name, strerror(errno));
+		return;
+	}
+	pthread_mutex_lock(&j->mutex);
+	journal_seg_close(&j->seg[no]);
+	pthread_mutex_unlock(&j->mutex);
+}
+
 static void
 retire(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
 {
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
 		struct journal_seg *s = &j->seg[i];
+		enum journal_state state;
+		bool all;
 
-		if (snap[i] <= s->retired)
+		pthread_mutex_lock(&j->mutex);
+		state = s->state;
+		all = snap[i] == s->placed; /* it may have been condemned since, with more in it */
+		pthread_mutex_unlock(&j->mutex);
+		if (state == JOURNAL_CONDEMNED && snap[i] > 0 && all)
+			remove_condemned(j, i);
+		if (state == JOURNAL_CONDEMNED || snap[i] <= s->retired)
 			continue;
-		if (s->state != JOURNAL_CONDEMNED && journal_seg_retire(j, s, snap[i]) == -1) {
+		if (journal_seg_retire(j, s, snap[i]) == -1) {
 			log_msg(LOG_L_ERROR, "journal", "cannot retire segment %u.%u: %s; the journal is off", j->id, i,
 			    strerror(errno));
 			j->broken = true;
@@ -67,6 +91,33 @@ retire(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
 	}
 }
 
+/* What is placed by now; how many octets of it are new. */
+static uint64_t
+look(struct journal *j, uint64_t snap[JOURNAL_SEGMENTS])
+{
+	uint64_t unsynced;
+
+	pthread_mutex_lock(&j->mutex);
+	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
+		snap[i] = j->seg[i].state != JOURNAL_NONE && j->seg[i].state != JOURNAL_FREE ? j->seg[i].placed : 0;
+	unsynced = j->unsynced;
+	j->unsynced = 0;
+	pthread_mutex_unlock(&j->mutex);
+	return unsynced;
+}
+
+static bool
+must_repair(struct journal *j)
+{
+	bool must;
+
+	pthread_mutex_lock(&j->mutex);
+	must = j->must_repair;
+	j->must_repair = false;
+	pthread_mutex_unlock(&j->mutex);
+	return must || journal_doubted(j, j->id);
+}
+
 int
 journal_sync_pass(struct journal *j)
 {
@@ -74,16 +125,15 @@ journal_sync_pass(struct journal *j)
 	int err = 0;
 
 	pthread_mutex_lock(&j->syncing);
-	pthread_mutex_lock(&j->mutex);
-	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
-		snap[i] = j->seg[i].state != JOURNAL_NONE && j->seg[i].state != JOURNAL_FREE ? j->seg[i].placed : 0;
-	unsynced = j->unsynced;
-	j->unsynced = 0;
-	pthread_mutex_unlock(&j->mutex);
-	if (folders_sync_all(j->md->root) == -1) {
-		log_msg(LOG_L_ERROR, "journal", "syncing the mailboxes failed: %s; writing %llu octets anew",
-		    strerror(errno), (unsigned long long)unsynced);
+	unsynced = look(j, snap);
+	(void)journal_sync_all(j); /* if it fails, that is to be repaired */
+	if (must_repair(j)) {
+		/* What was placed while the sync failed may have been lost by it too; it answers for the mailboxes no more. */
+		unsynced += look(j, snap);
+		log_msg(LOG_L_ERROR, "journal", "writing %llu octets anew", (unsigned long long)unsynced);
 		err = repair(j, snap) == -1 ? errno : 0;
+		if (err == 0)
+			journal_doubt_end(j, j->id);
 	}
 	if (err == 0) {
 		retire(j, snap);
@@ -94,8 +144,10 @@ journal_sync_pass(struct journal *j)
 		j->broken = true;
 	}
 	pthread_mutex_lock(&j->mutex);
-	if (err != 0)
+	if (err != 0) {
 		j->unsynced += unsynced;
+		j->must_repair = true;
+	}
 	pthread_cond_broadcast(&j->room);
 	pthread_mutex_unlock(&j->mutex);
 	pthread_mutex_unlock(&j->syncing);

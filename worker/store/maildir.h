@@ -98,6 +98,7 @@ struct store_msg {
 	size_t   nrecord;
 	bool     journaled; /* it was made durable by the journal */
 	bool     keeps;     /* counted among those that hold descriptors */
+	unsigned failures;  /* of syncs, before it was written */
 
 	/* read() under way: content is complete, and out is free to be read into. */
 	void (*read_done)(void *arg, struct span s, int err);

@@ -8,7 +8,23 @@
 #include <unistd.h>
 
 #include "worker/store/folders.h"
+#include "worker/store/journal.h"
 #include "worker/store/maildir.h"
+
+static int
+sync_fs(const struct maildir *md, int fs)
+{
+	int err;
+
+	if (folders_sync_all(fs) == 0)
+		return 0;
+	err = errno;
+	/* Journals whose owners are dead: nobody else may be told of it. */
+	if (md->journal != NULL)
+		journal_doubt(md->journal);
+	errno = err;
+	return -1;
+}
 
 /*
  * A descriptor of our own, from before the first write: an error of writing
@@ -18,13 +34,13 @@
 static void
 bulk(struct store_msg *m, int fs)
 {
-	if (folders_sync_all(fs) == -1) {
+	if (sync_fs(m->md, fs) == -1) {
 		maildir_unstage(m, errno);
 		return;
 	}
 	maildir_place(m);
 	/* What was taken back has to be durable as well: it stood in new/. */
-	if (folders_sync_all(fs) == -1) {
+	if (sync_fs(m->md, fs) == -1) {
 		maildir_unstage(m, errno);
 		(void)folders_sync_all(fs);
 	}
