@@ -583,12 +583,102 @@ START_TEST(condemned_goes)
 }
 END_TEST
 
+/* --- a whole start --- */
+
+/* The server starts anew on x's store, after a crash, with a journal of ${size}. */
+static struct maildir *
+start_anew(struct seg_fix *x, uint64_t size)
+{
+	store_maildir.close(x->f.ctx);
+	x->f.conf.journal = size;
+	ck_assert_int_eq(store_journal.open(&x->f.env, &x->f.ctx), 0);
+	return x->f.ctx;
+}
+
+static void
+end_anew(struct seg_fix *x)
+{
+	store_journal.close(x->f.ctx);
+	x->f.conf.journal = 0;
+	ck_assert_int_eq(store_maildir.open(&x->f.env, &x->f.ctx), 0);
+	seg_fix_close(x);
+}
+
+/* What was acknowledged is delivered, whether the journal is to be used any more or not; not used any more it is freed. */
+START_TEST(switched_off)
+{
+	char name[UNIQUE_MAX], last[NAME_MAX + 1];
+	struct maildir *md;
+	struct seg_fix x;
+
+	for (unsigned i = 0; i < 2; i++) {
+		seg_fix_open(&x);
+		append_message(&x, 1, name);
+		survivor(&x, 5, true);
+		md = start_anew(&x, i * (8 << 20));
+		ck_assert_uint_eq(count_files(&x, 0, "new", last), 1);
+		ck_assert(!stands(&x, JOURNAL_FOLDER "/0.0"));
+		ck_assert_ptr_nonnull(md->journal);
+		ck_assert(md->journal->broken == (i == 0));
+		end_anew(&x);
+	}
+}
+END_TEST
+
+START_TEST(never_on)
+{
+	char path[PATH_MAX];
+	struct seg_fix x;
+
+	seg_fix_open(&x);
+	path_of(&x, JOURNAL_FOLDER, path);
+	fix_remove(AT_FDCWD, path);
+	ck_assert_ptr_null(start_anew(&x, 0)->journal);
+	ck_assert(!stands(&x, JOURNAL_FOLDER));
+	end_anew(&x);
+}
+END_TEST
+
+/* The folder cannot be used for a while: what it holds is delivered then, and new mail goes its way. */
+START_TEST(used_later)
+{
+	char name[UNIQUE_MAX], last[NAME_MAX + 1], here[PATH_MAX], there[PATH_MAX];
+	struct journal *j;
+	struct seg_fix x;
+
+	for (unsigned i = 0; i < 2; i++) {
+		seg_fix_open(&x);
+		append_message(&x, 1, name);
+		survivor(&x, 5, true);
+		path_of(&x, JOURNAL_FOLDER, here);
+		path_of(&x, "away", there);
+		ck_assert_int_eq(rename(here, there), 0);
+		close(open(here, O_CREAT | O_EXCL | O_WRONLY, 0600));
+		j = start_anew(&x, i * (8 << 20))->journal;
+		ck_assert_ptr_nonnull(j);
+		ck_assert(j->broken && j->pending_start);
+		ck_assert_int_eq(unlink(here), 0);
+		ck_assert_int_eq(rename(there, here), 0);
+		pthread_mutex_lock(&j->mutex);
+		j->retry_ms = 0;
+		pthread_cond_signal(&j->work);
+		pthread_mutex_unlock(&j->mutex);
+		for (unsigned t = 0; t < 10000 && (stands(&x, JOURNAL_FOLDER "/0.0") || (i == 1 && j->broken)); t++)
+			usleep(1000);
+		ck_assert_uint_eq(count_files(&x, 0, "new", last), 1);
+		ck_assert(!stands(&x, JOURNAL_FOLDER "/0.0"));
+		ck_assert(j->broken == (i == 0));
+		end_anew(&x);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("recover");
 	TCase *h = tcase_create("heads"), *r = tcase_create("records"), *t = tcase_create("settled"),
-	      *d = tcase_create("doubt");
+	      *d = tcase_create("doubt"), *w = tcase_create("start");
 
 	tcase_add_test(h, damaged_heads_are_kept);
 	tcase_add_test(h, unread_is_not_damaged);
@@ -603,6 +693,11 @@ main(void)
 	tcase_add_test(d, placed_meanwhile);
 	tcase_add_test(d, written_before);
 	tcase_add_test(d, condemned_goes);
+	tcase_set_timeout(w, 60);
+	tcase_add_test(w, switched_off);
+	tcase_add_test(w, never_on);
+	tcase_add_test(w, used_later);
+	suite_add_tcase(s, w);
 	suite_add_tcase(s, h);
 	suite_add_tcase(s, d);
 	suite_add_tcase(s, r);

@@ -5,16 +5,11 @@
  */
 #include "worker/store/journal.h"
 
-#include <bsd/string.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
-#include "worker/store/filesystem.h"
-#include "worker/store/folders.h"
 
 bool
 journal_takes(struct store_msg *m)
@@ -51,37 +46,6 @@ journal_count(const struct store_msg *m)
 }
 
 /* --- start --- */
-
-/* Where nobody knows the number it stays 0: then every journal found is replayed by name. */
-static void
-life_get(struct journal *j)
-{
-	const char *boot = j->md->env->boot;
-
-	if (boot == NULL || boot[0] == '\0' || (j->life.mount = filesystem_life(j->md->root)) == 0)
-		return;
-	strlcpy(j->life.boot, boot, sizeof(j->life.boot));
-}
-
-static int
-folder_open(struct journal *j)
-{
-	if (mkdirat(j->md->root, JOURNAL_FOLDER, 0700) == -1 && errno != EEXIST)
-		return -1;
-	if ((j->dir = folders_open(j->md->root, JOURNAL_FOLDER)) == -1)
-		return -1;
-	return folders_flush(j->dir) == -1 || folders_flush(j->md->root) == -1 ? -1 : 0;
-}
-
-/* The slot's own; while a worker of a master that was killed still holds that, a spare one. */
-static int
-owner_lock(struct journal *j, unsigned slot)
-{
-	for (j->id = slot; j->id < JOURNAL_IDS; j->id += STATS_SLOT_REPORTS + 1)
-		if ((j->lock = journal_lock(j, j->id, true)) != -1)
-			return 0;
-	return -1;
-}
 
 static struct journal *
 journal_new(struct maildir *md)
@@ -124,21 +88,6 @@ journal_free(struct journal *j)
 	free(j);
 }
 
-/*
- * What the machine's crash has left is delivered before anything else.  All
- * that may wait for the disk is the background's: the first segment too, and
- * until it is there mail comes in the direct way.  What fails is tried again.
- */
-static void
-journal_begin(struct journal *j)
-{
-	if ((j->pending_own = journal_recover(j, JOURNAL_OWN) == -1))
-		j->broken = true;
-	(void)journal_recover(j, JOURNAL_CRASHED);
-	j->pending_others = true;
-	j->retry_ms = j->broken ? journal_now_ms() + JOURNAL_RETRY_MS : 0;
-}
-
 static int
 journal_open(const struct store_env *env, void **ctx)
 {
@@ -149,21 +98,16 @@ journal_open(const struct store_env *env, void **ctx)
 	if (store_maildir.open(env, ctx) == -1)
 		return -1;
 	md = *ctx;
-	if (env->conf->journal == 0)
-		return 0;
 	if ((j = journal_new(md)) == NULL) {
 		err = ENOMEM;
 		goto err0;
 	}
-	if (folder_open(j) == -1 || owner_lock(j, env->slot) == -1) {
-		log_msg(LOG_L_WARN, "journal",
-		    "cannot use %s/" JOURNAL_FOLDER ": %s; every message is synced by itself", env->conf->path,
-		    strerror(errno));
+	journal_start(j);
+	if (journal_drained(j)) {
 		journal_free(j);
 		return 0;
 	}
-	life_get(j);
-	journal_begin(j);
+	j->retry_ms = j->broken && j->size > 0 ? journal_now_ms() + JOURNAL_RETRY_MS : 0;
 	if ((err = iopool_thread(&j->thread, journal_sync_main, j)) != 0) {
 		log_msg(LOG_L_ERROR, "journal", "cannot start a thread: %s", strerror(err));
 		goto err1;

@@ -105,8 +105,9 @@ enum journal_whose { JOURNAL_OWN, JOURNAL_DEAD, JOURNAL_CRASHED };
 struct journal {
 	struct maildir     *md;
 	unsigned            id;
-	int                 dir, lock;
-	uint64_t            size; /* octets of a segment */
+	_Atomic int         dir; /* JOURNAL_FOLDER, or -1; set once */
+	int                 lock;
+	uint64_t            size; /* octets of a segment; 0: none is to be used, what is there is delivered */
 	struct journal_life life;
 
 	pthread_mutex_t    mutex;
@@ -116,6 +117,7 @@ struct journal {
 	bool               leading;             /* some thread of the pool is at it */
 	bool               hungry;              /* it waits for room */
 	bool               stop;
+	bool               pending_start;               /* the folder could not be used */
 	bool               pending_own, pending_others; /* something is still to be replayed */
 	atomic_bool        ready;                       /* there was a segment to use */
 	atomic_bool        broken;                      /* everything goes the direct way */
@@ -167,7 +169,11 @@ void journal_seg_close(struct journal_seg *s);
 int  journal_seg_begin(struct journal *j, struct journal_seg *s);                      /* a new use */
 int  journal_seg_retire(const struct journal *j, struct journal_seg *s, uint64_t pos); /* durably */
 
+/* --- journal_start.c --- */
+void journal_start(struct journal *j); /* or try to: what failed is pending then */
+
 /* --- journal_sync.c --- */
+bool     journal_drained(const struct journal *j); /* there is none to be used, and nothing left of others */
 void    *journal_sync_main(void *arg);
 int      journal_sync_pass(struct journal *j); /* make durable what was placed, retire it.  0, or -1 with errno */
 uint64_t journal_now_ms(void);

@@ -200,11 +200,13 @@ retry(struct journal *j)
 	bool good;
 
 	pthread_mutex_unlock(&j->mutex);
-	if (j->pending_own)
+	if (j->pending_start)
+		journal_start(j);
+	else if (j->pending_own)
 		j->pending_own = journal_recover(j, JOURNAL_OWN) == -1;
 	if (j->pending_others)
 		j->pending_others = journal_recover(j, JOURNAL_DEAD) == -1;
-	good = !j->pending_own;
+	good = j->size > 0 && !j->pending_start && !j->pending_own;
 	if (good && j->broken)
 		good = journal_sync_pass(j) == 0 &&
 		    (count(j, JOURNAL_NONE) < JOURNAL_SEGMENTS || journal_seg_create(j, 0) == 0);
@@ -230,6 +232,12 @@ is_stuck(const struct journal *j)
 	return j->hungry && count(j, JOURNAL_FREE) == 0 && j->unsynced == 0;
 }
 
+bool
+journal_drained(const struct journal *j)
+{
+	return j->size == 0 && !j->pending_start && !j->pending_others;
+}
+
 void *
 journal_sync_main(void *arg)
 {
@@ -237,7 +245,7 @@ journal_sync_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "io-sync");
 	pthread_mutex_lock(&j->mutex);
-	while (!j->stop) {
+	while (!j->stop && !journal_drained(j)) {
 		uint64_t now = journal_now_ms(), due = j->since_ms + JOURNAL_SYNC_MS;
 
 		if (wants_spare(j)) {
