@@ -274,8 +274,8 @@ def it_ends_as_it_was_told():
         equal(subprocess.run([TOOL, "-c", s.path("letterplate.conf"), "-s", "1"], timeout=30).returncode, 0, "--seconds")
         wait_for(lambda: taps(s) == 0)
         with open("/dev/full", "wb") as full:
-            for json in False, True:
-                t = Trace(s, "-n", "1", json=json, stdout=full)
+            for as_json in False, True:
+                t = Trace(s, "-n", "1", json=as_json, stdout=full)
                 s.client().close()
                 err = t.child.communicate(timeout=30)[1]
                 equal((t.child.returncode, err), (74, b"letterplate-trace: standard output: No space left on device\n"), "a full disk")
