@@ -3,6 +3,7 @@
  * what the editor makes of a message, for content that falls in any pieces.
  */
 #include <errno.h>
+#include <time.h>
 
 #include "tests/unit/suite.h"
 #include "worker/smtp/editor.h"
@@ -334,6 +335,43 @@ START_TEST(header_too_large)
 }
 END_TEST
 
+/* Processor time of so many edits of one field, behind as many others as there may be, of ${name}. */
+static double
+searched(const char *name)
+{
+	static char header[EDITOR_HEADER_MAX];
+	struct span in, out;
+	struct editor ed;
+	struct edits e;
+	size_t n = 0;
+	clock_t began;
+
+	edits_init(&e, 0);
+	for (unsigned i = 0; i < EDIT_MAX; i++)
+		ck_assert_int_eq(edit_delete_header(&e, sp("Authentication-Results"), 1), 0);
+	for (unsigned i = 0; i < EDITOR_FIELDS_MAX; i++)
+		n += (size_t)snprintf(header + n, sizeof(header) - n, "%s: x\n", name);
+	ck_assert_uint_lt(n, sizeof(header) - 1);
+	header[n++] = '\n';
+	in = span_of(header, n);
+	editor_init(&ed, &e);
+	began = clock();
+	ck_assert_int_eq(editor_next(&ed, &in, &out), 1);
+	began = clock() - began;
+	editor_fini(&ed);
+	edits_fini(&e);
+	return (double)began / CLOCKS_PER_SEC;
+}
+
+/* A client that names its fields like what a filter takes away gains nothing by it: 0.6 s where each name is compared. */
+START_TEST(names_alike)
+{
+	double unlike = searched("X-thing"), alike = searched("Authentication-Resulty");
+
+	ck_assert_msg(alike < 4 * unlike + 0.05, "%.3f s with names alike, %.3f s with others", alike, unlike);
+}
+END_TEST
+
 #define LOOP(t, f, table) tcase_add_loop_test(t, f, 0, (int)(sizeof(table) / sizeof((table)[0])))
 
 int
@@ -351,6 +389,7 @@ main(void)
 	LOOP(t, edited, cases);
 	tcase_add_test(t, taken_back);
 	tcase_add_test(t, header_too_large);
+	tcase_add_test(t, names_alike);
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

@@ -26,6 +26,43 @@ editor_end(struct editor *ed)
 	ed->ended = true;
 }
 
+/* --- the names that edits are about --- */
+
+/* The number of ${name}; 0: it is none of them. */
+static uint32_t
+name_number(const struct editor *ed, struct span name)
+{
+	const struct editor_name *n = ed->names;
+
+	while (n != NULL && !span_caseeq(n->name, name))
+		n = n->next;
+	return n != NULL ? n->number : 0;
+}
+
+/*
+ * A field's name is compared once, with each of these, and not with each edit:
+ * a client may have thousands of fields that are called almost as what a
+ * filter takes away.
+ */
+static int
+names_read(struct editor *ed)
+{
+	for (const struct edit *e = ed->edits->first; e != NULL; e = e->next) {
+		struct editor_name *n;
+
+		if (e->name.n == 0 || name_number(ed, e->name) != 0)
+			continue;
+		n = arena_alloc(&ed->arena, sizeof(*n));
+		if (n == NULL)
+			return -1;
+		n->name = e->name;
+		n->number = ed->names != NULL ? ed->names->number + 1 : 1;
+		n->next = ed->names;
+		ed->names = n;
+	}
+	return 0;
+}
+
 /* --- the list of fields --- */
 
 static struct editor_field *
@@ -40,8 +77,8 @@ field_new(struct editor *ed, struct span name, struct span text)
 	f = arena_alloc(&ed->arena, sizeof(*f));
 	if (f == NULL)
 		return NULL;
-	f->name = name;
 	f->text = text;
+	f->number = name_number(ed, name);
 	ed->nfields++;
 	return f;
 }
@@ -153,9 +190,10 @@ static struct editor_field **
 fields_named(struct editor *ed, struct span name, uint32_t n)
 {
 	struct editor_field **at = &ed->fields;
+	uint32_t number = name_number(ed, name);
 
 	for (uint32_t i = 0; *at != NULL; at = &(*at)->next)
-		if (span_caseeq((*at)->name, name) && ++i == n)
+		if ((*at)->number == number && ++i == n)
 			break;
 	return at;
 }
@@ -215,7 +253,7 @@ fields_end_lines(struct editor *ed)
 static int
 header_whole(struct editor *ed)
 {
-	if (fields_read(ed, buf_view(&ed->header)) != 0)
+	if (names_read(ed) != 0 || fields_read(ed, buf_view(&ed->header)) != 0)
 		return -1;
 	for (const struct edit *e = ed->edits->first; e != NULL; e = e->next)
 		if (header_edit(ed, e) != 0)

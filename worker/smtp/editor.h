@@ -20,10 +20,17 @@ enum {
 
 enum editor_step { EDITOR_HEADER, EDITOR_FIELDS, EDITOR_BLANK, EDITOR_BODY, EDITOR_NEW_BODY, EDITOR_REST };
 
+/* A name that an edit is about. */
+struct editor_name {
+	struct editor_name *next;
+	struct span         name;
+	uint32_t            number; /* from 1 on */
+};
+
 struct editor_field {
 	struct editor_field *next;
-	struct span          name; /* empty: a line that is no field */
-	struct span          text; /* all of it, with its LF */
+	struct span          text;   /* all of it, with its LF */
+	uint32_t             number; /* of its name, 0: no edit is about it, or it is no field */
 };
 
 struct editor {
@@ -32,6 +39,7 @@ struct editor {
 	struct buf           header;
 	enum editor_step     step;
 	struct editor_field *fields, *at;
+	struct editor_name  *names;
 	uint32_t             nfields;
 	struct edit_chunk   *chunk;
 	size_t               line;  /* where the line that is coming begins in header */
