@@ -111,6 +111,22 @@ check_sockets(struct check *c)
 	}
 }
 
+/* Folders that modules may write below: the sandbox is made of what is there, and without one there is none. */
+static void
+check_allowed(struct check *c)
+{
+	char what[CONF_WHY_MAX];
+
+	for (size_t i = 0; i < c->cf->nhandler; i++) {
+		const struct conf_handler *h = &c->cf->handler[i];
+
+		snprintf(what, sizeof what, "handler \"%s\": what it is allowed,", h->name);
+		for (size_t k = 0; h->kind == CONF_K_HANDLER && k < h->nallow; k++)
+			if (strcmp(h->allow[k], "network") != 0)
+				folder(c, h->line, what, h->allow[k], F_OK, "reach");
+	}
+}
+
 /* What workers use, asked as who they will be. */
 static void
 check_worker(struct check *c)
@@ -120,6 +136,7 @@ check_worker(struct check *c)
 	char mdb[CONF_PATH_MAX + 32];
 
 	check_sockets(c);
+	check_allowed(c);
 	folder(c, conf_line(cf, "store", "path"), "store path", cf->store.path, R_OK | W_OK | X_OK, "write in");
 	if (!folder(c, dir_line, "directory", cf->directory, R_OK | X_OK, "read"))
 		return;
@@ -215,6 +232,17 @@ conf_checks_any(const struct conf_checks *k)
 	return k->helo_full || k->helo_literal || k->helo_own || k->sender_full || k->sender_own || k->sender_domain;
 }
 
+/* A dead server's socket is removed at the start, and nothing else. */
+static void
+check_free(struct check *c, const struct conf_address *a)
+{
+	struct stat st;
+
+	if (lstat(((const struct sockaddr_un *)&a->ss)->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		say(c, a->line, true, "\"%s\": there is a file that is no socket: remove it or change the address",
+		    a->text);
+}
+
 /* What the master itself uses. */
 static void
 check_master(struct check *c)
@@ -235,6 +263,7 @@ check_master(struct check *c)
 			slash = strrchr(path, '/');
 			slash[slash == path] = '\0';
 			folder(c, a->line, "the folder of a unix socket", path, W_OK | X_OK, "write in");
+			check_free(c, a);
 		}
 	}
 	if (strchr(cf->hostname, '.') == NULL)
@@ -370,6 +399,8 @@ check_section(struct check *c, const struct conf_tls_section *t)
 		if (rc >= 0 && stat(t->key, &st) == 0 && (st.st_mode & S_IROTH) != 0)
 			say(c, t->line, false, "warning: tls key \"%s\" can be read by everybody", t->key);
 	}
+	if (cert != NULL && t->name[0] != '\0' && pem_is_of(span_of(cert, ncert), t->name) == 0)
+		say(c, t->line, false, "warning: tls \"%s\": \"%s\" is not for that name", t->name, t->certificate);
 	free(cert);
 	free(key);
 	free(ocsp);

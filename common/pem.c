@@ -108,6 +108,19 @@ pem_is_for(X509 *leaf, const char *name)
 	return X509_check_host(leaf, name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
 }
 
+int
+pem_is_of(struct span text, const char *name)
+{
+	STACK_OF(X509) *chain = NULL;
+	const char *bad;
+	X509 *leaf = pem_certificates(text, &chain, &bad);
+	int is = leaf == NULL ? -1 : pem_is_for(leaf, name);
+
+	X509_free(leaf);
+	sk_X509_pop_free(chain, X509_free);
+	return is;
+}
+
 bool
 pem_key_kind_ok(const EVP_PKEY *key)
 {

@@ -30,6 +30,9 @@ const char *pem_reason(void);
 /* Whether the certificate is for the host ${name}: by subjectAltName, or the common name where that has no DNS names. */
 bool pem_is_for(X509 *leaf, const char *name);
 
+/* The same of the first certificate of ${text}: 1, 0, or -1 where none can be read. */
+int pem_is_of(struct span text, const char *name);
+
 /* The kinds of keys that are served: RSA from 2,048 to 8,192 bits, EC on P-256, P-384 or P-521, Ed25519. */
 bool pem_key_kind_ok(const EVP_PKEY *key);
 

@@ -393,6 +393,12 @@ def what_cannot_be_loaded_is_told():
     r = conf_test(s)
     equal(r.returncode, 78, r.stderr)
     check("can be written by others" in r.stderr, r.stderr)
+    for path, word in ("/nonexistent", "does not exist"), (so, "is not a folder"):
+        s.settings["extra"] = section("senders", "reject_sender", allow='{"network", "%s"}' % path)
+        s.write_config()
+        r = conf_test(s)
+        equal(r.returncode, 78, r.stderr)
+        check('handler "senders": what it is allowed, "%s" %s' % (path, word) in r.stderr, r.stderr)
 
 
 @test

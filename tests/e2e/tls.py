@@ -443,6 +443,11 @@ def what_the_check_says():
                 equal(": warning: " in r.stderr, status == 0, "a warning: " + r.stderr)
             else:
                 equal(r.stderr, "", "complaints")
+        for title, told in ("other.example", True), ("here.example", False), ("a.wild.example", False):
+            with open(conf, "w") as f:
+                f.write(s.config() + section(certificate("here.example", names=["here.example", "*.wild.example"]), title))
+            r = subprocess.run([os.path.join(BIN, "letterplate"), "-t", "-c", conf], capture_output=True, text=True)
+            equal((r.returncode, ': warning: tls "other.example": ' in r.stderr and "is not for that name" in r.stderr), (0, told), r.stderr)
         days = s.stats()["gauges"]["certificate_days"]
         check(days in (89, 90), "days to expiry: %s" % days)
 

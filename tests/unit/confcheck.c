@@ -268,6 +268,23 @@ START_TEST(check_unix_socket_folder)
 }
 END_TEST
 
+START_TEST(check_unix_socket_file)
+{
+	char listener[512], want[512];
+
+	touch(in_dir("directory/mailboxes.mdb"));
+	snprintf(listener, sizeof listener, "listener \"l\" {\n address = \"unix:%s\" }\n", in_dir("big"));
+	touch(in_dir("big"));
+	ck_assert_int_eq(check_conf(listener), -1);
+	snprintf(want, sizeof want,
+	    "x.conf:8: \"unix:%s\": there is a file that is no socket: remove it or change the address\n",
+	    in_dir("big"));
+	ck_assert_str_eq(told.text, want);
+	ck_assert_int_eq(unlink(in_dir("big")), 0);
+	ck_assert_msg(check_conf(listener) == 0, "%s", told.text);
+}
+END_TEST
+
 START_TEST(check_user)
 {
 	list();
@@ -334,6 +351,7 @@ main(void)
 	tcase_add_test(t, check_not_writable);
 	tcase_add_test(t, check_snapshot_not_readable);
 	tcase_add_test(t, check_unix_socket_folder);
+	tcase_add_test(t, check_unix_socket_file);
 	tcase_add_test(t, check_user);
 	tcase_add_test(t, read_errors);
 	suite_add_tcase(s, t);
