@@ -264,13 +264,14 @@ main(int argc, char **argv)
 	code = passed_take(&m.listen, why);
 	if (code != 0)
 		fail(code, "%s", why);
+	/* First: who is refused for it leaves nothing behind, no socket's file either. */
+	code = lock_take(&m, cf->state_dir, MASTER_BIND_MS, why);
+	if (code != 0)
+		fail(code, "%s", why);
 	code = generation_prepare(&m, cf, text, n, MASTER_BIND_MS, why);
 	if (code != 0)
 		fail(code, "%s", why);
 	logs_use(m.starting);
-	code = lock_take(&m, cf->state_dir, MASTER_BIND_MS, why);
-	if (code != 0)
-		fail(code, "%s", why);
 	make_shared(&m, cf->state_dir);
 	log_msg(LOG_L_INFO, "start", "letterplate " LETTERPLATE_VERSION " with %s", a.file);
 	if (caps_drop(cf) != 0)

@@ -679,10 +679,11 @@ def no_config_no_worker():
 @test
 def two_servers_one_state_dir():
     m, n = Master(), Master(start=False)
-    n.write(state=m.path("state"))
+    n.write(state=m.path("state"), addresses=["unix:" + n.path("mx.sock")])
     r = n.run("-c", "c.conf")
     equal(r.returncode, 69, "status: " + r.stderr)
     check("is used by another letterplate" in r.stderr, r.stderr)
+    check(not os.path.exists(n.path("mx.sock")), "its socket is left behind")
     # The file made anew is locked by nobody: as a server of an earlier build, which has the folder alone.
     os.unlink(m.path("state/lock"))
     r = n.run("-c", "c.conf")
