@@ -87,7 +87,8 @@ struct slot {
 	int64_t            kill_ms;  /* 0, or when SIGKILL is due */
 	uint64_t           beat;     /* as it was seen last */
 	int64_t            late_ms;  /* how long it has not changed, in turns of the master */
-	bool               hung;     /* it is being ended for that */
+	bool               hung;     /* it is being ended for that, */
+	bool               killed;   /* or because all are to end at once */
 };
 
 /* watch.h */

@@ -60,7 +60,7 @@ start(struct master *m, unsigned i)
 		return -1;
 	}
 	s->state = WORKER_STARTING;
-	s->drained = s->hung = false;
+	s->drained = s->hung = s->killed = false;
 	s->late_ms = 0;
 	s->began_ms = master_now_ms();
 	s->kill_ms = s->began_ms + MASTER_START_MS;
@@ -155,7 +155,7 @@ ended(struct master *m, unsigned i, int status)
 	if (s->gen->state == GENERATION_DEAD) {
 		/* We killed it ourselves, or it could not start: that is told already. */
 		free_slot(m, i);
-	} else if (asked && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+	} else if (asked && ((WIFEXITED(status) && WEXITSTATUS(status) == 0) || s->killed)) {
 		about(&l, LOG_L_INFO, "worker-ended", s, i, pid);
 		log_end(&l);
 		free_slot(m, i);
@@ -350,6 +350,7 @@ spawn_kill(struct master *m, const struct generation *gen)
 
 		if (s->pid > 0 && (gen == NULL || s->gen == gen)) {
 			process_kill(s->pid, SIGKILL, s->gen->conf->user);
+			s->killed = true;
 			n++;
 		}
 	}

@@ -438,6 +438,9 @@ def second_term_is_at_once():
     equal(m.child.wait(10), 0, "status")
     check(time.monotonic() - began < 4, "not at once")
     check(not any(map(alive, pids)), "workers stay")
+    equal(len(m.wait_log("event=worker-ended ", n=2)), 2, "workers that ended as they were told to")
+    check("worker-died" not in m.text(), m.text())
+    equal(m.stats()["workers_died"], "0", "workers_died")
 
 
 @test
