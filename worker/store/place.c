@@ -51,9 +51,8 @@ place_found(struct iojob *j)
 	} else {
 		log_begin(&l, LOG_L_ERROR, "store-moved");
 		snprintf(why, sizeof why,
-		    "%s: mail is answered 451 until the folder of the start is back, or \"letterplate ctl reload\" "
-		    "takes "
-		    "the one that is there",
+		    "%s: mail is answered 451 until the folder of the start is back, or a reload or restart takes the "
+		    "one that is there",
 		    place.lost == ESTALE ? "another folder is there" : strerror(place.lost));
 		log_str(&l, "why", why);
 	}
