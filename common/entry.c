@@ -236,7 +236,7 @@ put_kind(struct line *l, enum entry_kind kind)
 static const struct unit {
 	char name[4];
 	unsigned shift;
-} units[] = { { "TiB", 40 }, { "GiB", 30 }, { "MiB", 20 }, { "KiB", 10 }, { "B", 0 }, { "", 0 } };
+} units[] = { { "TiB", 40 }, { "GiB", 30 }, { "MiB", 20 }, { "KiB", 10 }, { "B", 0 } };
 
 static int
 set_quota(struct line *l, struct span v)
@@ -247,6 +247,9 @@ set_quota(struct line *l, struct span v)
 	for (; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
 		if (__builtin_mul_overflow(n, 10U, &n) || __builtin_add_overflow(n, (uint64_t)(v.p[i] - '0'), &n))
 			return bad(l, "quota=%s is too large", v);
+	/* Octets or megabytes?  Who writes none may mean any. */
+	if (i > 0 && i == v.n)
+		return bad(l, "quota=%s needs a unit: B, KiB, MiB, GiB or TiB, like quota=2GiB", v);
 	for (u = 0; u < sizeof(units) / sizeof(units[0]); u++)
 		if (span_eq(span_skip(v, i), span_str(units[u].name)))
 			break;

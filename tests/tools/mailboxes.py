@@ -158,7 +158,7 @@ def bad_lines():
 
 @test
 def doubles():
-    mistakes("a@example.org\nb@example.org\nA@EXAMPLE.org quota=1\n", (3, "'a@example.org' stands in line 1 already"))
+    mistakes("a@example.org\nb@example.org\nA@EXAMPLE.org quota=1B\n", (3, "'a@example.org' stands in line 1 already"))
     mistakes("@example.org alias=a@example.org\na@example.org\n@EXAMPLE.org reject=\"550 x\"\n", (3, "stands in line 1 already"))
     mistakes("a@example.org\na@example.org\na@example.org\nbad\n", (2, "line 1"), (3, "line 1"), (4, "needs a '@'"))
 
@@ -197,8 +197,12 @@ def empty_list():
     equal(d.info(), (0, None), "entries")
     equal(d.list(), [], "list")
     d.load(users(10))
-    d.load("", "--max-shrink", "100", status=65)
+    d.load("", "--max-shrink", "99", status=65)
+    check("--max-shrink 99" in d.err, d.err)
     equal(d.info(), (10, 0), "entries")
+    d.load("", "--max-shrink", "100")
+    check("no entries" in d.err, d.err)
+    equal(d.info(), (0, 10), "entries")
 
 
 @test

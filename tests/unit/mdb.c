@@ -25,7 +25,7 @@ many(void)
 	char *list = malloc(cap);
 
 	for (int i = 0; i < USERS; i++)
-		n += (size_t)snprintf(list + n, cap - n, "user%05d@example.org quota=%d\n", i, i + 1);
+		n += (size_t)snprintf(list + n, cap - n, "user%05d@example.org quota=%dB\n", i, i + 1);
 	n += (size_t)snprintf(list + n, cap - n, "all@example.org alias=");
 	for (int i = 0; i < LONG_TARGETS; i++)
 		n += (size_t)snprintf(list + n, cap - n, "%suser%05d@example.org", i > 0 ? "," : "", i);

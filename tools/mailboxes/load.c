@@ -69,7 +69,8 @@ check_shrink(const struct load *l, const struct tool_load *o, const struct mdb *
 		return 0;
 	mdb_info(old, &i);
 	gone = i.entries > l->entries ? i.entries - l->entries : 0;
-	if (gone * 100 <= i.entries * (uint64_t)o->max_shrink && (l->entries > 0 || i.entries == 0))
+	if (gone * 100 <= i.entries * (uint64_t)o->max_shrink &&
+	    (l->entries > 0 || i.entries == 0 || o->max_shrink == 100))
 		return 0;
 	warnx("nothing was changed: %s has %llu entries, the directory %llu; that is over --max-shrink %d", l->name,
 	    (unsigned long long)l->entries, (unsigned long long)i.entries, o->max_shrink);
