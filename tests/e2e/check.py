@@ -134,7 +134,8 @@ def a_whole_chain_is_told_in_full():
 def what_cannot_be_asked():
     with Server(start=False) as s:
         s.write_config()
-        check("is no IP address" in ask(s, "--to", ALICE, ip="example.org", status=64), "an address")
+        said = ask(s, "--to", ALICE, ip="example.org", status=64)
+        check("--ip example.org is no IP address" in said and "did not come" not in said and len(said.splitlines()) == 1, said)
         check("control character" in ask(s, "--to", "a\r\nQUIT", status=64), "a line of one's own")
         check("no such listener" in ask(s, "--listener", "other", "--to", ALICE, status=64), "a listener")
         check("/nonexistent" in ask(s, "--to", ALICE, "/nonexistent", status=66), "a file")

@@ -2,6 +2,8 @@
  * pretend: what would a sender hear?  Runs the server's own worker for one
  * session (worker/pretend.h) and is its client.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -254,6 +256,7 @@ int
 tool_pretend(const struct tool_pretend *o)
 {
 	struct talk t = { .rc = 0 };
+	uint8_t any[sizeof(struct in6_addr)];
 	FILE *f;
 	int rc, status;
 
@@ -262,6 +265,10 @@ tool_pretend(const struct tool_pretend *o)
 			goto usage;
 	if (!is_one_line(o->helo) || !is_one_line(o->from))
 		goto usage;
+	if (inet_pton(AF_INET, o->address, any) != 1 && inet_pton(AF_INET6, o->address, any) != 1) {
+		warnx("--ip %s is no IP address; write it like 192.0.2.7 or 2001:db8::7", o->address);
+		return EX_USAGE;
+	}
 	if ((f = take_message(o->file)) == NULL)
 		return EX_NOINPUT;
 	signal(SIGPIPE, SIG_IGN);
@@ -272,11 +279,12 @@ tool_pretend(const struct tool_pretend *o)
 	fputs("QUIT\r\n", t.out);
 	fflush(t.out);
 	shutdown(fileno(t.out), SHUT_RDWR);
-	if (waitpid(t.pid, &status, 0) == t.pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+	if (waitpid(t.pid, &status, 0) == t.pid && !WIFEXITED(status)) {
 		warnx("the worker did not come to an end by itself");
-		return WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+		return EX_SOFTWARE;
 	}
-	return t.rc;
+	/* What it ends with it has said why. */
+	return WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : t.rc;
 usage:
 	warnx("a name or an address has a control character");
 	return EX_USAGE;
