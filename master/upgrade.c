@@ -61,6 +61,15 @@ refused(struct master *m, const char *why)
 	m->upgrade.back = false;
 }
 
+static void
+refused_run(struct master *m, int err)
+{
+	char why[LISTEN_WHY_MAX];
+
+	snprintf(why, sizeof why, "\"%.300s\" cannot be run: %s", process_self(), strerror(err));
+	refused(m, why);
+}
+
 /* --- exec --- */
 
 /* In a child or for good: become the program.  Returns only if that fails, with errno. */
@@ -87,7 +96,7 @@ static void
 take_over(struct master *m)
 {
 	struct upgrade *u = &m->upgrade;
-	int exe = u->exe, state;
+	int exe = u->exe, state, err;
 
 	u->exe = -1;
 	/* Ours, whatever has become of the file: it is what is gone back to. */
@@ -102,8 +111,9 @@ take_over(struct master *m)
 		become(m, exe, state, -1);
 		close(state);
 	}
+	err = errno;
 	close(exe);
-	refused(m, strerror(errno));
+	refused_run(m, err);
 }
 
 /* --- the rehearsal, from our side --- */
@@ -147,7 +157,7 @@ upgrade_begin(struct master *m)
 	ctl_begin(m, CTL_UPGRADE);
 	m->upgrade.exe = open(process_self(), O_PATH | O_CLOEXEC);
 	if (m->upgrade.exe < 0 || access(process_self(), X_OK) != 0 || rehearse(m) != 0)
-		refused(m, strerror(errno));
+		refused_run(m, errno);
 }
 
 void

@@ -138,7 +138,7 @@ def programs_that_are_no_good():
     refused(m, "Permission denied")
     os.unlink(m.path("bin/letterplate"))
     m.signal(signal.SIGUSR2)
-    m.wait_log(r"event=upgrade-refused .*No such file", 1)
+    m.wait_log(r'event=upgrade-refused msg="\\"%s\\" cannot be run: No such file' % m.path("bin/letterplate"), 1)
     m.stub("")
     m.replace("letterplate", LETTERPLATE)
     equal(m.ctl("upgrade").returncode, 0, "one that is good, afterwards")
