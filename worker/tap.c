@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/facts.h"
@@ -110,8 +112,22 @@ tap_ready(struct loop_src *src, unsigned what)
 
 /* --- filters --- */
 
+/* A name that nothing will ever come of is a mistake, not silence. */
 static const char *
-tap_term(struct tap *t, const char *key, const char *value)
+tap_listener(struct tap *t, const struct conf *cf, const char *name)
+{
+	static char why[128];
+
+	t->listener[t->nlistener++] = name;
+	for (size_t i = 0; i < cf->nlistener; i++)
+		if (strcmp(cf->listener[i].name, name) == 0)
+			return NULL;
+	snprintf(why, sizeof(why), "there is no listener \"%.80s\"", name);
+	return why;
+}
+
+static const char *
+tap_term(struct tap *t, const struct conf *cf, const char *key, const char *value)
 {
 	if (t->nets.n + t->nrecipient + t->nlistener == TAP_TERMS)
 		return "the filter has too many words";
@@ -120,7 +136,7 @@ tap_term(struct tap *t, const char *key, const char *value)
 	if (strcmp(key, "recipient") == 0)
 		t->recipient[t->nrecipient++] = value;
 	else if (strcmp(key, "listener") == 0)
-		t->listener[t->nlistener++] = value;
+		return tap_listener(t, cf, value);
 	else
 		return "the filter has a word that this server does not know";
 	return NULL;
@@ -128,7 +144,7 @@ tap_term(struct tap *t, const char *key, const char *value)
 
 /* Take t->filter apart, in place.  NULL, or what is wrong with it. */
 static const char *
-tap_parse(struct tap *t)
+tap_parse(struct tap *t, const struct conf *cf)
 {
 	struct fact line;
 	char *at = t->filter;
@@ -139,7 +155,7 @@ tap_parse(struct tap *t)
 	if (facts_next(&at, &line) != 1 || *at != '\0' || strcmp(line.kind, "filter") != 0)
 		return "the filter is not understood";
 	for (size_t i = 0; i < line.n && why == NULL; i++)
-		why = tap_term(t, line.field[i].key, line.field[i].value);
+		why = tap_term(t, cf, line.field[i].key, line.field[i].value);
 	return why;
 }
 
@@ -172,7 +188,7 @@ tap_open(struct worker *w, int fd, const char *filter)
 		t->lost = 0;
 		memset(t->filter, 0, sizeof(t->filter));
 		memcpy(t->filter, filter, strnlen(filter, sizeof(t->filter) - 1));
-		why = tap_parse(t);
+		why = tap_parse(t, w->conf);
 	}
 	if (why != NULL) {
 		tap_refuse(fd, why);

@@ -273,6 +273,11 @@ def it_ends_as_it_was_told():
         equal((t.child.returncode, len(out.splitlines())), (0, 2), "--count")
         equal(subprocess.run([TOOL, "-c", s.path("letterplate.conf"), "-s", "1"], timeout=30).returncode, 0, "--seconds")
         wait_for(lambda: taps(s) == 0)
+        for names in ["nosuch"], ["mx", "nosuch"]:
+            r = subprocess.run([TOOL, "-d", s.path("state"), "-s", "20", *(x for n in names for x in ("-l", n))], capture_output=True,
+                               text=True, timeout=60)
+            equal((r.returncode, r.stderr), (75, 'letterplate-trace: refused: there is no listener "nosuch"\n'), "a listener")
+        wait_for(lambda: taps(s) == 0)
         with open("/dev/full", "wb") as full:
             for as_json in False, True:
                 t = Trace(s, "-n", "1", json=as_json, stdout=full)
