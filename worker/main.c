@@ -191,6 +191,19 @@ main_sessions_max(void)
 	me.w.sessions_max = (uint32_t)(rl.rlim_cur - fixed) / WORKER_SPOOL_SHARE * (WORKER_SPOOL_SHARE - 1);
 }
 
+/* More than all of us can have is a limit that nobody will ever meet: sessions end at another one. */
+static void
+main_sessions_enough(void)
+{
+	uint64_t all = (uint64_t)me.w.sessions_max * me.conf->workers;
+
+	if (me.conf->limits.connections > all)
+		log_msg(LOG_L_WARN, "start",
+		    "connections = %u in limits, but the descriptors of %u workers are enough for %llu sessions: raise "
+		    "LimitNOFILE= of the unit, or ulimit -n",
+		    me.conf->limits.connections, me.conf->workers, (unsigned long long)all);
+}
+
 /* A message or a part of the journal, whichever is larger. */
 static uint64_t
 main_fsize(void)
@@ -496,6 +509,7 @@ main(int argc, char **argv, char **envp)
 	}
 	main_tls();
 	main_sessions_max();
+	main_sessions_enough();
 	main_boot();
 	main_sandbox();
 	main_inside();

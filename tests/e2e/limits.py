@@ -407,6 +407,16 @@ def the_rate_is_one_over_all_workers_and_a_reload():
 
 
 @test
+def more_connections_than_descriptors_are_told_at_the_start():
+    for connections, told in (10000, True), (20, False):
+        with Server(limits="connections = %d" % connections, workers=1, start=False) as s:
+            s.start(nofile=200)
+            said = [x for x in s.log().splitlines() if "LimitNOFILE" in x and "connections" in x]
+            equal(len(said), told, "a warning with %d: %s" % (connections, s.log()))
+            check(not told or ("level=warn" in said[0] and "connections = 10000" in said[0]), said)
+
+
+@test
 def the_greeting_may_be_put_off():
     with Server(greeting_delay="1s") as s:
         began = time.monotonic()
