@@ -58,6 +58,25 @@ def events_stand_in_the_manual():
     equal(unused, set(), "events of man/letterplate-log.5 that nothing logs")
 
 
+def words_of(who):
+    """Who the table of docs/LOGS.md and `who` of the manual say may log."""
+    with open(os.path.join(TOP, "man/letterplate-log.5")) as f:
+        manual = re.search(r"^\.It Va %s .*\n((?:(?!\.It).*\n)*)" % who, f.read(), re.M).group(1)
+    with open(os.path.join(TOP, "docs/LOGS.md")) as f:
+        page = re.search(r"^\| `%s`.*$" % who, f.read(), re.M).group(0)
+    return manual, page
+
+
+@test
+def who_logs_stands_in_both_pages():
+    names = {m for _, text in sources() for m in re.findall(r'\blog_init\("(\w+)"|struct child me = \{ \.who = "(\w+)"', text)}
+    names = {a or b for a, b in names}
+    check({"master", "worker", "keys"} < names, "only %s found: the pattern is broken" % names)
+    manual, page = words_of("who")
+    equal({n for n in names if not re.search(r"^\.Cm .*\b%s\b" % n, manual, re.M)}, set(), "missing in man/letterplate-log.5")
+    equal({n for n in names if "`%s`" % n not in page}, set(), "missing in docs/LOGS.md")
+
+
 @test
 def events_have_known_keys():
     for event, (levels, has, may) in logschema.events().items():

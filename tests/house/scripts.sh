@@ -32,10 +32,20 @@ man_pages() {
 	true
 }
 
+# A quotation inside another one: .Ql holds all that follows on its line.
+# shellcheck disable=SC2317
+nested_quotes() {
+	for page in man/*.[1-9]; do
+		mandoc -T utf8 "$page" | grep -n "’’" | sed "s|^|$page: |"
+	done
+	true
+}
+
 python=$(find tests tools examples -name '*.py'; begins '^#!/usr/bin/env (-S )?python3')
 # shellcheck disable=SC2046
 try 'shell scripts' shellcheck shellcheck $(begins '^#!/bin/(ba)?sh')
 # shellcheck disable=SC2086
 try 'Python scripts' pyflakes3 pyflakes3 $python
 try 'man pages' mandoc man_pages
+try 'quotations in man pages' mandoc nested_quotes
 exit $failed
