@@ -272,7 +272,7 @@ START_TEST(check_unix_socket_file)
 {
 	char listener[512], want[512];
 
-	touch(in_dir("directory/mailboxes.mdb"));
+	list();
 	snprintf(listener, sizeof listener, "listener \"l\" {\n address = \"unix:%s\" }\n", in_dir("big"));
 	touch(in_dir("big"));
 	ck_assert_int_eq(check_conf(listener), -1);

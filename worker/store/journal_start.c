@@ -71,7 +71,7 @@ journal_start(struct journal *j)
 	if (j->pending_start && !again)
 		log_msg(LOG_L_WARN, "journal",
 		    "cannot use %s/" JOURNAL_FOLDER ": %s; every message is synced by itself, and what a crash may "
-						    "have left there is not delivered; it is tried again",
+		    "have left there is not delivered; it is tried again",
 		    j->md->env->conf->path, strerror(errno));
 	else if (again && !j->pending_start)
 		log_msg(LOG_L_INFO, "journal", "%s/" JOURNAL_FOLDER " can be used now", j->md->env->conf->path);
