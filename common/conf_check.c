@@ -210,7 +210,11 @@ check_credentials(struct check *c)
 		return;
 	}
 	fd = open(cf->credentials, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) != 0) {
+	if (fd < 0 && errno == ENOENT) {
+		say(c, line, true,
+		    "credentials \"%s\" do not exist; \"letterplate-credentials -f %s add NAME\" makes them",
+		    cf->credentials, cf->credentials);
+	} else if (fd < 0 || fstat(fd, &st) != 0) {
 		say(c, line, true, "credentials \"%s\" cannot be read: %s", cf->credentials, strerror(errno));
 	} else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0 || st.st_uid != geteuid()) {
 		say(c, line, true, "credentials \"%s\" must be %s's alone: chown and chmod 600", cf->credentials,

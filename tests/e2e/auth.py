@@ -400,6 +400,7 @@ def a_damaged_file_is_refused_and_the_old_one_stays():
         os.unlink(s.credentials)
         s.signal(signal.SIGHUP)
         wait_for(lambda: s.log().count("event=reload-refused") == 5, why="a file that is gone is taken")
+        check("letterplate-credentials -f %s add NAME" % s.credentials in s.log(), "not said how one is made")
         # What it had open it has when it is started again, whatever became of the name.
         equal(credentials(s.credentials, "add", "carl", text="x\n").returncode, 0, "add")
         old = pids_of_auth(s)
