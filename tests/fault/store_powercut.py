@@ -63,8 +63,8 @@ def one_round(disk, n, rng, journal=(), loads=LOADS):
     check(not out, "the power stayed on: %s" % out)
     disk.umount()
     disk.mount()
-    if journal:             # who starts next replays; as a reader may have moved some, that must not double them
-        replay(path, ledger, rng, *journal)
+    if journal:             # who starts next replays, with a journal or without; as a reader may have moved some, that must not double them
+        replay(path, ledger, rng, *rng.choice((journal, ("-j", 0))))
     messages = store.read_ledger(ledger)
     for m in messages.values():
         # Between the cut and the end of the process calls fail: nobody would have heard that answer, nor could it be taken back.
