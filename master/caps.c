@@ -143,9 +143,8 @@ needed(const struct conf *cf, uint64_t have)
 		    "CAP_DAC_OVERRIDE is kept: \"%s\" belongs to another user than root", why);
 	else
 		log_msg(LOG_L_WARN, "capabilities",
-		    "\"%s\" belongs to another user, and CAP_DAC_OVERRIDE is not there: a reload, or a new log, will "
-		    "fail; "
-		    "change its owner or mode",
+		    "\"%s\" belongs to another user, and CAP_DAC_OVERRIDE is not there: a reload, or a new log, "
+		    "will fail; change its owner or mode",
 		    why);
 	return true;
 }
@@ -178,8 +177,7 @@ caps_refused(const char *path, char *text, size_t cap)
 	if (gave_up && path != NULL)
 		snprintf(text, cap,
 		    ": the server gave CAP_DAC_OVERRIDE up when it started, and \"%.200s\" belongs to another user: "
-		    "restart it, "
-		    "or change the owner",
+		    "restart it, or change the owner",
 		    path);
 	return text;
 }
