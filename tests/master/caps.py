@@ -8,7 +8,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from harness import BIN, check, equal, main, need_root, test
+from harness import BIN, Skip, check, equal, main, need_root, test
 from stubmaster import Master, wait_for
 from tls import certificate, section
 
@@ -56,6 +56,22 @@ def a_log_in_a_foreign_folder():
     m.signal(signal.SIGUSR1)
     wait_for(lambda: os.path.exists(log) and "opened anew" in read(log), why=lambda: "no new log: " + read(log + ".1"))
     reload(m)
+
+
+@test
+def what_is_not_granted_is_told_at_the_start():
+    """As under the unit, whose CapabilityBoundingSet has no CAP_DAC_OVERRIDE."""
+    need_root()
+    if shutil.which("setpriv") is None:
+        raise Skip("no setpriv")
+    m = Master(start=False)
+    log = foreign(m, "logs", 0o755) + "/log"
+    open(log, "w").close()
+    m.write(extra='log { to = "file:%s" }' % log)
+    m.start(prefix=["setpriv", "--bounding-set", "-dac_override"])
+    check(not keeps(m), "it was not dropped")
+    check(re.search(r'level=warn .*event=capabilities msg="\\"%s\\" belongs to another user, and CAP_DAC_OVERRIDE is not there' % m.path("logs"),
+                    read(log)), read(log))
 
 
 @test
