@@ -160,7 +160,8 @@ START_TEST(check_dsn_without_a_relay_is_a_warning)
 	ck_assert_msg(check_conf("dsn = yes\n") == 0, "%s", told.text);
 	ck_assert_msg(
 	    strstr(told.text,
-		": warning: without dsn_relay reports to foreign senders are given up; set it, or leave dsn off\n") != NULL,
+		": warning: without dsn_relay reports to foreign senders are given up; set it, or leave dsn off\n") !=
+		NULL,
 	    "%s", told.text);
 	ck_assert_msg(check_conf("dsn = yes dsn_relay = \"relay.example:25\"\n") == 0, "%s", told.text);
 	ck_assert_str_eq(told.text, "");

@@ -32,7 +32,9 @@ folder_open(struct journal *j)
 {
 	if (j->size > 0 && mkdirat(j->md->root, JOURNAL_FOLDER, 0700) == -1 && errno != EEXIST)
 		return -1;
-	if (j->dir == -1 && (j->dir = folders_open(j->md->root, JOURNAL_FOLDER)) == -1)
+	if (j->dir == -1)
+		j->dir = folders_open(j->md->root, JOURNAL_FOLDER);
+	if (j->dir == -1)
 		return -1;
 	return j->size > 0 && (folders_flush(j->dir) == -1 || folders_flush(j->md->root) == -1) ? -1 : 0;
 }
@@ -70,8 +72,9 @@ journal_start(struct journal *j)
 	j->pending_start = start(j) == -1;
 	if (j->pending_start && !again)
 		log_msg(LOG_L_WARN, "journal",
-		    "cannot use %s/" JOURNAL_FOLDER ": %s; every message is synced by itself, and what a crash may "
-		    "have left there is not delivered; it is tried again",
+		    "cannot use %s/" JOURNAL_FOLDER
+		    ": %s; every message is synced by itself, and what a crash may have left "
+		    "there waits: it is tried again",
 		    j->md->env->conf->path, strerror(errno));
 	else if (again && !j->pending_start)
 		log_msg(LOG_L_INFO, "journal", "%s/" JOURNAL_FOLDER " can be used now", j->md->env->conf->path);
