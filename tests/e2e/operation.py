@@ -86,6 +86,15 @@ def refuses(s, c):
         c.cmd("RSET").is_(250)
 
 
+def takes_one(s, what):
+    """Mail is taken again, and lies where it is looked for."""
+    c = s.client()
+    c.hello()
+    c.message("alice@example.org", b"x\r\n").is_(250)
+    c.quit()
+    equal(len(s.messages("alice@example.org")), 1, what)
+
+
 @test
 def the_store_is_another_folder():
     with Server() as s:
@@ -98,11 +107,7 @@ def the_store_is_another_folder():
         seen(s, "The store is another folder")
         equal(os.listdir(s.store_path), [], "the new folder")
         equal(s.ctl("reload").returncode, 0, "reload")
-        d = s.client()
-        d.hello()
-        d.message("alice@example.org", b"x\r\n").is_(250)
-        d.quit()
-        equal(len(s.messages("alice@example.org")), 1, "messages in the new folder")
+        takes_one(s, "messages in the new folder")
         c.rest() if c.at_end else c.quit()
 
 
@@ -121,11 +126,7 @@ def the_store_is_another_folder_while_content_comes():
         c.quit()
         os.rename(s.store_path + ".old", s.store_path)
         wait_for(lambda: s.log().count("event=store-back") == 2, why=lambda: "not noticed: %s" % s.log()[-2000:])
-        c = s.client()
-        c.hello()
-        c.message("alice@example.org", b"x\r\n").is_(250)
-        c.quit()
-        equal(len(s.messages("alice@example.org")), 1, "messages")
+        takes_one(s, "messages")
 
 
 @test
@@ -139,11 +140,7 @@ def the_store_is_made_anew():
         refuses(s, c)
         c.quit()
         equal(s.ctl("reload").returncode, 0, "reload")
-        d = s.client()
-        d.hello()
-        d.message("alice@example.org", b"x\r\n").is_(250)
-        d.quit()
-        equal(len(s.messages("alice@example.org")), 1, "messages in the new folder")
+        takes_one(s, "messages in the new folder")
 
 
 @test

@@ -62,14 +62,19 @@ def serve():
     return s
 
 
+def greets(s):
+    """It serves: what a start replays is done by then."""
+    c = s.client()
+    c.hello()
+    c.quit()
+
+
 def kill_worker(s):
     old = s.workers()
     equal(len(old), 1, "workers")
     os.kill(old[0], signal.SIGKILL)
     wait_for(lambda: [p for p in s.workers() if p not in old], 15, "no new worker")
-    c = s.client()
-    c.hello()
-    c.quit()
+    greets(s)
 
 
 def through_the_journal(s):
@@ -107,9 +112,7 @@ def an_orderly_stop_leaves_nothing_to_replay():
         five(s)
         equal(s.term(), 0, "status after TERM")
         s.start(through=through)
-        c = s.client()
-        c.hello()
-        c.quit()
+        greets(s)
         four_left(s, "after a restart of the service")
 
 
@@ -125,9 +128,7 @@ def a_service_that_is_killed_brings_nothing_back():
         five(s)
         s.kill()
         s.start(through=through)
-        c = s.client()
-        c.hello()
-        c.quit()
+        greets(s)
         four_left(s, "after all of the service was killed")
 
 
