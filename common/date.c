@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "common/decimal.h"
+
 #define DATE_LAST INT64_C(253402300799) /* 9999-12-31 23:59:59 */
 
 enum { DATE_DAY = 86400 }; /* seconds */
@@ -40,9 +42,7 @@ within(int64_t unix_s)
 static char *
 put_digits(char *p, int v, size_t width)
 {
-	for (size_t i = width; i-- > 0; v /= 10)
-		p[i] = (char)('0' + v % 10);
-	return p + width;
+	return p + decimal(p, (uint64_t)v, width);
 }
 
 static char *

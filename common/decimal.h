@@ -11,7 +11,10 @@
 
 enum { DECIMAL_MAX = 20 }; /* octets of UINT64_MAX */
 
-/* Write ${v}, with leading zeros up to ${width} digits (at most DECIMAL_MAX), no NUL, into at least DECIMAL_MAX octets.  Octets written. */
+/*
+ * Write ${v}, with leading zeros up to ${width} digits (at most DECIMAL_MAX), no NUL.  Octets written; ${out} has room for
+ * them, and DECIMAL_MAX are always enough.
+ */
 static inline size_t
 decimal(char *out, uint64_t v, size_t width)
 {
