@@ -457,17 +457,26 @@ not_ours(struct smtp *s, struct span line, const struct say *say)
 	return open_question(s, SMTP_EV_UNKNOWN);
 }
 
-/* Why ${c}, NULL for a verb that is none of ours, may not come at all in this session; syntax comes after it. */
+/* Why next to nothing may come in this session, nor ${c}; NULL: a verb that is none of ours. */
 static const struct say *
-absent(const struct smtp *s, const struct command *c)
+shut(const struct smtp *s, const struct command *c)
 {
 	/* The octets behind BDAT must be read whatever it is answered. */
 	if (s->refused && (c == NULL || (c->effect != do_quit && c->effect != do_bdat)))
 		return &say_refused;
 	if (s->cf->tls_required && !s->tls && (c == NULL || !(c->when & WHEN_CLEAR)))
 		return &say_need_tls;
-	if (c == NULL)
-		return &say_unknown;
+	return NULL;
+}
+
+/* Why ${c} may not come at all in this session; syntax comes after it. */
+static const struct say *
+absent(const struct smtp *s, const struct command *c)
+{
+	const struct say *say = shut(s, c);
+
+	if (say != NULL)
+		return say;
 	if ((c->when & ONLY_SMTP && s->cf->lmtp) || (c->when & ONLY_LMTP && !s->cf->lmtp))
 		return &say_not_here;
 	if (c->effect == do_xclient && !s->xclient_ok)
@@ -479,6 +488,14 @@ absent(const struct smtp *s, const struct command *c)
 	if (c->when & NEED_AUTH && s->cf->auth_required && s->authed == 0)
 		return &say_need_auth;
 	return NULL;
+}
+
+static const struct say *
+unknown(struct smtp *s, struct span line, struct span verb)
+{
+	const struct say *say = is_http(verb) ? &say_http : shut(s, NULL);
+
+	return say != NULL ? say : not_ours(s, line, &say_unknown);
 }
 
 /* Why ${c} may not come now. */
@@ -576,9 +593,9 @@ command_run(struct smtp *s, struct span line)
 	verb.n = 0;
 	while (verb.n < line.n && line.p[verb.n] != ' ')
 		verb.n++;
-	if (is_http(verb))
-		return &say_http;
 	c = find(verb);
+	if (c == NULL)
+		return unknown(s, line, verb);
 	say = absent(s, c);
 	if (say == NULL && !ascii && !may_be_utf8(c))
 		say = &say_8bit;
@@ -588,5 +605,5 @@ command_run(struct smtp *s, struct span line)
 		say = untimely(s, c);
 	if (say == NULL)
 		say = c->effect(s, &a);
-	return say == &say_unknown || say == &say_unimplemented || say == &say_not_here ? not_ours(s, line, say) : say;
+	return say == &say_unimplemented || say == &say_not_here ? not_ours(s, line, say) : say;
 }
