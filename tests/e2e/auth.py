@@ -263,7 +263,8 @@ def the_same_letters_are_the_same_password():
         equal(scram(c, "ren\u00e9", "caf\u00e9")[0], 235, "SCRAM")
         c.close()
         wait_for(lambda: s.log().count("event=auth ") == 6, why="not logged")
-        check("user=ren\u00e9" in s.log() and "rene\u0301" not in s.log(), "the name is not the one of the file")
+        s.says("user=ren\u00e9")
+        check("rene\u0301" not in s.log(), "the name is not the one of the file")
     folder = tempfile.mkdtemp(prefix="auth.")
     path = os.path.join(folder, "credentials")
     r = subprocess.run([os.path.join(BIN, "letterplate-credentials"), "-f", path, "add", "anna"], input=b"caf\xe9\n", capture_output=True)
@@ -400,7 +401,7 @@ def a_damaged_file_is_refused_and_the_old_one_stays():
         os.unlink(s.credentials)
         s.signal(signal.SIGHUP)
         wait_for(lambda: s.log().count("event=reload-refused") == 5, why="a file that is gone is taken")
-        check("letterplate-credentials -f %s add NAME" % s.credentials in s.log(), "not said how one is made")
+        s.says("letterplate-credentials -f %s add NAME" % s.credentials)
         # What it had open it has when it is started again, whatever became of the name.
         equal(credentials(s.credentials, "add", "carl", text="x\n").returncode, 0, "add")
         old = pids_of_auth(s)
@@ -509,8 +510,9 @@ def tokens_are_asked_about():
         equal((s.counter("auth_oauthbearer"), s.counter("auth_oauthbearer_wrong"), s.counter("auth_xoauth2"),
                s.counter("auth_xoauth2_wrong")), (2, 4, 1, 1), "counters")
         wait_for(lambda: s.log().count("method=OAUTHBEARER") == 6, why="not logged")
-        equal(s.log().count("event=auth-failed"), 5, "failures")
-        check("user=anna@example.org" in s.log() and GOOD not in s.log() and b64("Bearer " + GOOD)[4:20] not in s.log(), "log")
+        equal(len(s.lines("auth-failed", 5)), 5, "failures")
+        s.says("user=anna@example.org")
+        check(GOOD not in s.log() and b64("Bearer " + GOOD)[4:20] not in s.log(), "a token is in the log")
         equal(len(s.messages(ALICE)), 1, "messages")
         check(b"with ESMTPSA" in s.messages(ALICE)[0].raw, "not ESMTPSA")
         if os.geteuid() == 0:

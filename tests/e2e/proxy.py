@@ -1,7 +1,6 @@
 #!/usr/bin/env -S python3 -B
 """proxy: PROXY headers from trusted networks, and from nobody else."""
 import os
-import re
 import socket
 import sys
 import time
@@ -44,13 +43,6 @@ class ProxyServer(Server):
         c.send(header)
         c.greeting = c.reply()
         return c
-
-    def line(self, event, n=1):
-        """The N-th log line of an event, as a dict, once it is there."""
-        def lines():
-            return re.findall(r"^.* event=%s .*$" % event, self.log(), re.M)
-        wait_for(lambda: len(lines()) >= n, why="no %s line" % event)
-        return dict(re.findall(r"(\w+)=(\S+)", lines()[n - 1]))
 
 
 @test

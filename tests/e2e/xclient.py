@@ -21,12 +21,6 @@ class XclientServer(Server):
                          '"203.0.113.1/32"} %s }' % (port, keys), **more)
         self.port = port
 
-    def line(self, event, n=1):
-        def lines():
-            return re.findall(r"^.* event=%s .*$" % event, self.log(), re.M)
-        wait_for(lambda: len(lines()) >= n, why="no %s line" % event)
-        return dict(re.findall(r"(\w+)=(\S+)", lines()[n - 1]))
-
 
 @test
 def the_claimed_client_stands_in_trace_and_log():

@@ -1,7 +1,6 @@
 """dsnserver: a server that offers DSN, and what tests of reports ask of it."""
 import glob
 import os
-import re
 
 from server import Server
 
@@ -31,6 +30,3 @@ class DsnServer(Server):
         r = c.data(text)
         c.quit()
         return r
-
-    def lines(self, event):
-        return [dict(re.findall(r'(\w+)=("[^"]*"|\S+)', x)) for x in re.findall(r"^.* event=%s .*$" % event, self.log(), re.M)]

@@ -19,12 +19,6 @@ class MilterServer(Server):
         sections = [m if isinstance(m, str) else section(m) for m in milters]
         super().__init__(extra="\n".join(sections), workers=workers, **more)
 
-    def line(self, event, n=1):
-        def lines():
-            return re.findall(r"^.* event=%s .*$" % event, self.log(), re.M)
-        wait_for(lambda: len(lines()) >= n, why="no %s line" % event)
-        return dict(re.findall(r"(\w+)=(\S+)", lines()[n - 1]))
-
     def failure(self, reason, step):
         line = self.line("milter-failed")
         equal([line[k] for k in ("by", "step", "reason")], ["fake", step, reason], "log")

@@ -294,6 +294,25 @@ class Server:
         except OSError:
             return ""
 
+    def says(self, text, n=1):
+        """Wait until TEXT stands in the log N times or more: a line may come a moment after the reply that it tells of."""
+        wait_for(lambda: self.log().count(text) >= n, why=lambda: "%r is not in the log %d times: %s" % (text, n, self.log()[-2000:]))
+
+    def lines(self, event, n=1):
+        """The log's lines of an event, as dicts, once there are N."""
+        def found():
+            return re.findall(r"^.* event=%s .*$" % event, self.log(), re.M)
+        wait_for(lambda: len(found()) >= n, why=lambda: "%d of %d %s lines: %s" % (len(found()), n, event, self.log()[-2000:]))
+        return [dict(re.findall(r'(\w+)=("(?:\\.|[^"\\])*"|\S+)', x)) for x in found()]
+
+    def line(self, event, n=1):
+        """The N-th of them."""
+        return self.lines(event, n)[n - 1]
+
+    def handlers_failed(self):
+        """How often each handler failed, of those that did."""
+        return {k: v["failed"] for k, v in self.stats()["handlers"].items() if v["failed"]}
+
     def check_log(self):
         text = self.log()
         m = REPORT.search(text)

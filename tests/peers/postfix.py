@@ -149,7 +149,7 @@ def a_report_inside_tls():
         c.quit()
         wait_for(lambda: s.counter("reports_sent") == 1, 30, lambda: "not sent: " + s.log()[-600:])
         equal(s.counter("reports_tls"), 1, "inside TLS")
-        check("Anonymous TLS connection established from" in p.log(), p.log()[-600:])
+        wait_for(lambda: "Anonymous TLS connection established from" in p.log(), why=lambda: p.log()[-600:])
 
 
 main()
