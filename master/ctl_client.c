@@ -36,7 +36,8 @@ static const char usage_text[] =
     "  loglevel LEVEL    error, warn, info or debug, until the next reload\n"
     "\n"
     "exit status: 0 done, 64 wrong usage, 69 no server runs there, 74 no answer in time,\n"
-    "75 refused and all stays as it was, 76 the server knows no such command, 77 not permitted\n";
+    "75 refused and all stays as it was (status: no worker serves), 76 the server knows no such command,\n"
+    "77 not permitted, 78 the config given by -c cannot be read or names no state_dir\n";
 
 struct request {
 	const char *conf_file, *state_dir, *command, *level;

@@ -24,7 +24,9 @@ enum {
 	MASTER_SLOTS    = STATS_SLOT_REPORTS, /* slot 0 is the master's own */
 	MASTER_START_MS = 30000,              /* how long a generation may take to be ready */
 	MASTER_KILL_MS  = 5000,               /* what is granted beyond timeouts.drain before SIGKILL */
-	MASTER_LIVED_MS = 2000,               /* a worker that lived as long starts the back-off anew */
+	MASTER_HEAR_MAX =
+	    64, /* messages of a worker in a second; it has three to say in its life, and one a second while its log is lost */
+	MASTER_LIVED_MS = 2000, /* a worker that lived as long starts the back-off anew */
 	MASTER_DEATHS_FREE =
 	    3, /* deaths in a row that are mended at once: somebody's kill, not a worker that can't live */
 	MASTER_BACKOFF_FIRST_MS = 100,
@@ -82,6 +84,8 @@ struct slot {
 	bool               log_owed; /* it is still to hear of a new log */
 	unsigned           nth;      /* of its generation's workers, from 0 */
 	unsigned           deaths;   /* quick ones in a row */
+	unsigned           said;     /* messages in the second that began at second_ms */
+	int64_t            second_ms;
 	int64_t            began_ms;
 	int64_t            start_ms; /* WAITING: when to start the next one */
 	int64_t            kill_ms;  /* 0, or when SIGKILL is due */

@@ -236,6 +236,19 @@ heard(struct master *m, unsigned i, const struct ipc_msg *msg)
 	}
 }
 
+/* One that says more than any worker has to say keeps the master from all else. */
+static bool
+speaks_on(struct slot *s)
+{
+	int64_t now = master_now_ms();
+
+	if (now - s->second_ms >= 1000) {
+		s->second_ms = now;
+		s->said = 0;
+	}
+	return ++s->said > MASTER_HEAR_MAX;
+}
+
 void
 spawn_hear(struct master *m, unsigned i)
 {
@@ -243,11 +256,13 @@ spawn_hear(struct master *m, unsigned i)
 	struct ipc_msg msg;
 	int got = 0;
 
-	while (s->control >= 0 && (got = ipc_recv(s->control, &msg)) > 0)
+	while (s->control >= 0 && (got = ipc_recv(s->control, &msg)) > 0 && !speaks_on(s))
 		heard(m, i, &msg);
 	if (s->control < 0 || got == 0)
 		return;
-	if (errno != 0)
+	if (got > 0)
+		drop(s, i, "it speaks without end");
+	else if (errno != 0)
 		drop(s, i, errno == EBADMSG ? "it sent something malformed" : strerror(errno));
 	/* Gone, or about to be: it has closed its end without leave otherwise. */
 	close(s->control);

@@ -174,6 +174,16 @@ def malformed_message_ends_the_worker():
 
 
 @test
+def one_that_speaks_without_end_is_ended():
+    m = Master()
+    m.stub("flood")
+    os.kill(m.a_worker(), signal.SIGKILL)
+    m.wait_log(r'event=worker-dropped .*why="it speaks without end"')
+    m.stub("")
+    m.wait_log(r"how=\"killed by signal 9", 2)
+
+
+@test
 def worker_that_hangs_up_is_replaced():
     m = Master(workers=1)
     m.stub("hangup")

@@ -9,6 +9,7 @@
  *   mute           never ready
  *   stubborn       ready, deaf to IPC_STOP, IPC_RETIRE and TERM
  *   garbage        ready, then a malformed message
+ *   flood          ready, then it says so without end
  *   hangup         ready, then close the control socket and live on
  *   stuck          ready, but its loop does not turn
  *   linger=MS      after IPC_RETIRE or IPC_STOP, stay as long
@@ -219,7 +220,7 @@ deaf(void)
 
 /* What it is to do once it is ready: the test may take the words back as soon as it hears that. */
 struct words {
-	long die_after, garbage, stuck, hangup;
+	long die_after, garbage, flood, stuck, hangup;
 };
 
 static void
@@ -231,6 +232,8 @@ misbehave(const struct words *w)
 	}
 	if (w->garbage >= 0 && send(IPC_FD_CONTROL, "garbage", 7, 0) < 0)
 		abort();
+	while (w->flood >= 0)
+		ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
 	if (w->stuck >= 0)
 		deaf();
 	if (w->hangup >= 0) {
@@ -280,7 +283,7 @@ main(int argc, char **argv)
 		deaf();
 	if (told("stubborn") >= 0)
 		signal(SIGTERM, SIG_IGN);
-	w = (struct words){ told("die-after"), told("garbage"), told("stuck"), told("hangup") };
+	w = (struct words){ told("die-after"), told("garbage"), told("flood"), told("stuck"), told("hangup") };
 	ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
 	misbehave(&w);
 	serve();
