@@ -214,12 +214,12 @@ account_recipients(struct log_line *l, const struct txn *t)
 	size_t n = 0;
 
 	for (const struct rcpt *r = t->rcpts; r != NULL; r = r->next) {
-		ssize_t k = addr_format(&r->addr, text + n, sizeof(text) - n - 1);
+		ssize_t k = addr_format(&r->addr, text + n, sizeof(text) - n);
 
 		if (k < 0)
 			break;
 		n += (size_t)k;
-		if (r->next != NULL)
+		if (r->next != NULL && n < sizeof(text))
 			text[n++] = ',';
 	}
 	if (n > 0)
