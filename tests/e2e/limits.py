@@ -244,7 +244,7 @@ def without_an_error_limit_there_is_none():
 def errors_that_others_find_make_it_slow_too():
     """A policy server's refusals come while the session waits for them."""
     p = Policy(lambda r, _: "REJECT no")
-    with Server(limits='connections_per_ip = 0 errors = 6 error_pause = "500ms"', extra=p.section("no")) as s:
+    with Server(limits='connections_per_ip = 0 errors = 6 error_pause = "1s"', extra=p.section("no")) as s:
         c = s.client()
         c.hello()
         c.cmd("MAIL FROM:<a@b.example>").is_(250)
@@ -254,7 +254,7 @@ def errors_that_others_find_make_it_slow_too():
             c.reply().is_(554, "5.7.1")
             times.append(time.monotonic())
         gaps = [b - a for a, b in zip(times, times[1:])]
-        check(all(g < 0.3 for g in gaps[:2]) and all(0.45 < g < 1.5 for g in gaps[2:]), "gaps %s" % gaps)
+        check(all(g < 0.8 for g in gaps[:2]) and all(0.95 < g < 4 for g in gaps[2:]), "gaps %s" % gaps)
         c.close()
         wait_for(lambda: s.sessions_open() == 0, why="a session stays open")
         equal(s.counter("error_pauses"), 4, "pauses counted")
@@ -263,7 +263,7 @@ def errors_that_others_find_make_it_slow_too():
 
 @test
 def half_of_the_errors_make_it_slow():
-    with Server(limits='connections_per_ip = 0 errors = 6 error_pause = "500ms"') as s:
+    with Server(limits='connections_per_ip = 0 errors = 6 error_pause = "1s"') as s:
         c = s.client()
         c.hello()
         c.send(b"BOGUS\r\n" * 10)
@@ -272,7 +272,7 @@ def half_of_the_errors_make_it_slow():
             c.reply()
             times.append(time.monotonic())
         gaps = [b - a for a, b in zip(times, times[1:])]
-        check(all(g < 0.3 for g in gaps[:2]) and all(0.45 < g < 1.5 for g in gaps[2:]), "gaps %s" % gaps)
+        check(all(g < 0.8 for g in gaps[:2]) and all(0.95 < g < 4 for g in gaps[2:]), "gaps %s" % gaps)
         c.ended()
         c.close()
         equal(s.counter("error_pauses"), 4, "pauses counted")
@@ -281,7 +281,7 @@ def half_of_the_errors_make_it_slow():
         began = time.monotonic()
         for _ in range(2):
             other.cmd("BOGUS").is_(500)
-        check(time.monotonic() - began < 0.3, "another session waits")
+        check(time.monotonic() - began < 0.8, "another session waits")
         other.cmd("BOGUS").is_(500)
         other.close()               # goes in its pause
         wait_for(lambda: s.sessions_open() == 0, why="a session stays open")

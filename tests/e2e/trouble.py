@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-"""trouble: whatever those say that are asked about mail, the sessions of others notice nothing: p99 of NOOP below 10 ms meanwhile."""
+"""trouble: whatever those say that are asked about mail, the sessions of others notice nothing: they wait for none of them."""
 import os
 import struct
 import sys
@@ -9,13 +9,13 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from dns import Dns
 from fakemilter import CONTINUE, NR, FakeMilter, flags, packet
-from harness import check, equal, main, sanitized, test
+from harness import check, equal, main, test
 from milterserver import ALICE, TEXT, section
 from policy import Policy
 from server import Server, free_port, wait_for
 
 LARGE = b"Subject: x\r\n\r\n" + (b"y" * 70 + b"\r\n") * 5000
-P99 = 0.010 * (10 if sanitized() else 1)
+P99 = 0.1               # s; a third of what each of those has: how far below it is, tests/load/ measures
 STRANGER = "127.0.0.9"  # an address that is not the server's own
 TRIES = 6               # of which one must be quiet: others use this machine too
 
