@@ -143,7 +143,7 @@ def a_slow_answer_holds_nobody_else_up_and_is_remembered():
     zone[key] = late(holder, key, ["m.example"], 0.8)
     dns = Dns(zone)
     holder.append(dns)
-    with serve(dns, ["sender_domain"]) as s:
+    with serve(dns, ["sender_domain"], timeout="5s") as s:
         slow = client(s)
         slow.send(b"MAIL FROM:<a@slow.example>\r\n")
         c = client(s)
