@@ -273,12 +273,22 @@ session_decided(struct session *s, enum verdict v, struct reply *r)
 	session_wake(s);
 }
 
+/* The question that is open: the transaction stands still, and with it whom it is about. */
+static struct chain_about
+session_about(struct session *s, struct session_view *view)
+{
+	struct chain_about about = hooks_about(s, view);
+
+	about.rcpt = s->run.stage == CHAIN_RCPT ? s->asked : NULL;
+	return about;
+}
+
 void
 session_told(void *who, enum verdict v, const struct reply *r)
 {
 	struct session *s = who;
 	struct session_view view;
-	struct chain_about about = hooks_about(s, &view);
+	struct chain_about about = session_about(s, &view);
 	struct reply copy = *r;
 
 	v = chain_told(&s->w->chain, &s->run, &about, v, &copy);
@@ -292,7 +302,7 @@ void
 session_handler_late(struct session *s)
 {
 	struct session_view view;
-	struct chain_about about = hooks_about(s, &view);
+	struct chain_about about = session_about(s, &view);
 	struct reply r;
 
 	stats_add(s->w->stats, STATS_HANDLER_TIMEOUTS, 1);

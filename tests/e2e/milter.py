@@ -13,6 +13,7 @@ from fakemilter import (ACCEPT, ALL_STEPS, CONTINUE, DISCARD, MDS_1M, MDS_256K, 
                         flags, packet)
 from harness import check, equal, main, sanitized, test
 from milterserver import ALICE, BOB, TEXT, MilterServer, header, section, sessions_of
+from policy import Policy
 from server import free_port, wait_for
 
 # --- what it is told ---
@@ -279,6 +280,26 @@ def recipients_that_were_refused():
         equal((macros[b"{rcpt_mailer}"], macros[b"{rcpt_host}"]), (b"error", b"5.1.1"), "macros")
         check(b"mailbox" in macros[b"{rcpt_addr}"], "macros: %s" % macros)
     equal(hears(RCPT_REJ | NO["R"])[0], [], "who wants no recipients")
+
+
+@test
+def recipients_that_others_refuse_later():
+    """By an answer that came, and by one that did not: the reply is known when nobody is in the middle of asking any more."""
+    def hears(other, want):
+        with FakeMilter(steps=RCPT_REJ) as m, MilterServer(other, m) as s:
+            c = s.client()
+            c.hello()
+            c.cmd("MAIL FROM:<a@b.example>").is_(250)
+            c.cmd("RCPT TO:<%s>" % ALICE).is_(want)
+            c.cmd("RCPT TO:<nobody@example.org>").is_(550, "5.1.1")
+            c.quit()
+            wait_for(lambda: m.said()[-1:] in ("Q", "K"), why="no good-bye")
+            return [d[:d.index(b"\0")].decode() for d in m.data("R")]
+    told = ["<%s>" % ALICE, "<nobody@example.org>"]
+    with FakeMilter(on={"R": code("551 5.7.1 not this one\r\n")}) as m:
+        equal(hears(section(m, name="first"), 551), told, "told")
+    silent = Policy(lambda r, c: None)
+    equal(hears('policy "p" { socket = "%s" timeout = "300ms" }' % silent.name, 451), told, "told")
 
 
 @test
