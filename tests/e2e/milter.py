@@ -293,7 +293,7 @@ def recipients_that_others_refuse_later():
             c.cmd("RCPT TO:<%s>" % ALICE).is_(want)
             c.cmd("RCPT TO:<nobody@example.org>").is_(550, "5.1.1")
             c.quit()
-            wait_for(lambda: m.said()[-1:] in ("Q", "K"), why="no good-bye")
+            wait_for(lambda: len(m.data("R")) == 2, why=lambda: "told: %s" % m.data("R"))
             return [d[:d.index(b"\0")].decode() for d in m.data("R")]
     told = ["<%s>" % ALICE, "<nobody@example.org>"]
     with FakeMilter(on={"R": code("551 5.7.1 not this one\r\n")}) as m:
