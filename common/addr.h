@@ -16,10 +16,10 @@
 #include "common/span.h"
 
 enum {
-	ADDR_LOCAL_MAX  = 64,  /* octets, RFC 5321 4.5.3.1.1; longer ones are taken up to ADDR_MAX (see PROTOCOL 33) */
+	ADDR_LOCAL_MAX  = 64,  /* octets, RFC 5321 4.5.3.1.1; longer ones are taken up to ADDR_MAX */
 	ADDR_DOMAIN_MAX = 255, /* octets, RFC 5321 4.5.3.1.2 */
-	ADDR_MAX        = 320, /* octets of local@domain, unquoted, that are taken at all */
-	ADDR_TEXT_MAX   = 2 * ADDR_MAX + 8 /* octets that addr_format() may need: each local octet quoted */
+	ADDR_MAX      = 254, /* octets of local@domain, unquoted: with its brackets a path of 256, RFC 5321 4.5.3.1.3 */
+	ADDR_TEXT_MAX = 2 * ADDR_MAX + 8 /* octets that addr_format() may need: each local octet quoted */
 };
 
 struct addr {

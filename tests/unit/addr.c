@@ -376,15 +376,16 @@ parse_long(size_t nlocal, size_t ndomain, bool pairs)
 
 START_TEST(limits)
 {
-	ck_assert_int_gt(parse_long(64, 190, false), 0);
+	ck_assert_int_gt(parse_long(64, 189, false), 0);
 	ck_assert_int_gt(parse_long(65, 10, false), 0); /* PROTOCOL 33: the table decides */
-	ck_assert_int_gt(parse_long(300, 19, false), 0);
-	ck_assert_int_gt(parse_long(64, 255, false), 0);
-	ck_assert_int_gt(parse_long(318, 1, true), 0);
-	ck_assert_int_eq(parse_long(65, 255, false), ADDR_ELONG);
-	ck_assert_int_eq(parse_long(319, 1, true), ADDR_ELONG);
+	ck_assert_int_gt(parse_long(234, 19, false), 0);
+	ck_assert_int_gt(parse_long(1, 252, false), 0);
+	ck_assert_int_gt(parse_long(252, 1, true), 0);
+	ck_assert_int_eq(parse_long(235, 19, false), ADDR_ELONG);
+	ck_assert_int_eq(parse_long(2, 252, false), ADDR_ELONG);
+	ck_assert_int_eq(parse_long(253, 1, true), ADDR_ELONG);
 	ck_assert_int_eq(parse_long(1, 257, false), ADDR_ELONG);
-	ck_assert_int_eq(parse_long(320, 1, false), ADDR_ELONG);
+	ck_assert_int_eq(parse_long(254, 1, false), ADDR_ELONG);
 	ck_assert_int_eq(parse_long(1500, 1, true), ADDR_ELONG);
 	ck_assert_int_eq(parse_long(2000, 2000 - 2000 % 64 + 1, false), ADDR_ELONG);
 	ck_assert_int_eq(parse_long(2000, 2000 - 2000 % 64, false), ADDR_EINVAL); /* ends in a dot */

@@ -62,7 +62,7 @@ static SAY(say_none_valid, 554, ENH(5, 5, 1), "no-valid-recipients", "no valid r
 static SAY(say_need_rcpt, 503, ENH(5, 5, 1), "no-valid-recipients", "a recipient must come first");
 static SAY(say_binary, 503, ENH(5, 5, 1), "bad-sequence", "BINARYMIME comes by BDAT only");
 
-static const struct say say_count = { /* what follows can't be told from commands (RFC 3030 2) */
+const struct say say_count = { /* what follows can't be told from commands (RFC 3030 2) */
 	.code = 501,
 	.close = true,
 	.enh = ENH(5, 5, 4),
@@ -576,29 +576,33 @@ command_shown(const struct smtp *s, struct span line)
 	return span_caseeq(verb, SPAN("XCLIENT")) ? xclient_shown(line) : line;
 }
 
+bool
+command_opens_chunk(const struct smtp *s, struct span line)
+{
+	return (s->cf->ext & SMTP_EXT_CHUNKING) != 0 && span_caseeq(span_head(line, word_end(line, 0)), SPAN("BDAT"));
+}
+
 const struct say *
 command_run(struct smtp *s, struct span line)
 {
 	const struct command *c;
 	const struct say *say;
 	struct args a = { .octets = 0 };
-	struct span verb = line;
+	struct span verb;
 	bool ascii;
 
 	/* RFC 5321 4.1.1: trailing white space is to be tolerated. */
 	while (line.n > 0 && (line.p[line.n - 1] == ' ' || line.p[line.n - 1] == '\t'))
 		line.n--;
 	if (!octets_ok(line, &ascii))
-		return &say_octets;
-	verb.n = 0;
-	while (verb.n < line.n && line.p[verb.n] != ' ')
-		verb.n++;
+		return command_opens_chunk(s, line) ? &say_count : &say_octets;
+	verb = span_head(line, word_end(line, 0));
 	c = find(verb);
 	if (c == NULL)
 		return unknown(s, line, verb);
 	say = absent(s, c);
 	if (say == NULL && !ascii && !may_be_utf8(c))
-		say = &say_8bit;
+		say = c->effect == do_bdat ? &say_count : &say_8bit;
 	if (say == NULL)
 		say = c->check(skip_spaces(span_skip(line, verb.n)), &a);
 	if (say == NULL)

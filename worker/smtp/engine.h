@@ -63,7 +63,8 @@ struct smtp {
 	bool              bare_ok;
 	bool              show, shown; /* lines are to be said; the one at the front was */
 	bool              swallow;     /* inside a command line that is too long */
-	bool              long_auth;   /* that line is of AUTH */
+	bool              long_auth;   /* that line is of AUTH, */
+	bool              long_bdat;   /* or opens a chunk */
 	bool              ending;      /* the reply that is being made ends the transaction */
 	bool              chunked;     /* the transaction's content comes by BDAT */
 	bool              reset_due;   /* SMTP_EV_RESET comes next */
@@ -103,10 +104,13 @@ void smtp_content(struct smtp *s, const struct say *verdict);
 /* Carry out one command line without its end.  What to reply, or NULL: a question was opened or content is coming. */
 const struct say *command_run(struct smtp *s, struct span line);
 
+/* Whether ${line}, whole or not, is BDAT where that is offered: if its count can't be read, its octets can't be told from commands. */
+bool command_opens_chunk(const struct smtp *s, struct span line);
+
 /* What of ${line} may be shown: its beginning. */
 struct span command_shown(const struct smtp *s, struct span line);
 
-extern const struct say say_line_too_long, say_no_memory, say_size;
+extern const struct say say_line_too_long, say_no_memory, say_size, say_count;
 
 /* auth.c: the AUTH command's argument, a response, one that is too long; what ${r} means to an open question. */
 bool                    auth_offered(const struct smtp *s);

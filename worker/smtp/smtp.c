@@ -166,6 +166,22 @@ is_auth(const struct smtp *s, struct span in)
 	    (auth_offered(s) && in.n >= 5 && span_caseeq(span_head(in, 5), SPAN("AUTH ")));
 }
 
+/* What a line that is too long began as. */
+static void
+note_long(struct smtp *s, struct span in)
+{
+	s->long_auth = is_auth(s, in);
+	s->long_bdat = command_opens_chunk(s, in);
+}
+
+static const struct say *
+say_of_long(struct smtp *s)
+{
+	if (s->long_auth)
+		return auth_too_long(s);
+	return s->long_bdat ? &say_count : &say_line_too_long;
+}
+
 /* The LF of the command line is among the first line_max() octets, or the line is too long. */
 static enum smtp_ev
 swallow_line(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev)
@@ -173,7 +189,7 @@ swallow_line(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 	const uint8_t *lf = memchr(in->p, '\n', in->n);
 
 	if (!s->swallow)
-		s->long_auth = is_auth(s, *in);
+		note_long(s, *in);
 	s->seen = 0;
 	s->swallow = lf == NULL;
 	*in = span_skip(*in, lf != NULL ? (size_t)(lf - in->p) + 1 : in->n);
@@ -181,7 +197,7 @@ swallow_line(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 		return SMTP_EV_MORE;
 	if (too_many_errors(s))
 		return statement(s, &say_errors, out, ev);
-	return statement(s, s->long_auth ? auth_too_long(s) : &say_line_too_long, out, ev);
+	return statement(s, say_of_long(s), out, ev);
 }
 
 static bool
