@@ -188,7 +188,7 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	ls->smtp = (struct smtp_conf){
 		.hostname = cf->hostname,
 		.size_max = cf->message_size_limit,
-		.flood_max = SMTP_FLOOD_MAX,
+		.flood_max = cf->message_size_limit > SMTP_FLOOD_MIN ? cf->message_size_limit : SMTP_FLOOD_MIN,
 		.rcpt_max = cf->recipient_limit,
 		.errors_max = cf->limits.errors,
 		.ext = SMTP_EXT_CHUNKING | SMTP_EXT_SMTPUTF8,

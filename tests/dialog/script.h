@@ -238,7 +238,7 @@ script_read(const char *file)
 {
 	struct script sc  = { .cf = { .hostname = "mx.example.org",
 				  .size_max     = 10000,
-				  .flood_max    = SMTP_FLOOD_MAX,
+				  .flood_max    = SMTP_FLOOD_MIN,
 				  .rcpt_max     = 100,
 				  .errors_max   = 20 } };
 	FILE         *f   = fopen(file, "r");

@@ -309,6 +309,10 @@ do_bdat(struct smtp *s, const struct args *a)
 {
 	const struct say *say;
 
+	if (!s->chunked)
+		s->read = 0;
+	if (smtp_floods(s, a->octets))
+		return &say_flood;
 	if (s->refused)
 		say = &say_refused;
 	else if (s->cf->tls_required && !s->tls)

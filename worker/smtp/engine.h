@@ -99,6 +99,11 @@ void smtp_end(struct smtp *s, struct smtp_sent sent);
 /* The content of the message, or of the chunk, begins: ${verdict} (or NULL) is already known to follow it. */
 void smtp_content(struct smtp *s, const struct say *verdict);
 
+/* Whether ${octets} of content more are more than are read, be it to be thrown away: no client is followed that far. */
+bool smtp_floods(const struct smtp *s, uint64_t octets);
+
+extern const struct say say_flood;
+
 /* command.c */
 
 /* Carry out one command line without its end.  What to reply, or NULL: a question was opened or content is coming. */

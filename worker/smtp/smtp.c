@@ -12,7 +12,7 @@ static const struct say say_errors = {
 	.code = 421, .close = true, .enh = ENH(4, 7, 0), .reason = "too-many-errors", .text = "too many errors"
 };
 static const struct say say_chunk = { .code = 250, .enh = ENH(2, 0, 0), .reason = "chunk", .text = "chunk taken" };
-static const struct say say_flood = {
+const struct say say_flood = {
 	.code = 552, .close = true, .enh = ENH(5, 3, 4), .reason = "size-flood", .text = "message far too big, closing"
 };
 static const struct say say_bare = {
@@ -302,14 +302,14 @@ account(struct smtp *s, struct span span, struct span *keep)
 	t->line_too_long = s->data.line_long;
 }
 
-static bool
-flooded(const struct smtp *s)
+bool
+smtp_floods(const struct smtp *s, uint64_t octets)
 {
 	uint64_t most;
 
 	if (__builtin_add_overflow(s->cf->size_max, s->cf->flood_max, &most))
 		most = UINT64_MAX;
-	return s->cf->size_max > 0 && s->read > most;
+	return s->cf->size_max > 0 && (s->read > most || octets > most - s->read);
 }
 
 /* What the engine itself holds against the message that is complete. */
@@ -386,7 +386,7 @@ next_content(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 	struct span span, keep = { NULL, 0 };
 
 	for (;;) {
-		if (flooded(s))
+		if (smtp_floods(s, 0))
 			return statement(s, &say_flood, out, ev);
 		switch (data_next(&s->data, in, &span)) {
 		case DATA_GOT_MORE:

@@ -21,13 +21,13 @@
 enum {
 	/* octets of a command line with its CRLF; RFC 5321 4.5.3.1.4 and its extensions ask for 2,048 */
 	SMTP_LINE_MAX      = 4096,
-	SMTP_AUTH_LINE_MAX = 12290,   /* the same of AUTH and of what it is answered (RFC 4954 4), with its end */
-	SMTP_TEXT_LINE_MAX = 65536,   /* octets of a line of content; RFC 5321 asks for 1,000 */
-	SMTP_OUT_MIN       = 2048,    /* octets that must be free in the output before smtp_next() or smtp_answer() */
-	SMTP_HELO_MAX      = 256,     /* octets of a HELO argument that are kept */
-	SMTP_UNKNOWN_MAX   = 512,     /* octets of a line of SMTP_EV_UNKNOWN that are said: RFC 5321 4.5.3.1.4 */
-	SMTP_FLOOD_MAX     = 1 << 30, /* flood_max of a server: 1 GiB */
-	SMTP_AUTH_FAILURES = 3        /* wrong answers to who it is that a session may give; then 421 4.7.0 */
+	SMTP_AUTH_LINE_MAX = 12290,    /* the same of AUTH and of what it is answered (RFC 4954 4), with its end */
+	SMTP_TEXT_LINE_MAX = 65536,    /* octets of a line of content; RFC 5321 asks for 1,000 */
+	SMTP_OUT_MIN       = 2048,     /* octets that must be free in the output before smtp_next() or smtp_answer() */
+	SMTP_HELO_MAX      = 256,      /* octets of a HELO argument that are kept */
+	SMTP_UNKNOWN_MAX   = 512,      /* octets of a line of SMTP_EV_UNKNOWN that are said: RFC 5321 4.5.3.1.4 */
+	SMTP_FLOOD_MIN     = 16 << 20, /* the least flood_max of a server: what small limits are overstepped by */
+	SMTP_AUTH_FAILURES = 3         /* wrong answers to who it is that a session may give; then 421 4.7.0 */
 };
 
 enum smtp_ext {                     /* what EHLO may offer */
