@@ -263,11 +263,21 @@ loop_what(uint32_t events)
 	    (events & (EPOLLHUP | EPOLLERR) ? LOOP_GONE : 0u);
 }
 
+/* Milliseconds until a deadline may be due. */
+static int
+loop_idle_ms(const struct loop *l)
+{
+	uint64_t tick = l->tick + 1, now_ms = loop_now_ms(l);
+
+	while (tick < l->tick + LOOP_SLEEP && l->wheel[tick % LOOP_WHEEL] == NULL)
+		tick++;
+	return tick * LOOP_TICK_MS <= now_ms ? 0 : (int)(tick * LOOP_TICK_MS - now_ms);
+}
+
 static int
 loop_turn(struct loop *l)
 {
-	uint64_t next_ms = (l->tick + 1) * LOOP_TICK_MS, now_ms = loop_now_ms(l);
-	int wait_ms = l->tasks != NULL || next_ms <= now_ms ? 0 : (int)(next_ms - now_ms);
+	int wait_ms = l->tasks != NULL ? 0 : loop_idle_ms(l);
 
 	if (l->naps != NULL && wait_ms > LOOP_NAP_US / 1000)
 		wait_ms = LOOP_NAP_US / 1000;

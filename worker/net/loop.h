@@ -12,8 +12,9 @@
 enum {
 	LOOP_BATCH   = 256, /* events taken from the kernel a turn */
 	LOOP_NAP_US  = 1000,
-	LOOP_TICK_MS = 100, /* grain of deadlines: never early, late by two of these at the most */
-	LOOP_WHEEL   = 1024 /* spokes of the timing wheel: a power of two */
+	LOOP_TICK_MS = 20,   /* grain of deadlines: never early, late by two of these at the most */
+	LOOP_WHEEL   = 4096, /* spokes of the timing wheel: a power of two */
+	LOOP_SLEEP   = 50    /* ticks that it sleeps at the most: those that nobody waits for are slept through */
 };
 
 enum { /* what a descriptor is watched for, and what is said of it */
