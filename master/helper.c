@@ -309,7 +309,6 @@ helper_dismiss(struct generation *gen, enum ipc_type type)
 static void
 died(struct master *m, struct helper *h, pid_t pid, int status)
 {
-	int64_t now = master_now_ms();
 	bool left = h->kind->leaves && h->ready && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	struct log_line l;
 	char how[128];
@@ -317,8 +316,7 @@ died(struct master *m, struct helper *h, pid_t pid, int status)
 	h->ready = false;
 	if (h->dismissed)
 		return;
-	h->deaths = now - h->began_ms >= MASTER_LIVED_MS ? 1 : h->deaths + 1;
-	h->start_ms = now + 1 + process_backoff_ms(h->deaths);
+	h->start_ms = 1 + process_again_ms(status, false, h->began_ms, &h->deaths);
 	if (left)
 		return;
 	process_words(status, how, sizeof how);

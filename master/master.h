@@ -26,10 +26,9 @@ enum {
 	MASTER_KILL_MS  = 5000,               /* what is granted beyond timeouts.drain before SIGKILL */
 	MASTER_HEAR_MAX =
 	    64, /* messages of a worker in a second; it has three to say in its life, and one a second while its log is lost */
-	MASTER_LIVED_MS = 2000, /* a worker that lived as long starts the back-off anew */
-	MASTER_DEATHS_FREE =
-	    3, /* deaths in a row that are mended at once: somebody's kill, not a worker that can't live */
-	MASTER_BACKOFF_FIRST_MS = 100,
+	MASTER_LIVED_MS         = 2000, /* a worker that lived as long starts the back-off anew */
+	MASTER_AGAIN_MS         = 100,  /* between the starts of one slot, whoever kills who sits there */
+	MASTER_BACKOFF_FIRST_MS = 1000, /* before the second start after quick deaths; then twice as long each time */
 	MASTER_BACKOFF_MAX_MS   = 5000,
 	MASTER_BIND_MS          = 2000 /* how long a taken port, or state_dir, is tried again at the start */
 };
@@ -93,6 +92,7 @@ struct slot {
 	int64_t            late_ms;  /* how long it has not changed, in turns of the master */
 	bool               hung;     /* it is being ended for that, */
 	bool               killed;   /* or because all are to end at once */
+	bool               dropped;  /* or for what it said, or for not ending in time */
 };
 
 /* watch.h */

@@ -205,9 +205,23 @@ process_backoff_ms(unsigned deaths)
 {
 	int64_t ms = MASTER_BACKOFF_FIRST_MS;
 
-	if (deaths <= MASTER_DEATHS_FREE)
+	if (deaths <= 1)
 		return 0;
-	for (unsigned i = MASTER_DEATHS_FREE + 1; i < deaths && ms < MASTER_BACKOFF_MAX_MS; i++)
+	for (unsigned i = 2; i < deaths && ms < MASTER_BACKOFF_MAX_MS; i++)
 		ms *= 2;
 	return ms < MASTER_BACKOFF_MAX_MS ? ms : MASTER_BACKOFF_MAX_MS;
+}
+
+int64_t
+process_again_ms(int status, bool ours, int64_t began_ms, unsigned *deaths)
+{
+	int64_t now = master_now_ms();
+	bool innocent = WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL && !ours : WEXITSTATUS(status) == 0;
+
+	if (innocent) {
+		*deaths = 0;
+		return now > began_ms + MASTER_AGAIN_MS ? now : began_ms + MASTER_AGAIN_MS;
+	}
+	*deaths = now - began_ms >= MASTER_LIVED_MS ? 1 : *deaths + 1;
+	return now + process_backoff_ms(*deaths);
 }

@@ -45,6 +45,13 @@ void process_words(int status, char *out, size_t cap);
 /* The exit status that ${status} of waitpid means for who started it: its own of sysexits, or EX_SOFTWARE. */
 int process_code(int status);
 
-/* Milliseconds until the next try after ${deaths} quick deaths in a row. */
+/* Milliseconds until the next try after ${deaths} quick deaths in a row: of one slot there is at most one a second (TRUST S5). */
 int64_t process_backoff_ms(unsigned deaths);
+
+/*
+ * When (master_now_ms()) the successor of one that began at ${began_ms} and has just ended with ${status} may start.
+ * *${deaths}, the quick ones in a row, is kept up.  One that somebody else has killed (SIGKILL, and not ${ours}) is not
+ * to blame, nor is one that was to leave: its successor comes at once, if not more often than ten times a second.
+ */
+int64_t process_again_ms(int status, bool ours, int64_t began_ms, unsigned *deaths);
 #endif

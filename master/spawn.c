@@ -60,7 +60,7 @@ start(struct master *m, unsigned i)
 		return -1;
 	}
 	s->state = WORKER_STARTING;
-	s->drained = s->hung = s->killed = false;
+	s->drained = s->hung = s->killed = s->dropped = false;
 	s->late_ms = 0;
 	s->began_ms = master_now_ms();
 	s->kill_ms = s->began_ms + MASTER_START_MS;
@@ -118,8 +118,7 @@ died(struct master *m, unsigned i, pid_t pid, int status)
 
 	process_words(status, how, sizeof how);
 	stats_add(m->stats, STATS_WORKERS_DIED, 1);
-	s->deaths = now - s->began_ms >= MASTER_LIVED_MS ? 1 : s->deaths + 1;
-	s->start_ms = now + process_backoff_ms(s->deaths);
+	s->start_ms = process_again_ms(status, s->hung || s->dropped, s->began_ms, &s->deaths);
 	about(&l, LOG_L_ERROR, "worker-died", s, i, pid);
 	log_str(&l, "how", how);
 	if (replace)
@@ -191,6 +190,7 @@ drop(struct slot *s, unsigned i, const char *why)
 	log_str(&l, "why", why);
 	log_end(&l);
 	process_kill(s->pid, SIGKILL, s->gen->conf->user);
+	s->dropped = true;
 }
 
 static void
@@ -284,6 +284,7 @@ spawn_due(struct master *m)
 			log_str(&l, "why", "it did not end in time");
 			log_end(&l);
 			process_kill(s->pid, SIGKILL, s->gen->conf->user);
+			s->dropped = true;
 			s->kill_ms = now + MASTER_KILL_MS;
 		}
 		if (s->state != WORKER_WAITING || now < s->start_ms)

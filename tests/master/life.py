@@ -151,16 +151,27 @@ def killed_worker_is_replaced_in_its_slot():
 
 @test
 def back_off_doubles():
+    """Whoever dies by itself is started once a second at the most; whoever is killed comes again at once."""
     m = Master(workers=1)
     m.stub("die-after=0")
     os.kill(m.a_worker(), signal.SIGKILL)
-    m.wait_log(r"replaced_in_ms=800\.000")
+    m.wait_log(r"replaced_in_ms=2000\.000")
     waits = re.findall(r"replaced_in_ms=(\d+)\.000", m.text())
-    equal(waits[:7], ["0", "0", "0", "100", "200", "400", "800"], "back-off")
+    equal(waits[1:4], ["0", "1000", "2000"], "back-off, behind the one that was killed")
     m.stub("")
     n = len(re.findall(r"event=worker-ready", m.text()))
     m.wait_log(r"event=worker-ready", n + 1)
     check(m.greeting().startswith("stub 1 1"), "does not serve again")
+
+
+@test
+def one_that_is_killed_again_and_again_is_replaced_at_once():
+    m = Master(workers=1)
+    for n in range(12):
+        os.kill(m.a_worker(), signal.SIGKILL)
+        m.wait_log(r"event=worker-ready", n + 2)
+    waits = [float(x) for x in re.findall(r"replaced_in_ms=(\S+)", m.text())]
+    check(len(waits) == 12 and max(waits) <= 100, "waits: %s" % waits)
 
 
 @test
