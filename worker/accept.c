@@ -163,7 +163,7 @@ accept_ready(struct loop_src *src, unsigned what)
 			accept_exhausted(ls);
 			return;
 		}
-		if (ls->w->nsessions >= ls->w->sessions_max)
+		if (ls->w->nsessions - ls->w->nlingering >= ls->w->sessions_max)
 			accept_refuse(ls, fd);
 		else
 			session_start(ls->w, ls, fd, &peer);

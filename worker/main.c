@@ -179,16 +179,18 @@ main_signals(void)
 static void
 main_sessions_max(void)
 {
-	rlim_t fixed = WORKER_FDS_FIXED + setup_descriptors(me.conf);
+	rlim_t fixed = WORKER_FDS_FIXED + WORKER_LINGER_MAX + setup_descriptors(me.conf);
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur < fixed + WORKER_SESSIONS_MIN) {
 		/* A small limit is shared out: half for sessions. */
 		me.w.sessions_max =
 		    rl.rlim_cur > 2 * WORKER_SESSIONS_MIN ? (uint32_t)rl.rlim_cur / 2 : WORKER_SESSIONS_MIN;
+		me.w.lingering_max = me.w.sessions_max / 4;
 		return;
 	}
 	me.w.sessions_max = (uint32_t)(rl.rlim_cur - fixed) / WORKER_SPOOL_SHARE * (WORKER_SPOOL_SHARE - 1);
+	me.w.lingering_max = WORKER_LINGER_MAX;
 }
 
 /* More than all of us can have is a limit that nobody will ever meet: sessions end at another one. */

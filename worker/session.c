@@ -30,7 +30,7 @@ session_known(struct session *s)
 {
 	if (s->w->limits != NULL) {
 		s->over = (uint8_t)limits_enter(s->w->limits, s->addr);
-		s->counted = true;
+		s->counted = s->over == LIMITS_FINE;
 	}
 	if (conf_nets_have(&s->listener->conf->bare_newline_from, s->addr))
 		smtp_allow_bare_newline(s->smtp);
@@ -46,6 +46,37 @@ session_unknown(struct session *s)
 	s->counted = false;
 }
 
+bool
+session_let_go(struct session *s)
+{
+	if (s->lingering)
+		return true;
+	if (s->w->nlingering >= s->w->lingering_max)
+		return false;
+	s->lingering = true;
+	s->w->nlingering++;
+	session_unknown(s);
+	return true;
+}
+
+static bool
+session_lingers(struct conn *c)
+{
+	return session_let_go(session_of(c));
+}
+
+/*
+ * The last word is queued.  Where it goes out at once the place is free before
+ * the client reads it, and may come again; one that takes nothing keeps its
+ * place until it does.
+ */
+static void
+session_said(struct session *s)
+{
+	if (s->conn.can_write)
+		(void)session_let_go(s);
+}
+
 void
 session_last_word(struct session *s, const char *end, uint32_t enh, const char *text)
 {
@@ -54,6 +85,7 @@ session_last_word(struct session *s, const char *end, uint32_t enh, const char *
 	s->end = end;
 	reply_set(&r, 421, enh, end, "%s %s", s->w->conf->hostname, text);
 	account_reply(s, smtp_shutdown(s->smtp, &r, &s->conn.out));
+	session_said(s);
 }
 
 /* Nothing is open: the moment when a 421 costs the client nothing. */
@@ -69,6 +101,7 @@ session_closing(struct session *s)
 {
 	if (s->end == NULL)
 		s->end = s->last_code == 221 ? "quit" : s->last_code == 421 ? "limit" : "refused";
+	session_said(s);
 	return s->last_code == 221 ? CONN_CLOSE : CONN_LINGER;
 }
 
@@ -174,6 +207,7 @@ session_free(struct session *s)
 	if (s->greeted)
 		hooks_closed(s);
 	session_unknown(s);
+	w->nlingering -= s->lingering;
 	LIST_REMOVE(s, entry);
 	w->nsessions--;
 	stats_gauge(w->stats, STATS_SESSIONS_OPEN, w->nsessions);
@@ -247,7 +281,8 @@ session_expel(struct session *s)
 	conn_abort(&s->conn);
 }
 
-static const struct conn_ops session_conn_ops = { session_feed, session_late, session_closed, session_secured };
+static const struct conn_ops session_conn_ops = { session_feed, session_late, session_closed, session_lingers,
+	session_secured };
 
 void
 session_start(struct worker *w, const struct listener *ls, int fd, const struct sockaddr_storage *peer)

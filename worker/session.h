@@ -75,6 +75,7 @@ struct session {
 	uint8_t             addr[16];  /* the client's, IPv4 mapped; all zero for unix */
 	uint8_t             over;      /* enum limits_found, when it was counted */
 	bool                counted;   /* by limits_enter(), for addr */
+	bool                lingering; /* it had its last word, and is one of w->nlingering */
 	bool                proxy_due; /* a PROXY header must come before anything else */
 	bool                greeted;   /* the handlers know it */
 	bool                gone;      /* the socket is closed; a commit is awaited */

@@ -21,6 +21,12 @@ void session_known(struct session *s);
 /* It is with nobody any more, or with somebody else from now on. */
 void session_unknown(struct session *s);
 
+/*
+ * It has had its last word, or has it now: others may have its place, while its socket lingers.  False, and it keeps
+ * the place until the socket is closed: too many linger already.
+ */
+bool session_let_go(struct session *s);
+
 /* A last word, 421, out of turn; the caller finishes the connection or lets the engine say CLOSE.  ${end}: a static word. */
 void session_last_word(struct session *s, const char *end, uint32_t enh, const char *text);
 

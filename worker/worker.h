@@ -23,7 +23,9 @@ enum {
 	/* descriptors that are no session's: listeners, pool, map, log, the store's open folders; setup_descriptors() on top */
 	WORKER_FDS_FIXED = 1400,
 	/* one descriptor in so many is kept for messages over STORE_CHUNK that come in; when they run out: 451 */
-	WORKER_SPOOL_SHARE  = 4,
+	WORKER_SPOOL_SHARE = 4,
+	/* sockets that had their last word and are kept a moment; of few descriptors, a quarter of what sessions have */
+	WORKER_LINGER_MAX   = 256,
 	WORKER_SAID_MAX     = 1024, /* octets of a refusal's fields of the log that are kept for the next one */
 	WORKER_SESSIONS_MIN = 16    /* sessions that must fit, or the worker says so and does not start */
 };
@@ -57,7 +59,8 @@ struct worker {
 	void                   *store_ctx;
 	struct dsn_spool       *dsn; /* NULL: DSN is not offered */
 	LIST_HEAD(, session) sessions;
-	uint32_t nsessions, sessions_max;
+	uint32_t nsessions, sessions_max; /* the lingering are among the first, and may come on top of the second */
+	uint32_t nlingering, lingering_max;
 	bool     draining;                 /* an idle session is told 421 4.3.2 */
 	void (*emptied)(struct worker *w); /* the last session is gone */
 	/* Somebody wants to see sessions: ${fd}, which is the callee's now, takes them; ${filter} says which.  NULL: not to be had. */

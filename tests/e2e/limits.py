@@ -107,6 +107,61 @@ def connections_per_address():
         check(s.counter("sessions_refused") == 1, "refused counted")
 
 
+@test
+def who_is_refused_takes_no_place():
+    """A socket that stays open after its 421 is nobody's connection (PROTOCOL 1)."""
+    with Server(limits="connections = 4 connections_per_ip = 2", workers=3) as s:
+        held = [s.client() for _ in range(2)]
+        refused = [s.client() for _ in range(3)]
+        for c in refused:
+            c.greeting.is_(421, "4.7.0")
+        others = [s.client(source="127.0.0.2") for _ in range(2)]
+        equal([c.greeting.code for c in held + others], [220] * 4, "greetings")
+        full = s.client(source="127.0.0.3")
+        full.greeting.is_(421, "4.3.2")
+        held.pop().quit()
+        fifth = s.client(source="127.0.0.3")
+        equal(fifth.greeting.code, 220, "greeting after one left")
+        for c in held + others + refused + [full, fifth]:
+            c.close()
+
+
+@test
+def a_last_word_gives_the_place_back():
+    """Also where the client does not close after it."""
+    with Server(limits='connections_per_ip = 1 errors = 2 error_pause = "0s"', workers=2) as s:
+        kept = []
+        for _ in range(3):
+            c = s.client()
+            c.greeting.is_(220)
+            c.send(b"BOGUS\r\n" * 3)
+            equal([r.code for r in c.rest()][-1], 421, "its last word")
+            kept.append(c)
+        s.client().quit()
+        for c in kept:
+            c.close()
+
+
+@test
+def those_who_linger_are_bounded():
+    """A quarter as many as there may be sessions, where descriptors are few; who comes beyond is closed at once."""
+    s = Server(limits="connections_per_ip = 1", workers=1, start=False)
+    with s:
+        s.start(nofile=64)
+        held = s.client()
+        held.greeting.is_(220)
+        refused = [s.client() for _ in range(24)]
+        for c in refused:
+            c.greeting.is_(421, "4.7.0")
+        # Each alone would be kept for two seconds.
+        wait_for(lambda: s.sessions_open() <= 1 + 8, 1, lambda: "%d are open" % s.sessions_open())
+        other = s.client(source="127.0.0.2")
+        other.greeting.is_(220)
+        for c in refused + [other, held]:
+            c.close()
+        wait_for(lambda: s.sessions_open() == 0, why="sessions stay open")
+
+
 def tls_server(settings, more="", **others):
     port = free_port()
     s = Server(listener='listener "mx" { address = {"127.0.0.1:%d"} tls = "implicit" %s }' % (port, more), limits=settings,

@@ -128,7 +128,7 @@ def as_many_large_ones_as_sessions():
         return [packet("h", header("X-Added", "one")), CONTINUE]
     with FakeMilter(on={"E": at_once}) as m, MilterServer(section(m, timeout="60s"), limits="connections_per_ip = 0") as s:
         s.term()
-        s.start(nofile=1760)
+        s.start(nofile=2016)
         s.count = False
         most = sessions_of(s, 2)
         check(40 < most < 200, "at most %d sessions" % most)

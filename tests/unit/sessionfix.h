@@ -249,7 +249,9 @@ setup(void)
 	ck_assert_int_ne(fd, -1);
 	log_init("test", -1, false, LOG_L_ERROR);
 	id_init();
-	w       = (struct worker){ .conf = conf, .store = &fake_ops, .emptied = emptied, .sessions_max = 100 };
+	w = (struct worker){
+		.conf = conf, .store = &fake_ops, .emptied = emptied, .sessions_max = 100, .lingering_max = 100
+	};
 	w.stats = stats_slot_map(fd, 1, 1);
 	ck_assert_ptr_nonnull(w.stats);
 	snprintf(path, sizeof(path), "%s/%s", dir, STATS_FILE);

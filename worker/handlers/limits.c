@@ -20,11 +20,10 @@ limits_too_fast(const struct limits *l, const uint8_t addr[16])
 	return conns_rate(l->conns, CONNS_SESSION, addr, (uint64_t)now.tv_sec / 60) > l->conf->limits.rate_per_ip;
 }
 
-enum limits_found
-limits_enter(const struct limits *l, const uint8_t addr[16])
+/* What one more connection of the address comes to when there are ${mine} of that address, this one included. */
+static enum limits_found
+limits_find(const struct limits *l, const uint8_t addr[16], uint32_t mine)
 {
-	uint32_t mine = conns_enter(l->conns, addr);
-
 	if (l->conf->limits.connections != 0 && conns_total(l->conns) > l->conf->limits.connections)
 		return LIMITS_FULL;
 	/* Who comes by a unix socket has no address to be counted by. */
@@ -33,6 +32,17 @@ limits_enter(const struct limits *l, const uint8_t addr[16])
 	if (l->conf->limits.connections_per_ip != 0 && mine > l->conf->limits.connections_per_ip)
 		return LIMITS_ADDRESS;
 	return limits_too_fast(l, addr) ? LIMITS_FAST : LIMITS_FINE;
+}
+
+/* Entered before it is compared: of two workers that have one place left both may say no, but hardly both yes. */
+enum limits_found
+limits_enter(const struct limits *l, const uint8_t addr[16])
+{
+	enum limits_found found = limits_find(l, addr, conns_enter(l->conns, addr));
+
+	if (found != LIMITS_FINE)
+		conns_leave(l->conns, addr);
+	return found;
 }
 
 void

@@ -3,6 +3,8 @@
  * from one address, counted over all workers.  A session is counted from the
  * moment its address is known, which may be long before anybody is asked: a
  * handshake, a greeting that is put off.  The handler says what was found then.
+ * Who is refused is not counted: nobody keeps others out by sockets that are
+ * only told to go.
  */
 #ifndef WORKER_HANDLERS_LIMITS_H_
 #define WORKER_HANDLERS_LIMITS_H_
@@ -25,7 +27,7 @@ struct limits {
 	enum limits_found (*of)(const struct question *q);
 };
 
-/* One more connection of ${addr}, and what that comes to; once for each a limits_leave(). */
+/* One more connection of ${addr}, if that is LIMITS_FINE; once for each such a limits_leave(). */
 enum limits_found limits_enter(const struct limits *l, const uint8_t addr[16]);
 void              limits_leave(const struct limits *l, const uint8_t addr[16]);
 

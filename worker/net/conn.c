@@ -169,10 +169,17 @@ conn_feed(struct conn *c, struct span in)
 	return rc;
 }
 
-/* A last word was sent: let the peer take it, read on and forget, and close.  True when closed. */
+/*
+ * A last word was sent: let the peer take it, read on and forget, and close.
+ * Where the owner has no room for one more who lingers, what is there is still
+ * read, so that the reset that would eat the last word comes seldom.  True when
+ * closed.
+ */
 static bool
 conn_linger(struct conn *c)
 {
+	bool may = c->lingering || c->ops->lingers(c);
+
 	if (!c->lingering) {
 		c->lingering = true;
 		/* What the peer still says is thrown away, so it needs not be deciphered. */
@@ -198,7 +205,7 @@ conn_linger(struct conn *c)
 		}
 		c->eof = true;
 	}
-	if (!c->eof)
+	if (!c->eof && may)
 		return false;
 	conn_end(c, false);
 	return true;

@@ -40,6 +40,8 @@ struct conn_ops {
 	void (*late)(struct conn *c);
 	/* The socket is closed; ${lost}: by the peer or an error, not by CONN_CLOSE.  The last call; ${c} may be freed in it. */
 	void (*closed)(struct conn *c, bool lost);
+	/* CONN_LINGER, and all is sent.  False: the peer may not go on talking; the socket is closed at once. */
+	bool (*lingers)(struct conn *c);
 	/* The handshake after CONN_TLS is done, or is not to be (the connection then ends): see conn_tls_facts(). */
 	void (*secured)(struct conn *c, bool done);
 };
