@@ -184,7 +184,7 @@ def closed_at_once(s, first=b"", source=None):
 @test
 def connections_count_before_their_handshake():
     """Who says nothing, or half of a ClientHello, is a connection of its address."""
-    for settings, reason, source in (("connections_per_ip = 3", "too-many-connections-from-address", None),
+    for settings, reason, source in (("connections_per_ip = 3", "too-many-from-address", None),
                                      ("connections = 3 connections_per_ip = 0", "too-many-connections", "127.0.0.9")):
         with tls_server(settings) as s:
             held = [connect(("127.0.0.1", s.port)) for _ in range(3)]

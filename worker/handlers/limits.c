@@ -56,7 +56,7 @@ limits_reason(enum limits_found found)
 {
 	static const char *const word[] = { [LIMITS_FINE] = "",
 		[LIMITS_FULL] = "too-many-connections",
-		[LIMITS_ADDRESS] = "too-many-connections-from-address",
+		[LIMITS_ADDRESS] = "too-many-from-address",
 		[LIMITS_FAST] = "too-fast-from-address" };
 
 	return word[found];
