@@ -153,16 +153,33 @@ START_TEST(sweep_ours)
 {
 	int at = scratch();
 
-	put(at, OURS, FOLDERS_STALE_OURS_S + 5);
-	put(at, "2.M2P3Q4_5.mx.example", FOLDERS_STALE_OURS_S - 60);
-	put(at, "3.M2P3Q4_5.other.example", FOLDERS_STALE_OURS_S + 5);
-	put(at, "foreign", 40 * 3600); /* its ctime is of now: another program set its mtime */
-	put(at, ".hidden", FOLDERS_STALE_OURS_S + 5);
-	ck_assert_uint_eq(folders_sweep(at, &unique, time(NULL)), 1);
+	put(at, OURS, 0);
+	put(at, "2.M2P3Q4_5.mx.example", -300);
+	put(at, "3.M2P3Q4_5.other.example", 0);
+	put(at, ".hidden", 0);
+	ck_assert_uint_eq(folders_sweep(at, &unique, time(NULL) + FOLDERS_STALE_OURS_S + 60), 1);
 	ck_assert(!has(at, OURS));
 	ck_assert(has(at, "2.M2P3Q4_5.mx.example"));
 	ck_assert(has(at, "3.M2P3Q4_5.other.example"));
-	ck_assert(has(at, "foreign"));
+	close(at);
+}
+END_TEST
+
+/* PROTOCOL 151.  What anybody may set is mtime: it decides, whatever the name, and whatever ctime says. */
+START_TEST(sweep_by_mtime)
+{
+	static const char *const name[] = { OURS, "foreign", "3.M2P3Q4_5.other.example",
+		"1700000000.M1P1Q1.host,S=5:2,S" };
+	enum { N = sizeof(name) / sizeof(*name) };
+	int at = scratch();
+
+	for (size_t i = 0; i < N; i++)
+		put(at, name[i], FOLDERS_STALE_OTHER_S - 300);
+	ck_assert_uint_eq(folders_sweep(at, &unique, time(NULL)), 0);
+	for (size_t i = 0; i < N; i++)
+		put(at, name[i], FOLDERS_STALE_OTHER_S + 5);
+	ck_assert_int_eq(lseek(at, 0, SEEK_SET), 0);
+	ck_assert_uint_eq(folders_sweep(at, &unique, time(NULL)), N);
 	close(at);
 }
 END_TEST
@@ -187,7 +204,7 @@ END_TEST
 /* A client that takes hours for its message: the file is old, and at work. */
 START_TEST(sweep_leaves_what_is_at_work)
 {
-	struct timespec ts[2] = { { .tv_sec = time(NULL) - 7200 }, { .tv_sec = time(NULL) - 7200 } };
+	struct timespec ts[2] = { { .tv_sec = time(NULL) - 40 * 3600 }, { .tv_sec = time(NULL) - 40 * 3600 } };
 	int at = scratch(), fd;
 	struct unique_name n;
 	char name[UNIQUE_MAX];
@@ -213,7 +230,7 @@ START_TEST(sweep_when_made_sure_of)
 
 	ck_assert_int_ne(home, -1);
 	tmp = folders_open(home, "tmp");
-	put(tmp, OURS, 7200);
+	put(tmp, OURS, 40 * 3600);
 	close(home);
 	home = folders_make(root, "d/l", &unique, false, false);
 	ck_assert_int_ne(home, -1);
@@ -232,7 +249,7 @@ START_TEST(sweep_many)
 
 	for (int i = 0; i < 500; i++) {
 		snprintf(name, sizeof(name), "%d.M2P3Q4_5.mx.example", i);
-		put(at, name, 7200);
+		put(at, name, 40 * 3600);
 	}
 	ck_assert_uint_eq(folders_sweep(at, &unique, time(NULL)), 500);
 	close(at);
@@ -251,6 +268,7 @@ main(void)
 	tcase_add_test(tc, kinds_that_are_synced_as_a_whole);
 	tcase_add_test(tc, not_without_end);
 	tcase_add_test(tc, sweep_ours);
+	tcase_add_test(tc, sweep_by_mtime);
 	tcase_add_test(tc, sweep_foreign);
 	tcase_add_test(tc, sweep_leaves_what_is_at_work);
 	tcase_add_test(tc, sweep_when_made_sure_of);

@@ -3,7 +3,7 @@
  * A message on its way holds a lock on its file (flock, see files_create()),
  * so one of ours that is an hour old and unlocked belongs to nobody.  What
  * other programs write there has no such mark and gets the 36 hours that the
- * Maildir format names.
+ * Maildir format names, by its mtime (docs/decisions/010-maildir-store.md).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,34 +20,33 @@ later(time_t a, time_t b)
 	return a > b ? a : b;
 }
 
-/* Whether no process has the file at work.  A file system without locks says nothing: false. */
+/* Whether no process has the file at work; ${unsure} where nothing says so, as on a file system without locks. */
 static bool
-abandoned(int tmp, const char *name)
+abandoned(int tmp, const char *name, bool unsure)
 {
 	int fd = openat(tmp, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	bool free_;
 
 	if (fd == -1)
-		return false;
-	free_ = flock(fd, LOCK_EX | LOCK_NB) == 0;
+		return unsure;
+	free_ = flock(fd, LOCK_EX | LOCK_NB) == 0 || (unsure && errno != EWOULDBLOCK);
 	close(fd);
 	return free_;
 }
 
-/*
- * Another program may set a file's mtime to the date of the message before it
- * moves it (IMAP servers do); its ctime cannot lie.  Ours never do that.
- */
+/* The hour is for what a crash left, whose mtime and ctime are both old; 36 hours of mtime are enough for any file. */
 static bool
 stale(int tmp, const char *name, const struct unique *u, time_t now)
 {
 	struct stat st;
+	bool old;
 
 	if (fstatat(tmp, name, &st, AT_SYMLINK_NOFOLLOW) == -1 || !S_ISREG(st.st_mode))
 		return false;
-	if (now - later(st.st_mtime, st.st_ctime) > FOLDERS_STALE_OTHER_S)
-		return true;
-	return unique_ours(u, name) && now - st.st_mtime > FOLDERS_STALE_OURS_S && abandoned(tmp, name);
+	old = now - st.st_mtime > FOLDERS_STALE_OTHER_S;
+	if (!unique_ours(u, name))
+		return old;
+	return (old || now - later(st.st_mtime, st.st_ctime) > FOLDERS_STALE_OURS_S) && abandoned(tmp, name, old);
 }
 
 unsigned
