@@ -248,6 +248,14 @@ int conf_read(const char *file, char **text, size_t *n);
  */
 int conf_check(const struct conf *cf, conf_report *report, void *arg);
 
+/**
+ * conf_check_later(cf, report, arg):
+ * Warn of what may be true later, and is not now: a listener's address that is
+ * not this machine's, a dsn_relay without an address, a postmaster that the
+ * mailbox directory refuses.  Waits for DNS, some seconds at the most.
+ */
+void conf_check_later(const struct conf *cf, conf_report *report, void *arg);
+
 /* A network as the config writes it, 10.0.0.0/8 or an address alone.  NULL, or what is wrong in words. */
 const char *conf_value_net(const char *s, struct conf_net *out);
 

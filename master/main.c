@@ -252,6 +252,7 @@ main(int argc, char **argv)
 	resume_if_told(&m, a.file);
 	cf = read_conf(&a, &text, &n);
 	if (a.test) {
+		conf_check_later(cf, report, NULL);
 		printf("%s: ok\n", a.file);
 		conf_free(cf);
 		free(text);

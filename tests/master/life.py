@@ -7,6 +7,7 @@ import fcntl
 import glob
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -687,6 +688,35 @@ def the_example_is_right():
     m.write(text=text)
     r = m.run("-t", "-c", "c.conf")
     equal((r.returncode, r.stdout, r.stderr), (0, "c.conf: ok\n", ""), "letterplate -t")
+
+
+@test
+def the_check_warns_of_what_may_be_true_later():
+    """An address that is not this machine's, a relay without an address, a postmaster nobody lists: 0, and a word of each."""
+    m = Master(start=False)
+    os.symlink(os.path.join(TOP, "build/bin/letterplate-mailboxes"), m.path("bin/letterplate-mailboxes"))
+    m.write(addresses=["127.0.0.1:%d" % m.port, "203.0.113.77:25"],
+            extra='postmaster = "alice@elsewhere.example"\ndsn = yes\ndsn_relay = "relay.invalid:25"\n')
+    began = time.monotonic()
+    r = m.run("-t", "-c", "c.conf")
+    equal((r.returncode, r.stdout), (0, "c.conf: ok\n"), "-t: " + r.stderr)
+    check(time.monotonic() - began < 20, "it took %.1f s" % (time.monotonic() - began))
+    told = r.stderr.splitlines()
+    for line, pattern in ((7, r'address = "203\.0\.113\.77:25": this machine has no such address now; .*'),
+                          (13, r'dsn_relay = "relay\.invalid:25": it has no address now: .*'),
+                          (11, r'postmaster = "alice@elsewhere\.example": the mailbox directory refuses it: 550 5\.7\.1 .*')):
+        check(any(re.fullmatch(r"c\.conf:%d: warning: %s" % (line, pattern), t) for t in told), "no %s in %s" % (pattern, r.stderr))
+    equal(len(told), 3, "warnings")
+    subprocess.run([os.path.join(TOP, "build/bin/letterplate-mailboxes"), "-d", m.path("directory"), "load", "-"],
+                   input=b"alice@elsewhere.example\n", stdout=subprocess.DEVNULL, check=True)
+    m.write(extra='postmaster = "alice@elsewhere.example"\ndsn = yes\ndsn_relay = "[::1]:25"\n')
+    r = m.run("-t", "-c", "c.conf")
+    equal((r.returncode, r.stdout, r.stderr), (0, "c.conf: ok\n", ""), "-t where all is there")
+    # Without a directory nobody knows.
+    shutil.rmtree(m.path("directory"))
+    os.mkdir(m.path("directory"), 0o755)
+    r = m.run("-t", "-c", "c.conf")
+    check(r.returncode == 0 and "there is no" in r.stderr and "postmaster" not in r.stderr, r.stderr)
 
 
 @test
