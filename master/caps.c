@@ -13,11 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "common/log.h"
+
+enum { BARRED_MAX = 64 }; /* octets of why something is closed, with a NUL */
 
 #define BIT(cap) ((uint64_t)1 << (cap))
 
@@ -116,7 +119,7 @@ closed_socket(const struct conf *cf, char *path, size_t cap)
 
 /* The first path that we need, now or at a reload or when the log is rotated, and that only DAC_OVERRIDE opens to us; or NULL. */
 static const char *
-foreign(const struct conf *cf, char *path, size_t cap)
+closed_to_us(const struct conf *cf, char *path, size_t cap)
 {
 	const char *found;
 
@@ -129,23 +132,40 @@ foreign(const struct conf *cf, char *path, size_t cap)
 	return closed_socket(cf, path, cap);
 }
 
+/* Why ${path} is closed to us, in words that go behind its name, and what opens it. */
+static const char *
+barred(const char *path, char why[static BARRED_MAX])
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		snprintf(why, BARRED_MAX, "lies in a folder that is closed to root");
+		return "change that folder's owner or mode";
+	}
+	if (st.st_uid != geteuid()) {
+		snprintf(why, BARRED_MAX, "belongs to another user");
+		return "change its owner or mode";
+	}
+	snprintf(why, BARRED_MAX, "is root's, but its mode is %04o", (unsigned)(st.st_mode & 07777));
+	return S_ISDIR(st.st_mode) ? "chmod u+rwx it" : "chmod u+rw it";
+}
+
 /* Whether to keep DAC_OVERRIDE, of what we have. */
 static bool
 needed(const struct conf *cf, uint64_t have)
 {
-	char path[PATH_MAX];
-	const char *why = foreign(cf, path, sizeof path);
+	char path[PATH_MAX], why[BARRED_MAX];
+	const char *what = closed_to_us(cf, path, sizeof path), *advice;
 
-	if (why == NULL)
+	if (what == NULL)
 		return false;
+	advice = barred(what, why);
 	if ((have & BIT(CAP_DAC_OVERRIDE)) != 0)
-		log_msg(LOG_L_INFO, "capabilities",
-		    "CAP_DAC_OVERRIDE is kept: \"%s\" belongs to another user than root", why);
+		log_msg(LOG_L_INFO, "capabilities", "CAP_DAC_OVERRIDE is kept: \"%s\" %s", what, why);
 	else
 		log_msg(LOG_L_WARN, "capabilities",
-		    "\"%s\" belongs to another user, and CAP_DAC_OVERRIDE is not there: a reload, or a new log, "
-		    "will fail; change its owner or mode",
-		    why);
+		    "\"%s\" %s, and CAP_DAC_OVERRIDE is not there: a reload, or a new log, will fail; %s", what, why,
+		    advice);
 	return true;
 }
 
@@ -173,12 +193,15 @@ caps_drop(const struct conf *cf)
 const char *
 caps_refused(const char *path, char *text, size_t cap)
 {
+	char why[BARRED_MAX];
+	const char *advice;
+
 	text[0] = '\0';
-	if (gave_up && path != NULL)
-		snprintf(text, cap,
-		    ": the server gave CAP_DAC_OVERRIDE up when it started, and \"%.200s\" belongs to another user: "
-		    "restart it, or change the owner",
-		    path);
+	if (!gave_up || path == NULL)
+		return text;
+	advice = barred(path, why);
+	snprintf(text, cap, ": the server gave CAP_DAC_OVERRIDE up when it started, and \"%.200s\" %s: %s%s", path, why,
+	    strncmp(advice, "chmod", 5) == 0 ? "" : "restart it, or ", advice);
 	return text;
 }
 
@@ -187,5 +210,5 @@ caps_refused_by(const struct conf *cf, char *text, size_t cap)
 {
 	char path[PATH_MAX];
 
-	return caps_refused(gave_up ? foreign(cf, path, sizeof path) : NULL, text, cap);
+	return caps_refused(gave_up ? closed_to_us(cf, path, sizeof path) : NULL, text, cap);
 }

@@ -104,12 +104,33 @@ def what_a_reload_adds_needs_a_restart():
     theirs = foreign(m, "keys")
     own = [shutil.copy(p, theirs) for p in certificate("mx.test.example", "ec", ["mx.test.example"])]
     m.write(extra=section(own))
-    reload(m, 75, 'and "%s" belongs to another user: restart it' % own[0])
+    reload(m, 75, 'and "%s" lies in a folder that is closed to root: restart it' % own[0])
     m.write()
     os.chmod(m.path("c.conf"), 0o600)
     shutil.chown(m.path("c.conf"), "nobody", "nogroup")
     reload(m, 75, 'and "%s" belongs to another user: restart it' % m.path("c.conf"))
     shutil.chown(m.path("c.conf"), "root", "root")
+    reload(m)
+
+
+@test
+def what_is_roots_own_and_closed_is_not_anothers():
+    """Mode 000 keeps root out too, once it has given CAP_DAC_OVERRIDE up."""
+    need_root()
+    m = Master()
+    check(not keeps(m), "CAP_DAC_OVERRIDE is kept for nothing")
+    os.chmod(m.path("c.conf"), 0)
+    reload(m, 75, '"%s" is root\'s, but its mode is 0000: chmod u+rw it' % m.path("c.conf"))
+    m.wait_log(r"is root's, but its mode is 0000: chmod u\+rw it")
+    check("belongs to another user" not in m.text(), m.text())
+    os.chmod(m.path("c.conf"), 0o600)
+    reload(m)
+    # Where it was so at the start, it may be so later.
+    os.chmod(m.path("c.conf"), 0)
+    m.term()
+    m.start()
+    m.wait_log(r'CAP_DAC_OVERRIDE is kept: ."%s." is root\'s, but its mode is 0000' % m.path("c.conf"))
+    check(keeps(m), "a capability that is needed is dropped")
     reload(m)
 
 
