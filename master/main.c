@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -242,6 +243,8 @@ main(int argc, char **argv)
 	int code;
 
 	open_standard();
+	/* Files get the modes that the pages say, whoever starts us.  Workers have 077 (process.c). */
+	umask(022);
 	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
 		return ctl_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "setup") == 0)

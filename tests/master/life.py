@@ -720,6 +720,21 @@ def the_check_warns_of_what_may_be_true_later():
 
 
 @test
+def modes_are_the_same_whatever_the_umask():
+    want = {"own": 0o640, "own.1": 0o640, "mx": 0o666, "state/control": 0o600, "state/lock": 0o600, "state/stats": 0o644}
+    for umask in "000", "022", "077", "777":
+        m = Master(start=False)
+        m.write(addresses=["unix:" + m.path("mx")], extra='log { to = "file:%s" }' % m.path("own"))
+        m.start(wait=False, prefix=["sh", "-c", 'umask %s; exec "$@"' % umask, "sh"])
+        m.wait_note("READY=1")
+        os.rename(m.path("own"), m.path("own.1"))
+        m.signal(signal.SIGUSR1)
+        wait_for(lambda: os.path.exists(m.path("own")))
+        equal({n: oct(os.stat(m.path(n)).st_mode & 0o7777) for n in want}, {n: oct(v) for n, v in want.items()}, "umask " + umask)
+        equal(m.term(), 0, "status")
+
+
+@test
 def no_config_no_worker():
     m = Master(start=False)
     r = m.run("-c", "nowhere.conf")
