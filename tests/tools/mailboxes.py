@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # check: timeout=180
 """mailboxes: letterplate-mailboxes by its command line: lists right and wrong, edits, rollback, kill -9, failing calls."""
+import fcntl
 import os
 import random
 import resource
@@ -238,6 +239,33 @@ def dry_run_and_diff():
     equal(out[4], "1 added, 1 removed, 1 changed", "difference")
     equal(d.list(), new.splitlines(), "entries")
     d.load("", "--dry-run", "--max-shrink", "5", status=65)
+
+
+@test
+def dry_run_needs_no_right_to_write():
+    """Nor does it touch the folder, or wait for whoever changes it."""
+    d = Dir()
+    d.load("a@example.org\n")
+    os.chmod(d.top, 0o755)
+    os.chmod(d.path, 0o555)
+    os.chmod(os.path.join(d.path, "mailboxes.mdb"), 0o444)
+    before, files, tmp = os.stat(d.path), d.files(), os.path.join(d.top, "tmp")
+    os.mkdir(tmp)
+    os.chmod(tmp, 0o1777)
+    as_whom = {"user": "nobody", "extra_groups": []} if os.geteuid() == 0 else {}
+    with open(os.path.join(d.path, "mailboxes.lock")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for extra, status in ([], 0), (["--max-shrink", "0"], 65):
+            out = d.load("b@example.org\nc@example.org\n" if not extra else "", "--dry-run", "--diff", *extra, status=status,
+                         env=dict(os.environ, TMPDIR=tmp), **as_whom)
+            check(extra or out.splitlines()[:3] == ["- a@example.org", "+ b@example.org", "+ c@example.org"], out)
+            check(extra or "would load 2 entries" in out, out)
+            equal(os.listdir(tmp), [], "left behind")
+    after = os.stat(d.path)
+    equal((d.files(), after.st_mtime_ns, after.st_ctime_ns), (files, before.st_mtime_ns, before.st_ctime_ns), "the folder")
+    d.load("b@example.org\n", "--dry-run", status=73, env=dict(os.environ, TMPDIR=os.path.join(d.top, "nowhere")))
+    check("TMPDIR" in d.err, d.err)
+    os.chmod(d.path, 0o755)
 
 
 @test

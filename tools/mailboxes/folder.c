@@ -1,6 +1,7 @@
 /*
  * folder: the directory's folder, its lock, and the current snapshot.
- * Changes nothing but the lock file and what a killed job left behind.
+ * Changes nothing but the lock file and what a killed job left behind.  And the
+ * folder of a dry run, which is elsewhere.
  */
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -8,6 +9,9 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -96,6 +100,28 @@ tool_lock(struct tool *t)
 	if (unlinkat(t->dirfd, TOOL_OLD, 0) != 0 && errno != ENOENT)
 		return tool_fail(t, "remove", TOOL_OLD);
 	return 0;
+}
+
+int
+tool_away(struct tool *t)
+{
+	static char path[PATH_MAX];
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(path, sizeof(path), "%s/letterplate-mailboxes.XXXXXX", tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp");
+	if (mkdtemp(path) == NULL) {
+		warn("cannot make the folder %s for a dry run: see TMPDIR", path);
+		return EX_CANTCREAT;
+	}
+	return tool_open(t, path);
+}
+
+void
+tool_away_end(struct tool *t)
+{
+	tool_discard(t);
+	close(t->dirfd);
+	(void)rmdir(t->dir);
 }
 
 int

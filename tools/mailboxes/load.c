@@ -169,10 +169,12 @@ load_free(struct load *l)
 int
 tool_load(struct tool *t, const struct tool_load *o)
 {
+	/* A dry run leaves the folder as it is, and nobody else is to wait for it. */
+	struct tool away = *t, *at = o->dry_run ? &away : t;
 	struct mdb *old = NULL;
 	struct load *l;
 	bool keep = true;
-	int rc = tool_lock(t);
+	int rc = o->dry_run ? tool_away(&away) : tool_lock(t);
 
 	if (rc != 0)
 		return rc;
@@ -183,19 +185,22 @@ tool_load(struct tool *t, const struct tool_load *o)
 	}
 	l = calloc(1, sizeof(*l));
 	if (l != NULL)
-		l->sort = sort_new(t->dirfd, SORT_MEMORY);
+		l->sort = sort_new(at->dirfd, SORT_MEMORY);
 	if (l == NULL || l->sort == NULL) {
 		warn("cannot sort");
 		free(l);
-		mdb_close(old);
-		return EX_OSERR;
+		rc = EX_OSERR;
+		goto out;
 	}
-	l->t = t;
+	l->t = at;
 	rc = make(l, o, old);
 	if (rc == 0)
 		rc = finish(l, o, old, keep);
-	tool_discard(t);
 	load_free(l);
+out:
+	tool_discard(at);
+	if (o->dry_run)
+		tool_away_end(&away);
 	mdb_close(old);
 	return rc;
 }

@@ -38,6 +38,15 @@ int tool_open(struct tool *t, const char *dir);
 int tool_lock(struct tool *t);
 
 /**
+ * tool_away(t):
+ * From now on ${t} is a folder of its own below TMPDIR, for a snapshot that is
+ * looked at and never published; tool_away_end() removes it.  One at a time.
+ * 0 or an exit code.
+ */
+int  tool_away(struct tool *t);
+void tool_away_end(struct tool *t);
+
+/**
  * tool_current(t, m):
  * Map the current snapshot; *m is NULL when there is none.  0, or an exit code
  * after a message when it cannot be used.
