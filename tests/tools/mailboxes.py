@@ -223,6 +223,32 @@ def max_shrink():
 
 
 @test
+def general_options_stand_anywhere():
+    """-d, -h and -V, before the command and behind it; an address that looks like one is none."""
+    d = Dir()
+
+    def run(*args, status=0, text=b""):
+        p = subprocess.run([TOOL, *args], input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+        equal(p.returncode, status, "status of %s: %s" % (args, p.stderr))
+        return p.stdout.decode()
+    run("load", "-d", d.path, "-", text=b"a@example.org\n")
+    run("load", "--dry-run", "-", "-d", d.path, text=b"a@example.org\n")
+    run("add", "-dx@example.org", "-d", d.path, "quota=1KiB")
+    run("add", "-d", d.path, "-d@example.org")
+    equal(run("list", "-d", d.path).splitlines(), ["-d@example.org", "-dx@example.org quota=1KiB", "a@example.org"], "entries")
+    check("delivered to a@example.org" in run("show", "a@example.org", "--delimiters", "+", "-d", d.path), "show")
+    check("delivered to a@example.org" in run("show", "-d", d.path, "a-d@example.org", "--delimiters", "-d"), "show")
+    run("remove", "-dx@example.org", "-d", d.path)
+    check("entries: 2" in run("info", "-d", d.path), "info")
+    run("rollback", "-d", d.path)
+    for word in "-h", "--help", "-V", "--version":
+        check("letterplate-mailboxes" in run("list", word), word)
+        check("letterplate-mailboxes" in run("-d", d.path, "show", word), word)
+    run("list", "-d", status=64)
+    run("list", "-x", "-d", d.path, status=64)
+
+
+@test
 def dry_run_and_diff():
     d = Dir()
     d.load("a@example.org\nb@example.org\nc@example.org quota=1KiB\n")

@@ -296,6 +296,63 @@ run(struct tool *t, const char *dir, char **v, int n)
 	return print_usage(stderr);
 }
 
+/* --- what holds for every command --- */
+
+/* Whether the word behind ${word} is its value, whatever that looks like.  An address may begin with any dash. */
+static bool
+has_value(const char *word)
+{
+	static const char *const alone[] = { "--dry-run", "--diff", "--print", "--incomplete", "--recalculate" };
+
+	if (strcmp(word, "-o") == 0 || strcmp(word, "-c") == 0)
+		return true;
+	if (strncmp(word, "--", 2) != 0 || strpbrk(word, "=@") != NULL)
+		return false;
+	for (size_t i = 0; i < sizeof(alone) / sizeof(alone[0]); i++)
+		if (strncmp(alone[i], word, strlen(word)) == 0)
+			return false;
+	return true;
+}
+
+/*
+ * Take -d DIR, -h and -V out of the words behind the command; *opt is the last
+ * of them that asks for something, '?' where -d lacks its value.  Words of
+ * their own alone: "-dx@example.org" is an address.  How many are left.
+ */
+static int
+general(char **v, int n, const char **dir, int *opt)
+{
+	int left = 0;
+
+	for (int i = 0; i < n; i++) {
+		bool value = i > 0 && has_value(v[i - 1]);
+
+		if (!value && strcmp(v[i], "--") == 0) {
+			while (i < n)
+				v[left++] = v[i++];
+		} else if (!value && strcmp(v[i], "-d") == 0) {
+			if (i + 1 < n)
+				*dir = v[++i];
+			else
+				*opt = '?';
+		} else if (!value && (strcmp(v[i], "-h") == 0 || strcmp(v[i], "--help") == 0)) {
+			*opt = 'h';
+		} else if (!value && (strcmp(v[i], "-V") == 0 || strcmp(v[i], "--version") == 0)) {
+			*opt = 'V';
+		} else {
+			v[left++] = v[i];
+		}
+	}
+	return left;
+}
+
+static int
+print_version(void)
+{
+	puts("letterplate-mailboxes " LETTERPLATE_VERSION);
+	return EX_OK;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -303,26 +360,30 @@ main(int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	struct tool t = { .rc = { .delimiters = "+", .postmaster = "", .hostname = "localhost" } };
 	const char *dir = NULL;
-	int opt, rc;
+	int opt, n, rc;
 
 	while ((opt = getopt_long(argc, argv, "+d:hV", options, NULL)) != -1) {
 		if (opt == 'd')
 			dir = optarg;
 		else if (opt == 'h')
 			return print_usage(stdout);
-		else if (opt == 'V') {
-			puts("letterplate-mailboxes " LETTERPLATE_VERSION);
-			return EX_OK;
-		} else
+		else if (opt == 'V')
+			return print_version();
+		else
 			return print_usage(stderr);
 	}
-	if (optind == argc ||
+	n = general(argv + optind, argc - optind, &dir, &opt);
+	if (opt == 'V')
+		return print_version();
+	if (opt == 'h' || opt == '?')
+		return print_usage(opt == 'h' ? stdout : stderr);
+	if (n == 0 ||
 	    (dir == NULL && strcmp(argv[optind], "quota") != 0 && strcmp(argv[optind], "check") != 0 &&
 		strcmp(argv[optind], "import") != 0)) {
 		warnx(dir == NULL ? "-d DIR is missing" : "a command is missing");
 		return print_usage(stderr);
 	}
-	rc = run(&t, dir, argv + optind, argc - optind);
+	rc = run(&t, dir, argv + optind, n);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		warn("cannot write to standard output");
 		return rc != 0 ? rc : EX_IOERR;
