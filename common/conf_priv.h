@@ -226,9 +226,9 @@ const char *conf_value_clash(const struct conf_address *a, const struct conf_add
 
 /* --- conf_set.c --- */
 
-conf_set conf_set_hostname, conf_set_user, conf_set_u32, conf_set_size, conf_set_journal, conf_set_duration,
-    conf_set_bool, conf_set_enum, conf_set_path, conf_set_log_to, conf_set_delimiters, conf_set_postmaster,
-    conf_set_hostport, conf_set_address, conf_set_nets;
+conf_set conf_set_hostname, conf_set_user, conf_set_u32, conf_set_size, conf_set_message_size, conf_set_journal,
+    conf_set_duration, conf_set_bool, conf_set_enum, conf_set_path, conf_set_log_to, conf_set_delimiters,
+    conf_set_postmaster, conf_set_hostport, conf_set_address, conf_set_nets;
 
 /* Fill p->why; for setters: return conf_why(p, ...). */
 const char *conf_why(struct conf_parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

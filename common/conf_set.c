@@ -93,6 +93,18 @@ conf_set_size(struct conf_parse *p, const struct conf_key *k, const char *value,
 	return NULL;
 }
 
+/* 0, which is no limit elsewhere. */
+const char *
+conf_set_message_size(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)
+{
+	uint64_t v;
+
+	if (strcmp(value, "0") != 0 && (conf_value_size(value, &v) != 0 || v != 0))
+		return conf_set_size(p, k, value, field);
+	return conf_why(p, "0 would refuse every message, and there is no \"no limit\"; the largest is %s",
+	    strrchr(k->arg, ' ') + 1);
+}
+
 /* 0 without a unit is none. */
 const char *
 conf_set_journal(struct conf_parse *p, const struct conf_key *k, const char *value, void *field)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <unistr.h>
 
+#include "common/scan.h"
 #include "common/xtext.h"
 
 enum {
@@ -360,6 +361,10 @@ set_reply(struct line *l, struct span v, enum entry_kind kind, unsigned class)
 {
 	struct reply r;
 
+	_Static_assert(REPLY_TEXT_MAX == 400, "the message says how much it is");
+	if (reply_parse(v, &r) != 0 && v.n > REPLY_TEXT_MAX && scan_printable(v.p, v.n) == v.n &&
+	    reply_parse(span_head(v, REPLY_TEXT_MAX), &r) == 0)
+		return bad(l, "'%s' is too long: its text may have 400 octets, behind the codes", v);
 	if (reply_parse(v, &r) != 0)
 		return bad(l,
 		    class == 5 ? "'%s' is no reply; write one like reject=\"550 5.1.6 moved to new@example.org\""

@@ -223,6 +223,18 @@ def max_shrink():
 
 
 @test
+def a_reply_that_is_too_long_is_told_how_long_it_may_be():
+    d = Dir()
+    for key, code in ("reject", "550 5.1.1"), ("defer", "450 4.2.1"), ("reject", "550"):
+        for n, status in (400, 0), (401, 65), (5000, 65):
+            d.load('a@example.org %s="%s %s"\n' % (key, code, "x" * n), status=status)
+            check(status == 0 or "is too long: its text may have 400 octets" in d.err, d.err)
+    for text in "\xe4" + "x" * 500, "x" * 395 + "\xe4":
+        d.load('a@example.org reject="550 5.1.1 %s"\n' % text, status=65)
+        check("is no reply" in d.err, d.err)
+
+
+@test
 def general_options_stand_anywhere():
     """-d, -h and -V, before the command and behind it; an address that looks like one is none."""
     d = Dir()
