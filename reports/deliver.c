@@ -61,7 +61,7 @@ succeeded(struct deliver *d, struct spool_entry *e, const struct report *r, cons
 	stats_add(d->stats, here ? STATS_REPORTS_DELIVERED : STATS_REPORTS_SENT, 1);
 	stats_add(d->stats, STATS_REPORTS_TLS, tls != NULL);
 	tell(e, r, true, tls, way, here ? "delivered" : "sent", words);
-	spool_done(&d->spool, e, clock_ms());
+	spool_done(&d->spool, e);
 }
 
 static void
@@ -69,7 +69,7 @@ given_up(struct deliver *d, struct spool_entry *e, const struct report *r, const
 {
 	stats_add(d->stats, STATS_REPORTS_FAILED, 1);
 	tell(e, r, false, NULL, way, "given-up", why);
-	spool_done(&d->spool, e, clock_ms());
+	spool_done(&d->spool, e);
 }
 
 /* Once more later (${blameless}: as soon as it can be), or not any more. */
@@ -194,6 +194,22 @@ local_told_us(void *arg, int err)
 	free(record);
 }
 
+static void
+unreadable(struct deliver *d, struct spool_entry *e, int err)
+{
+	struct spool_entry was = *e;
+
+	if (err == ENODATA) {
+		spool_done(&d->spool, e);
+	} else if (err != EBADMSG) {
+		deferred(d, e, NULL, "spool", strerror(err));
+	} else if (spool_bad(&d->spool, e, clock_ms()) == 0) {
+		stats_add(d->stats, STATS_REPORTS_FAILED, 1);
+		tell(&was, NULL, false, NULL, "spool", "put-aside",
+		    "it is damaged, or not ours; it is in " REPORT_SPOOL "/bad now");
+	}
+}
+
 /* Where does it go? */
 static void
 sort(struct deliver *d, struct spool_entry *e)
@@ -203,14 +219,7 @@ sort(struct deliver *d, struct spool_entry *e)
 	struct report r;
 
 	if (spool_read(&d->spool, e, &record, &r) != 0) {
-		if (errno != EBADMSG) {
-			deferred(d, e, NULL, "spool", strerror(errno));
-			return;
-		}
-		stats_add(d->stats, STATS_REPORTS_FAILED, 1);
-		tell(e, NULL, false, NULL, "spool", "put-aside",
-		    "it is damaged, or not ours; it is in " REPORT_SPOOL "/bad now");
-		spool_bad(&d->spool, e);
+		unreadable(d, e, errno);
 		return;
 	}
 	d->at_local = e;
@@ -281,6 +290,36 @@ look(struct deliver *d, int64_t now_ms)
 		log_msg(LOG_L_ERROR, "reports", "cannot read the spool: %s", strerror(errno));
 }
 
+/*
+ * Whether a record may be begun: only if it can be removed when it is done.
+ * Its report would go out again after each restart.  Told when it changes.
+ */
+static bool
+may_begin(struct deliver *d)
+{
+	bool shut = spool_changeable(&d->spool) != 0;
+
+	if (shut && !d->shut)
+		log_msg(LOG_L_ERROR, "reports",
+		    "%s/new cannot be changed: %s; no report is sent until the server's user may write there",
+		    REPORT_SPOOL, strerror(errno));
+	else if (!shut && d->shut)
+		log_msg(LOG_L_INFO, "reports", "%s/new can be changed again", REPORT_SPOOL);
+	d->shut = shut;
+	return !shut;
+}
+
+/* What is left of records that are done, and a folder that was shut. */
+static void
+clear(struct deliver *d, int64_t now_ms)
+{
+	if ((!d->shut && d->spool.ndone == 0) || now_ms < d->clear_ms)
+		return;
+	d->clear_ms = now_ms + DELIVER_CLEAR_MS;
+	if (may_begin(d))
+		spool_clear(&d->spool);
+}
+
 void
 deliver_turn(struct deliver *d, int64_t now_ms)
 {
@@ -289,10 +328,12 @@ deliver_turn(struct deliver *d, int64_t now_ms)
 	look(d, now_ms);
 	if (!d->holds)
 		return;
-	while (d->at_local == NULL && (e = spool_next(&d->spool, SPOOL_UNKNOWN, now_ms)) != NULL)
+	clear(d, now_ms);
+	while (!d->shut && d->at_local == NULL && (e = spool_next(&d->spool, SPOOL_UNKNOWN, now_ms)) != NULL &&
+	    may_begin(d))
 		sort(d, e);
-	while (relay_free(&d->relay) && d->at_relay == NULL && now_ms >= d->up_ms &&
-	    (e = spool_next(&d->spool, SPOOL_RELAY, now_ms)) != NULL)
+	while (!d->shut && relay_free(&d->relay) && d->at_relay == NULL && now_ms >= d->up_ms &&
+	    (e = spool_next(&d->spool, SPOOL_RELAY, now_ms)) != NULL && may_begin(d))
 		to_relay(d, e, now_ms);
 	if (d->at_relay == NULL)
 		relay_quit(&d->relay, now_ms);
@@ -304,20 +345,22 @@ int64_t
 deliver_due_ms(const struct deliver *d, int64_t now_ms)
 {
 	int64_t due = d->holds ? d->scanned_ms + (d->changed ? DELIVER_SCAN_MIN_MS : DELIVER_SCAN_MS) : now_ms + 200;
-	int64_t next = d->holds && d->at_local == NULL ? spool_due_ms(&d->spool) : INT64_MAX;
+	int64_t next = d->holds && !d->shut && d->at_local == NULL ? spool_due_ms(&d->spool) : INT64_MAX;
 
 	/* Those that wait for the relay alone are due when it is. */
 	if (next <= now_ms)
 		next = d->up_ms > now_ms ? d->up_ms : INT64_MAX;
 	if (next < due)
 		due = next;
+	if ((d->shut || d->spool.ndone > 0) && d->clear_ms < due)
+		due = d->clear_ms;
 	return relay_deadline_ms(&d->relay) < due ? relay_deadline_ms(&d->relay) : due;
 }
 
 bool
 deliver_stale(const struct deliver *d, int64_t now_ms, int64_t age_ms)
 {
-	if (d->where.literal || d->at_local != NULL || d->at_relay != NULL)
+	if (d->where.literal || d->at_local != NULL || d->at_relay != NULL || d->spool.ndone > 0)
 		return false;
 	if (d->down_since_ms != 0 && now_ms - d->down_since_ms > DELIVER_ASK_AGAIN_MS)
 		return true;

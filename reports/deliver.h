@@ -16,7 +16,8 @@ enum {
 	DELIVER_DOWN_MAX_MS   = 300000,
 	DELIVER_ASK_AGAIN_MS  = 60000, /* so long down: the relay's name is to be looked up anew */
 	DELIVER_SCAN_MS       = 30000, /* the folder is read at least so often */
-	DELIVER_SCAN_MIN_MS   = 100    /* ... and not more often than this */
+	DELIVER_SCAN_MIN_MS   = 100,   /* ... and not more often than this */
+	DELIVER_CLEAR_MS      = 2000   /* a folder that cannot be changed is looked at again */
 };
 
 struct deliver {
@@ -26,8 +27,10 @@ struct deliver {
 	struct spool       spool;
 	struct relay       relay;
 	struct local      *local;
-	bool               holds;   /* the lock: this process sends */
-	bool               changed; /* something may be new in the folder */
+	bool               holds;    /* the lock: this process sends */
+	bool               changed;  /* something may be new in the folder */
+	bool               shut;     /* the folder cannot be changed: nothing is begun */
+	int64_t            clear_ms; /* when to look again whether it can, and to remove what is done */
 	int64_t            scanned_ms;
 	int64_t            up_ms;         /* when the relay is to be tried again */
 	int64_t            down_since_ms; /* 0: it is not */

@@ -18,6 +18,9 @@
 
 enum { READ_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 
+/* What stands in the file of a record that is done and could not be removed.  No record begins so. */
+static const char done_mark[] = "done\n";
+
 static int
 folder(int at, const char *name)
 {
@@ -87,6 +90,7 @@ forget(struct spool *sp, struct spool_entry *e)
 	*at = e->next;
 	TAILQ_REMOVE(&sp->list, e, entry);
 	sp->n--;
+	sp->ndone -= e->done;
 	free(e);
 }
 
@@ -172,7 +176,7 @@ spool_next(struct spool *sp, enum spool_way way, int64_t now_ms)
 	struct spool_entry *e;
 
 	TAILQ_FOREACH(e, &sp->list, entry)
-		if (e->way == way && !e->busy && e->due_ms <= now_ms)
+		if (e->way == way && !e->busy && !e->done && e->due_ms <= now_ms)
 			return e;
 	return NULL;
 }
@@ -184,7 +188,7 @@ spool_due_ms(const struct spool *sp)
 	int64_t due = INT64_MAX;
 
 	TAILQ_FOREACH(e, &sp->list, entry)
-		if (!e->busy && e->due_ms < due)
+		if (!e->busy && !e->done && e->due_ms < due)
 			due = e->due_ms;
 	return due;
 }
@@ -224,6 +228,9 @@ read_record(int fd, uint8_t **text, struct report *r)
 	n = (size_t)st.st_size;
 	if ((*text = malloc(n)) == NULL || read_all(fd, *text, n) != 0)
 		return -1;
+	errno = ENODATA;
+	if (span_eq(span_of(*text, n), span_str(done_mark)))
+		return -1;
 	errno = EBADMSG;
 	return report_read(span_of(*text, n), r);
 }
@@ -254,31 +261,82 @@ spool_age_s(const struct spool_entry *e, int64_t now)
 	return written > 0 && written < now ? now - written : 0;
 }
 
-void
-spool_done(struct spool *sp, struct spool_entry *e, int64_t now_ms)
+int
+spool_changeable(const struct spool *sp)
 {
-	if (unlinkat(sp->new, e->name, 0) == 0 || errno == ENOENT) {
-		/* A power cut before this is on disk sends the report twice. */
-		(void)fsync(sp->new);
-		forget(sp, e);
-		return;
-	}
-	log_msg(LOG_L_ERROR, "reports", "cannot remove %s/new/%s: %s", REPORT_SPOOL, e->name, strerror(errno));
-	spool_later(sp, e, now_ms);
+	return faccessat(sp->new, ".", W_OK | X_OK, 0);
+}
+
+/* Write into its file that it is done: that may be allowed where its removal is not.  0, or -1. */
+static int
+mark(const struct spool *sp, const struct spool_entry *e)
+{
+	int fd = openat(sp->new, e->name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+	bool good = fd != -1 && write(fd, done_mark, strlen(done_mark)) == (ssize_t)strlen(done_mark) && fsync(fd) == 0;
+
+	if (fd != -1)
+		close(fd);
+	return good ? 0 : -1;
+}
+
+/* 0: it is gone, and so is ${e}; -1 with errno. */
+static int
+remove_record(struct spool *sp, struct spool_entry *e)
+{
+	if (unlinkat(sp->new, e->name, 0) == -1 && errno != ENOENT)
+		return -1;
+	/* A power cut before this is on disk sends the report twice. */
+	(void)fsync(sp->new);
+	forget(sp, e);
+	return 0;
 }
 
 void
-spool_bad(struct spool *sp, struct spool_entry *e)
+spool_done(struct spool *sp, struct spool_entry *e)
+{
+	const char *why;
+
+	if (remove_record(sp, e) == 0)
+		return;
+	why = strerror(errno);
+	e->done = true;
+	e->busy = false;
+	sp->ndone++;
+	log_msg(LOG_L_ERROR, "reports",
+	    "cannot remove %s/new/%s: %s; it is done with and %s: let the server's user change the folder, "
+	    "or remove the file",
+	    REPORT_SPOOL, e->name, why,
+	    mark(sp, e) == 0 ? "marked so" : "cannot be marked so, and a restart would do it once more");
+}
+
+void
+spool_clear(struct spool *sp)
+{
+	struct spool_entry *e, *next;
+
+	for (e = sp->ndone > 0 ? TAILQ_FIRST(&sp->list) : NULL; e != NULL; e = next) {
+		next = TAILQ_NEXT(e, entry);
+		if (e->done)
+			(void)remove_record(sp, e);
+	}
+}
+
+int
+spool_bad(struct spool *sp, struct spool_entry *e, int64_t now_ms)
 {
 	int bad = openat(sp->base, "bad", READ_FLAGS);
+	bool good = bad != -1 && renameat2(sp->new, e->name, bad, e->name, RENAME_NOREPLACE) == 0;
 
-	if (bad == -1 || renameat2(sp->new, e->name, bad, e->name, RENAME_NOREPLACE) == -1)
+	if (!good)
 		log_msg(
 		    LOG_L_ERROR, "reports", "cannot put %s/new/%s aside: %s", REPORT_SPOOL, e->name, strerror(errno));
 	if (bad != -1)
 		close(bad);
-	/* If it is still there, the next scan finds it. */
-	forget(sp, e);
+	if (good)
+		forget(sp, e);
+	else
+		spool_later(sp, e, now_ms);
+	return good ? 0 : -1;
 }
 
 void

@@ -1,7 +1,8 @@
 /*
  * spool: the records that wait, and when each is to be tried.
  * The folder is the truth; this is a list of its names.  What a restart
- * forgets is the back-off alone.
+ * forgets is the back-off alone, and what was delivered and could neither be
+ * removed nor marked: so none is begun while the folder cannot be changed.
  */
 #ifndef REPORTS_SPOOL_H_
 #define REPORTS_SPOOL_H_
@@ -26,6 +27,7 @@ struct spool_entry {
 	char                name[REPORT_NAME_MAX];
 	enum spool_way      way;
 	bool                busy, seen;
+	bool                done; /* it could not be removed yet: never tried again */
 	unsigned            tries;
 	int64_t             due_ms; /* monotonic */
 };
@@ -34,7 +36,7 @@ TAILQ_HEAD(spool_list, spool_entry);
 struct spool {
 	int                 base, new, tmp; /* folders; base is locked by whoever sends */
 	struct spool_list   list;
-	unsigned            n;
+	unsigned            n, ndone;
 	struct spool_entry *bucket[SPOOL_BUCKETS]; /* by name */
 };
 
@@ -56,17 +58,23 @@ struct spool_entry *spool_next(struct spool *sp, enum spool_way way, int64_t now
 /* When spool_next() will have one, INT64_MAX for never. */
 int64_t spool_due_ms(const struct spool *sp);
 
-/* Read its record: ${*text} is the caller's, free().  0; -1 with errno; EBADMSG: it is none (*text is NULL then). */
+/* Whether a record could be removed now.  0, or -1 with errno. */
+int spool_changeable(const struct spool *sp);
+
+/* Read its record: ${*text} is the caller's, free().  0; -1 with errno (*text is NULL then); EBADMSG: it is none; ENODATA: it is done. */
 int spool_read(struct spool *sp, const struct spool_entry *e, uint8_t **text, struct report *r);
 
 /* Seconds since it was written, by its name. */
 int64_t spool_age_s(const struct spool_entry *e, int64_t now);
 
-/* It is done with: remove it, durably before long.  A file that cannot be removed is tried again. */
-void spool_done(struct spool *sp, struct spool_entry *e, int64_t now_ms);
+/* It is done with: remove it, durably before long.  One that cannot be removed is marked, here and in its file, and left to spool_clear(). */
+void spool_done(struct spool *sp, struct spool_entry *e);
 
-/* It is no record: put it aside, in bad/. */
-void spool_bad(struct spool *sp, struct spool_entry *e);
+/* Try once more to remove those that are done. */
+void spool_clear(struct spool *sp);
+
+/* It is no record: put it aside, in bad/, later if that fails.  0, or -1 after a logged line. */
+int spool_bad(struct spool *sp, struct spool_entry *e, int64_t now_ms);
 
 /* Try it again as soon as it can be: it was not its fault.  Those behind it come first. */
 void spool_again(struct spool *sp, struct spool_entry *e);

@@ -148,6 +148,11 @@ static const struct row worker_table[] = {
 	ANY(syncfs),			/* mailboxes in the background; takes a descriptor, gives nothing but work to the disk */
 	ANY(sync_file_range),		/* starts writing early */
 };
+/* letterplate-reports. */
+static const struct row reports_table[] = {
+	ANY(faccessat),			/* could a record be removed? */
+	ANY(faccessat2),		/* the same in newer C libraries */
+};
 /* letterplate-keys and letterplate-auth open nothing: they have their channels, the log, memory and time. */
 static const struct row keys_table[] = {
 	BEYOND(shutdown, 1, SHUT_RDWR),	/* a worker that does not keep to the protocol */
@@ -189,6 +194,7 @@ static const struct part {
 	{ ~0u, ROWS(base_table) },
 	{ FOR(WORKER) | FOR(REPORTS), ROWS(files_table) },
 	{ FOR(WORKER), ROWS(worker_table) },
+	{ FOR(REPORTS), ROWS(reports_table) },
 	{ FOR(KEYS), ROWS(keys_table) },
 }, out_parts[] = {
 	{ ~0u, ROWS(out_table) },

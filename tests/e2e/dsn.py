@@ -290,6 +290,52 @@ def a_damaged_record_is_put_aside():
 
 
 @test
+def what_was_sent_is_not_sent_again():
+    """Its record cannot be removed, as the folder was shut meanwhile: it is marked, and a restart sends it no second time either."""
+    for restart in False, True:
+        folder = []
+        with Sink(mode=lambda verb, n: os.chmod(folder[0], 0o500) if (verb, n) == ("END", 1) else None) as relay, \
+                DsnServer(relay.address) as s:
+            folder.append(os.path.join(s.store_path, ".reports", "new"))
+            s.ask().is_(250)
+            s.says("cannot remove .reports/new/")
+            equal(len(s.waiting()), 1, "records")
+            if restart:
+                s.may_die = True
+                old = s.reports_processes()
+                os.kill(old[0], signal.SIGKILL)
+                wait_for(lambda: s.reports_processes() not in ([], old), why="no letterplate-reports")
+                s.says("cannot be changed")
+            os.chmod(folder[0], 0o700)
+            wait_for(lambda: not s.waiting(), 40, why="the record is still in the spool")
+            s.ask(sender="other@client.example").is_(250)
+            equal([m.rcpts for m in relay.wait(2, 40)], [["RCPT TO:<sender@client.example>"], ["RCPT TO:<other@client.example>"]],
+                  "reports at the relay")
+
+
+@test
+def what_could_not_be_removed_is_not_begun():
+    port = free_port()
+    with DsnServer("127.0.0.1:%d" % port) as s:
+        s.ask().is_(250)
+        s.ask(sender=BOB).is_(250)
+        wait_for(lambda: s.counter("reports_delivered") == 1, why="no report in the mailbox")
+        wait_for(lambda: len(s.waiting()) == 1, why="the record is still in the spool")
+        folder = os.path.dirname(s.waiting()[0])
+        equal(s.term(), 0, "status")
+        os.chmod(folder, 0o500)
+        s.count = False
+        with Sink(port) as relay:
+            s.start()
+            s.says("cannot be changed")
+            equal(relay.verbs, [], "what the relay heard")
+            os.chmod(folder, 0o700)
+            relay.wait(1, 40)
+            wait_for(lambda: not s.waiting(), why="the record is still in the spool")
+            s.says("can be changed again")
+
+
+@test
 def killed_at_any_moment():
     """Workers and letterplate-reports are killed all the time: each message that got its 250 has its report, at least once."""
     acked = set()
