@@ -90,6 +90,23 @@ credential_list_find(const struct credentials *l, struct span user)
 	return there ? &l->c[i] : NULL;
 }
 
+/* Room for twice as many.  realloc() would leave hashes behind where they were. */
+static bool
+grow(struct credentials *l)
+{
+	struct credential *c = reallocarray(NULL, l->n > 0 ? 2 * l->n : 1, sizeof *c);
+
+	if (c == NULL)
+		return false;
+	if (l->n > 0) {
+		memcpy(c, l->c, l->n * sizeof *c);
+		explicit_bzero(l->c, l->n * sizeof *c);
+	}
+	free(l->c);
+	l->c = c;
+	return true;
+}
+
 struct credential *
 credential_list_add(struct credentials *l, struct span user)
 {
@@ -101,13 +118,11 @@ credential_list_add(struct credentials *l, struct span user)
 	if (there)
 		return &l->c[i];
 	name = strndup((const char *)user.p, user.n);
-	/* Room is made by doubling. */
-	c = (l->n & (l->n - 1)) == 0 ? reallocarray(l->c, l->n > 0 ? 2 * l->n : 1, sizeof *c) : l->c;
-	if (name == NULL || c == NULL) {
+	if (name == NULL || ((l->n & (l->n - 1)) == 0 && !grow(l))) {
 		free(name);
 		return NULL;
 	}
-	l->c = c;
+	c = l->c;
 	memmove(&c[i + 1], &c[i], (l->n - i) * sizeof *c);
 	c[i] = (struct credential){ .user = name };
 	l->n++;
@@ -122,6 +137,7 @@ credential_list_remove(struct credentials *l, struct credential *c)
 	free(c->user);
 	memmove(c, c + 1, (l->n - i - 1) * sizeof *c);
 	l->n--;
+	explicit_bzero(&l->c[l->n], sizeof *c);
 }
 
 void
@@ -163,32 +179,36 @@ number(const char *s, long long min, long long max, unsigned *out)
 	return bad == NULL;
 }
 
+/* The words of a row, without the name.  What was read stays in *c also when it is none. */
+static bool
+read_hashes(char **word, unsigned n, struct credential *c)
+{
+	if ((n != 7 && n != 12) || strcmp(word[1], "scrypt") != 0 ||
+	    !number(word[2], 10, CREDENTIAL_LOG_N_MAX, &c->log_n) || !number(word[3], 1, CREDENTIAL_R, &c->r) ||
+	    !number(word[4], 1, 4, &c->p) || !unhex(word[5], c->salt, sizeof c->salt) ||
+	    !unhex(word[6], c->hash, sizeof c->hash))
+		return false;
+	return n == 7 ||
+	    (strcmp(word[7], "scram-sha-256") == 0 && number(word[8], 4096, 10000000, &c->iterations) &&
+		unhex(word[9], c->scram_salt, sizeof c->scram_salt) && unhex(word[10], c->stored, sizeof c->stored) &&
+		unhex(word[11], c->server, sizeof c->server));
+}
+
 static bool
 read_row(struct credentials *l, char **word, unsigned n)
 {
 	struct span user = span_str(word[0]);
-	struct credential c = { .user = NULL }, *row;
+	struct credential c = { .user = NULL }, *row = NULL;
 
-	if ((n != 7 && n != 12) || !credential_user_ok(user) || strcmp(word[1], "scrypt") != 0 ||
-	    !number(word[2], 10, CREDENTIAL_LOG_N_MAX, &c.log_n) || !number(word[3], 1, CREDENTIAL_R, &c.r) ||
-	    !number(word[4], 1, 4, &c.p) || !unhex(word[5], c.salt, sizeof c.salt) ||
-	    !unhex(word[6], c.hash, sizeof c.hash))
-		return false;
-	if (n == 12 &&
-	    (strcmp(word[7], "scram-sha-256") != 0 || !number(word[8], 4096, 10000000, &c.iterations) ||
-		!unhex(word[9], c.scram_salt, sizeof c.scram_salt) || !unhex(word[10], c.stored, sizeof c.stored) ||
-		!unhex(word[11], c.server, sizeof c.server)))
-		return false;
 	/* Sorted, and none twice. */
-	if (l->n > 0 && order(user, l->c[l->n - 1].user) <= 0)
-		return false;
-	row = credential_list_add(l, user);
-	if (row == NULL)
-		return false;
-	c.user = row->user;
-	*row = c;
+	if (read_hashes(word, n, &c) && credential_user_ok(user) && (l->n == 0 || order(user, l->c[l->n - 1].user) > 0))
+		row = credential_list_add(l, user);
+	if (row != NULL) {
+		c.user = row->user;
+		*row = c;
+	}
 	explicit_bzero(&c, sizeof c);
-	return true;
+	return row != NULL;
 }
 
 /* One line.  True; *end: it was the last. */

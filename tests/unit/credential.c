@@ -51,6 +51,76 @@ text_of(const struct credentials *l, char **text)
 	return n;
 }
 
+/* Instead of the C library's: memory that runs out, and what was wiped. */
+static bool no_memory;
+static const void *wiped;
+static size_t wiped_n;
+
+char *
+strndup(const char *s, size_t n)
+{
+	size_t len = strnlen(s, n);
+	char *p = no_memory ? NULL : malloc(len + 1);
+
+	if (p == NULL)
+		return NULL;
+	memcpy(p, s, len);
+	p[len] = '\0';
+	return p;
+}
+
+/* The name that explicit_bzero() has in a build with fortified calls. */
+void fortified_bzero(void *p, size_t n, size_t room) __asm__("__explicit_bzero_chk");
+
+void
+fortified_bzero(void *p, size_t n, size_t room)
+{
+	ck_assert_uint_le(n, room);
+	explicit_bzero(p, n);
+}
+
+void
+explicit_bzero(void *p, size_t n)
+{
+	wiped = p;
+	wiped_n = n;
+	memset(p, 0, n);
+}
+
+/* One more than there is room for, and no memory for its name: the list stands as it was. */
+START_TEST(t_no_memory)
+{
+	fresh();
+	no_memory = true;
+	ck_assert_ptr_null(credential_list_add(&list, SPAN("carl")));
+	no_memory = false;
+	ck_assert_uint_eq(list.n, 2);
+	ck_assert_ptr_nonnull(credential_list_find(&list, SPAN("bert")));
+	add("carl", "third", false);
+	ck_assert_uint_eq(list.n, 3);
+	ck_assert_ptr_nonnull(credential_list_find(&list, SPAN("anna")));
+	credential_list_free(&list);
+}
+END_TEST
+
+/* No hash stays behind where a list was that has grown, nor where a row was. */
+START_TEST(t_wiped)
+{
+	const void *old;
+
+	fresh();
+	old = list.c;
+	ck_assert_ptr_nonnull(credential_list_add(&list, SPAN("carl")));
+	ck_assert(list.c != old);
+	ck_assert_ptr_eq(wiped, old);
+	ck_assert_uint_eq(wiped_n, 2 * sizeof(struct credential));
+	credential_list_remove(&list, &list.c[0]);
+	ck_assert_ptr_eq(wiped, &list.c[2]);
+	ck_assert_uint_eq(wiped_n, sizeof(struct credential));
+	credential_list_free(&list);
+}
+END_TEST
+
 START_TEST(t_round_trip)
 {
 	struct credentials again;
@@ -292,6 +362,8 @@ main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, t_round_trip);
+	tcase_add_test(tc, t_no_memory);
+	tcase_add_test(tc, t_wiped);
 	tcase_add_test(tc, t_cut_anywhere);
 	tcase_add_test(tc, t_lines);
 	tcase_add_test(tc, t_many_in_any_order);
