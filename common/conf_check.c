@@ -332,6 +332,23 @@ static void __attribute__((noreturn)) child(struct check *c, const struct passwd
 	_exit(c->failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
+/* A child (*pid is 0 in it) and a pipe from it.  0, or -1 with errno. */
+static int
+begin(int fd[2], pid_t *pid)
+{
+	int err;
+
+	if (pipe2(fd, O_CLOEXEC) != 0)
+		return -1;
+	if ((*pid = fork()) >= 0)
+		return 0;
+	err = errno;
+	close(fd[0]);
+	close(fd[1]);
+	errno = err;
+	return -1;
+}
+
 /* ${pw} NULL: as whom we are.  ${name}: what that is about. */
 static void
 apart(struct check *c, const struct passwd *pw, check_what *what, const char *name)
@@ -343,7 +360,7 @@ apart(struct check *c, const struct passwd *pw, check_what *what, const char *na
 	pid_t pid;
 	FILE *from;
 
-	if (pipe2(fd, O_CLOEXEC) != 0 || (pid = fork()) < 0) {
+	if (begin(fd, &pid) != 0) {
 		say(c, 0, true, "cannot check: %s", strerror(errno));
 		return;
 	}
@@ -359,6 +376,8 @@ apart(struct check *c, const struct passwd *pw, check_what *what, const char *na
 	free(line);
 	if (from != NULL)
 		fclose(from);
+	else
+		close(fd[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS)

@@ -2,6 +2,7 @@
  * confcheck: what a config names outside of itself, and files that cannot be read.
  */
 #include <bsd/string.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -14,6 +15,22 @@
 #include "tests/unit/snapshot.h"
 
 static char dir[128];
+
+/* Instead of the C library's. */
+static bool no_process;
+
+pid_t
+fork(void)
+{
+	pid_t (*real)(void);
+
+	if (no_process) {
+		errno = EAGAIN;
+		return -1;
+	}
+	*(void **)&real = dlsym(RTLD_NEXT, "fork");
+	return real();
+}
 
 static void
 make_dir(void)
@@ -311,6 +328,22 @@ START_TEST(check_user)
 }
 END_TEST
 
+/* The system has no process left: said, and nothing stays open in the master, which asks at each reload. */
+START_TEST(check_without_a_process)
+{
+	int before = dup(STDERR_FILENO), after;
+
+	close(before);
+	no_process = true;
+	ck_assert_int_ne(check_conf(""), 0);
+	no_process = false;
+	ck_assert_msg(strstr(told.text, "cannot check: Resource temporarily unavailable") != NULL, "%s", told.text);
+	after = dup(STDERR_FILENO);
+	close(after);
+	ck_assert_int_eq(after, before);
+}
+END_TEST
+
 START_TEST(read_errors)
 {
 	char *text;
@@ -354,6 +387,7 @@ main(void)
 	tcase_add_test(t, check_unix_socket_folder);
 	tcase_add_test(t, check_unix_socket_file);
 	tcase_add_test(t, check_user);
+	tcase_add_test(t, check_without_a_process);
 	tcase_add_test(t, read_errors);
 	suite_add_tcase(s, t);
 	return suite_run(s);
