@@ -86,6 +86,22 @@ def where_it_is_not_to_be_nothing_is_enforced():
 
 
 @test
+def no_link_is_followed():
+    """As the store follows none: what a link leads to is not asked, be it a domain or a mailbox."""
+    for name in "example.org", "example.org/bob":
+        with Server(BOXES, extra="quota { }") as s:
+            fill(s, 452)
+            path = os.path.join(s.store_path, name)
+            os.rename(path, path + ".away")
+            os.symlink(os.path.basename(path) + ".away", path)
+            c = s.client()
+            c.hello()
+            c.cmd("MAIL FROM:<a@client.example> SIZE=20000").is_(250)
+            c.cmd("RCPT TO:<%s>" % BOB).is_(250)
+            c.quit()
+
+
+@test
 def lmtp_fails_for_the_full_one_alone():
     port = free_port()
     with Server(BOXES, extra='quota { when_full = "defer" }',

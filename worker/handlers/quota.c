@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/conf.h"
@@ -48,10 +49,34 @@ quota_open(const struct handler_env *env, void **ctx)
 	return 0;
 }
 
+/* The mailbox's folder, a name at a time: as in the store no link is followed, of a domain neither. */
+static int
+quota_home(int root, const char *dir)
+{
+	const char *slash = strchr(dir, '/');
+	char domain[sizeof(((struct quota_box *)NULL)->dir)];
+	int at, home, err;
+
+	if (slash == NULL) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(domain, dir, (size_t)(slash - dir));
+	domain[slash - dir] = '\0';
+	at = openat(root, domain, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (at == -1)
+		return -1;
+	home = openat(at, slash + 1, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	err = errno;
+	close(at);
+	errno = err;
+	return home;
+}
+
 static bool
 quota_full(const struct quota_job *j, const struct quota_box *b)
 {
-	int home = openat(j->root, b->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int home = quota_home(j->root, b->dir);
 	bool full;
 
 	/* A mailbox that is not there yet is empty; what else is wrong with it is the store's to say. */
