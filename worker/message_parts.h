@@ -32,6 +32,7 @@ struct message {
 	bool         asking;  /* ... one of them is still to answer */
 	int          error;   /* the store's errno, before commit */
 	struct reply verdict; /* the handlers'; code 0: no objection */
+	bool         refused; /* each recipient was, by itself: LMTP */
 	struct store_done done;
 	uint64_t          commit_start_us, commit_us;
 	struct dsn       *dsn;        /* NULL: no report is asked for */

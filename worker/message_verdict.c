@@ -203,6 +203,17 @@ message_not_edited(struct session *s, struct message *m, const char *why)
 	reply_set(&m->verdict, 451, ENH(4, 3, 0), "edits-failed", "this mail could not be processed, try again later");
 }
 
+/* Nobody is left whose mail it is: was each refused, or is it accepted and dropped? */
+static void
+message_for_nobody(const struct session *s, struct message *m, struct txn *t)
+{
+	m->refused = s->listener->smtp.lmtp;
+	for (const struct rcpt *rc = t->rcpts; rc != NULL && m->refused; rc = rc->next)
+		m->refused = rc->aside != NULL;
+	if (!m->refused)
+		t->discard = "edits";
+}
+
 /* Begin the message anew, for the envelope as it is now. */
 static void
 message_edit_begin(struct session *s, struct message *m)
@@ -215,7 +226,7 @@ message_edit_begin(struct session *s, struct message *m)
 		return;
 	}
 	if (t->ntargets == 0) {
-		t->discard = "edits";
+		message_for_nobody(s, m, t);
 		return;
 	}
 	message_loops(s, m, false);
@@ -268,7 +279,7 @@ message_edit(struct session *s, struct message *m)
 static bool
 message_not_stored(struct session *s, struct message *m)
 {
-	if (m->verdict.code < 400 && m->error == 0 && smtp_txn(s->smtp)->discard == NULL)
+	if (m->verdict.code < 400 && m->error == 0 && !m->refused && smtp_txn(s->smtp)->discard == NULL)
 		return false;
 	if (m->verdict.code >= 400)
 		account_refusal(s, NULL, &m->verdict, chain_name(&s->w->chain, &s->run));

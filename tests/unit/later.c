@@ -405,6 +405,36 @@ START_TEST(aside_in_lmtp)
 }
 END_TEST
 
+static int
+edit_aside_all(struct edits *e, const struct question *q)
+{
+	struct reply r;
+
+	reply_set(&r, 550, ENH(5, 2, 1), "aside", "nobody wants it");
+	for (const struct rcpt *rc = q->txn->rcpts; rc != NULL; rc = rc->next)
+		if (edit_aside(e, &rc->addr, &r) != 0)
+			return -1;
+	return 0;
+}
+
+/* Each was refused by itself: then it was not accepted and dropped. */
+START_TEST(all_aside_in_lmtp)
+{
+	static const char script[] = "LHLO client.example\r\nMAIL FROM:<a@example.com>\r\n"
+				     "RCPT TO:<alice@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n"
+				     "Subject: x\r\n\r\nx\r\n.\r\nQUIT\r\n";
+
+	setup();
+	ls.smtp.lmtp = true;
+	scene.edit = edit_aside_all;
+	expect_codes(talk(script, sizeof(script) - 1), "220 250 250 250 250 354 550 550 221 ");
+	ck_assert_uint_eq(fake.committed, 0);
+	ck_assert_uint_eq(counter(STATS_DISCARDED), 0);
+	ck_assert_uint_eq(scene.delivered, 0);
+	ck_assert(!fake.msg[0].used && !fake.msg[1].used);
+}
+END_TEST
+
 START_TEST(store_cannot_read)
 {
 	size_t n;
@@ -484,6 +514,7 @@ main(void)
 	tcase_add_test(t, late_edits_are_gone);
 	tcase_add_loop_test(t, envelope, 0, (int)(sizeof(envelopes) / sizeof(envelopes[0])));
 	tcase_add_test(t, aside_in_lmtp);
+	tcase_add_test(t, all_aside_in_lmtp);
 	tcase_add_loop_test(t, store_cannot_read, 0, 2);
 	tcase_add_loop_test(t, watcher_decides, 0, 2);
 	tcase_add_test(t, client_leaves_while_it_is_shown);
