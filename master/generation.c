@@ -261,8 +261,9 @@ generation_again(const struct master *m)
 	return m->again;
 }
 
-void
-generation_failed(struct master *m, struct generation *gen, int code)
+/* ${why} ends in no period. */
+static void
+failed(struct master *m, struct generation *gen, int code, const char *why)
 {
 	if (gen->state != GENERATION_STARTING)
 		return;
@@ -277,12 +278,18 @@ generation_failed(struct master *m, struct generation *gen, int code)
 		return;
 	}
 	if (m->serving != NULL) {
-		refused(m, "the new workers could not start, their own lines say why");
+		refused(m, why);
 		return;
 	}
-	log_msg(LOG_L_ERROR, "start-failed", "a worker could not start, its own line says why; exit status %d", code);
+	log_msg(LOG_L_ERROR, "start-failed", "%s; exit status %d", why, code);
 	m->code = code;
 	m->stopping = true;
+}
+
+void
+generation_failed(struct master *m, struct generation *gen, int code)
+{
+	failed(m, gen, code, "the new workers could not start, their own lines say why");
 }
 
 void
@@ -298,10 +305,12 @@ generation_left(struct master *m, struct generation *gen)
 void
 generation_due(struct master *m)
 {
+	char why[64];
+
 	if (m->starting == NULL || m->stopping || master_now_ms() < m->starting->deadline_ms)
 		return;
-	log_msg(LOG_L_ERROR, "start-failed", "workers were not ready within %d seconds", MASTER_START_MS / 1000);
-	generation_failed(m, m->starting, EX_UNAVAILABLE);
+	snprintf(why, sizeof why, "the new workers were not ready within %d seconds", MASTER_START_MS / 1000);
+	failed(m, m->starting, EX_UNAVAILABLE, why);
 }
 
 void

@@ -186,8 +186,13 @@ state_write(const struct master *m, const char *reverted)
 		errno = ENOSPC;
 		fd = -1;
 	}
+	if (fd >= 0 && carried.n == CARRIED_MAX) {
+		close(fd);
+		errno = EMFILE;
+		fd = -1;
+	}
 	if (fd >= 0)
-		carried.fd[carried.n < CARRIED_MAX ? carried.n++ : 0] = fd;
+		carried.fd[carried.n++] = fd;
 	facts_free(&f);
 	return fd;
 }

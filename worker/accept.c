@@ -228,8 +228,10 @@ accept_start(struct worker *w, const int *fds, size_t n)
 
 	accepting.listener = calloc(n, sizeof(*accepting.listener));
 	accepting.spare = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
-	if (accepting.listener == NULL || accepting.spare == -1)
+	if (accepting.listener == NULL || accepting.spare == -1) {
+		log_msg(LOG_L_ERROR, "start", "cannot accept: %s", strerror(errno));
 		return -1;
+	}
 	for (size_t i = 0; i < w->conf->nlistener; i++)
 		for (size_t j = 0; j < w->conf->listener[i].naddress && k < n; j++, k++)
 			accept_fill(&accepting.listener[k], w, &w->conf->listener[i], &w->conf->listener[i].address[j]);

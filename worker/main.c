@@ -245,7 +245,10 @@ main_sandbox(void)
 
 	if (conf_offers_dsn(me.conf) && me.sandbox.fsize_max < REPORT_RECORD_MAX)
 		me.sandbox.fsize_max = REPORT_RECORD_MAX;
-	getrlimit(RLIMIT_NOFILE, &rl);
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0) {
+		log_msg(LOG_L_ERROR, "start", "cannot ask for RLIMIT_NOFILE: %s", strerror(errno));
+		main_fail(EX_OSERR);
+	}
 	me.sandbox.nofile = (uint32_t)rl.rlim_cur;
 	me.sandbox.load = setup_modules;
 	me.sandbox.load_arg = &me.w;

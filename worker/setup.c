@@ -42,8 +42,10 @@ setup_modules(void *arg)
 
 		if (h->kind != CONF_K_HANDLER)
 			continue;
-		if (w->plugins == NULL && (w->plugins = calloc(CONF_HANDLERS_MAX, sizeof(*w->plugins))) == NULL)
+		if (w->plugins == NULL && (w->plugins = calloc(CONF_HANDLERS_MAX, sizeof(*w->plugins))) == NULL) {
+			log_msg(LOG_L_ERROR, "start", "cannot load modules: %s", strerror(errno));
 			return -1;
+		}
 		if (plugin_load(h->module, &env, &w->plugins[i], why) != 0) {
 			log_msg(
 			    LOG_L_ERROR, "start", "%s:%u: handler \"%s\": %s", w->conf->file, h->line, h->name, why);

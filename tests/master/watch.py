@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # check: timeout=300
 """watch: a worker whose loop hangs is replaced, WATCHDOG=1 is said while all loops turn, and nobody is killed for a
-time in which the master was held up.  With a stub for the workers; five seconds are the shortest patience."""
+time in which the master was held up; new ones that are never ready come to nothing.  With a stub for the workers; five seconds are the shortest patience."""
 import os
 import signal
 import sys
@@ -82,6 +82,16 @@ def the_watchdog_goes_over_at_an_upgrade():
     m.hear()
     m.notes.clear()
     m.wait_note("WATCHDOG=1", timeout=8)
+
+
+@test
+def new_workers_that_are_never_ready_are_undone():
+    """Half a minute is what they have.  Whoever asked is told, and not pointed to lines that nobody wrote."""
+    m = Master()
+    m.stub("mute@2")
+    m.signal(signal.SIGHUP)
+    m.wait_log(r"event=reload-refused .*the new workers were not ready within 30 seconds", timeout=90)
+    check("their own lines say why" not in m.text(), m.text())
 
 
 main()

@@ -4,7 +4,9 @@
  */
 #include "worker/net/dns_priv.h"
 
+#include <ares.h>
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
 
@@ -238,6 +240,49 @@ too_long(struct loop_timer *t)
 	(void)t;
 	ck_abort_msg("nobody answered, and nobody gave up");
 }
+
+/* Instead of the library's: how often it is made ready, and whether it can be. */
+static int library;
+static bool library_fails;
+
+int
+ares_library_init(int flags)
+{
+	int (*real)(int);
+
+	if (library_fails)
+		return ARES_ENOTINITIALIZED;
+	library++;
+	*(void **)&real = dlsym(RTLD_NEXT, "ares_library_init");
+	return real(flags);
+}
+
+void
+ares_library_cleanup(void)
+{
+	void (*real)(void);
+
+	library--;
+	*(void **)&real = dlsym(RTLD_NEXT, "ares_library_cleanup");
+	real();
+}
+
+/* errno says why, and nothing stays. */
+START_TEST(cannot_be_opened)
+{
+	loop = loop_new();
+	errno = 0;
+	ck_assert_ptr_null(dns_open(loop, "no address", TIMEOUT_MS));
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(library, 0);
+	library_fails = true;
+	errno = 0;
+	ck_assert_ptr_null(dns_open(loop, "127.0.0.1:53", TIMEOUT_MS));
+	ck_assert_int_eq(errno, ENOMEM);
+	library_fails = false;
+	loop_free(loop);
+}
+END_TEST
 
 static void
 start(void)
@@ -475,6 +520,7 @@ main(void)
 	TCase *t = tcase_create("dns");
 
 	tcase_set_timeout(t, 30);
+	tcase_add_test(t, cannot_be_opened);
 	tcase_add_loop_test(t, answers, 0, (int)(sizeof(row) / sizeof(*row)));
 	tcase_add_test(t, lengths_that_lie);
 	tcase_add_test(t, remembers);

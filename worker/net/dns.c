@@ -256,6 +256,7 @@ dns_open(struct loop *l, const char *servers, uint32_t timeout_ms)
 {
 	struct dns *d = calloc(1, sizeof(*d));
 	unsigned n = 1;
+	int err;
 
 	if (d == NULL)
 		return NULL;
@@ -264,8 +265,10 @@ dns_open(struct loop *l, const char *servers, uint32_t timeout_ms)
 	d->task.run = dns_task;
 	for (size_t i = 0; i < DNS_SOCKETS_MAX; i++)
 		d->socket[i] = (struct dns_socket){ .src = { -1, dns_ready }, .dns = d };
-	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
+		errno = ENOMEM;
 		goto err0;
+	}
 	if (servers != NULL) {
 		for (const char *p = servers; *p != '\0'; p++)
 			n += *p == ',';
@@ -275,17 +278,21 @@ dns_open(struct loop *l, const char *servers, uint32_t timeout_ms)
 		ares_destroy(d->channel);
 	}
 	if (dns_init(d, n, timeout_ms) != 0)
-		goto err0;
+		goto err1;
 	if (servers != NULL && ares_set_servers_ports_csv(d->channel, servers) != ARES_SUCCESS) {
 		errno = EINVAL;
-		goto err1;
+		goto err2;
 	}
 	d->cache = dns_cache_new();
 	if (d->cache != NULL)
 		return d;
 
-err1:
+err2:
+	err = errno;
 	ares_destroy(d->channel);
+	errno = err;
+err1:
+	ares_library_cleanup();
 err0:
 	free(d);
 	return NULL;
