@@ -17,7 +17,7 @@ relay_init(struct relay *r)
 {
 	r->state = RELAY_CLOSED;
 	r->fd = -1;
-	r->deadline_ms = INT64_MAX;
+	r->deadline_ms = r->whole_ms = INT64_MAX;
 	buf_init(&r->in, RELAY_REPLY_MAX);
 	buf_init(&r->out, RELAY_OUT_MAX);
 }
@@ -52,8 +52,10 @@ connect_next(struct relay *r, int64_t now_ms)
 		const struct sockaddr_storage *ss = &r->where->ss[r->nth];
 		int fd = socket(ss->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-		if (fd == -1)
+		if (fd == -1) {
+			snprintf(r->words, sizeof(r->words), "cannot connect: %s", strerror(errno));
 			continue;
+		}
 		if (connect(fd, (const struct sockaddr *)ss, r->where->len[r->nth]) == 0 || errno == EINPROGRESS) {
 			r->fd = fd;
 			r->state = RELAY_CONNECTING;
@@ -144,6 +146,7 @@ finish(struct relay *r, enum relay_result how, const char *words, int64_t now_ms
 	if (words != r->words)
 		snprintf(r->words, sizeof(r->words), "%s", words);
 	r->has_message = false;
+	r->whole_ms = INT64_MAX;
 	if (how == RELAY_DOWN)
 		hang_up(r);
 	else if (how == RELAY_SENT)
@@ -349,6 +352,12 @@ take(struct relay *r, uint8_t *p, size_t room)
 	return r->tls != NULL ? relay_tls_recv(r->tls, p, room) : recv(r->fd, p, room, 0);
 }
 
+static const char *
+what_failed(const struct relay *r, int err)
+{
+	return r->tls != NULL && err == EPROTO ? relay_tls_why() : strerror(err);
+}
+
 static void
 receive(struct relay *r, int64_t now_ms)
 {
@@ -362,7 +371,7 @@ receive(struct relay *r, int64_t now_ms)
 		if (r->state == RELAY_QUIT || r->state == RELAY_READY)
 			hang_up(r);
 		else
-			finish(r, RELAY_DOWN, n == 0 ? "it hung up" : strerror(errno), now_ms);
+			finish(r, RELAY_DOWN, n == 0 ? "it hung up" : what_failed(r, errno), now_ms);
 		return;
 	}
 	buf_added(&r->in, (size_t)n);
@@ -380,7 +389,7 @@ transmit(struct relay *r, int64_t now_ms)
 		/* It takes the message, if slowly. */
 		wait_for(r, r->state, now_ms);
 	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		finish(r, RELAY_DOWN, strerror(errno), now_ms);
+		finish(r, RELAY_DOWN, what_failed(r, errno), now_ms);
 	}
 }
 
@@ -393,6 +402,7 @@ relay_send(struct relay *r, struct span to, struct span text, bool utf8, int64_t
 	r->text = text;
 	r->wants_utf8 = utf8;
 	r->has_message = true;
+	r->whole_ms = now_ms + 2 * (int64_t)r->reply_ms + r->end_ms;
 	r->words[0] = '\0';
 	if (r->state == RELAY_READY) {
 		say(r, RELAY_RSET, "RSET", NOTHING, "", now_ms);
@@ -463,9 +473,11 @@ relay_turn(struct relay *r, short events, int64_t now_ms)
 	}
 	if (r->fd != -1 && (events & POLLOUT) != 0 && buf_len(&r->out) > 0)
 		transmit(r, now_ms);
-	if (now_ms < r->deadline_ms)
+	if (now_ms < relay_deadline_ms(r))
 		return;
-	if (r->state == RELAY_CONNECTING && r->fd != -1)
+	if (now_ms >= r->whole_ms)
+		finish(r, RELAY_DOWN, "it takes too long", now_ms);
+	else if (r->state == RELAY_CONNECTING && r->fd != -1)
 		connect_failed(r, ETIMEDOUT, now_ms);
 	else if (r->state == RELAY_SHAKING)
 		handshake_failed(r, "it does not answer", now_ms);
@@ -476,5 +488,5 @@ relay_turn(struct relay *r, short events, int64_t now_ms)
 int64_t
 relay_deadline_ms(const struct relay *r)
 {
-	return r->deadline_ms;
+	return r->deadline_ms < r->whole_ms ? r->deadline_ms : r->whole_ms;
 }

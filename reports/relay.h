@@ -58,6 +58,7 @@ struct relay {
 	int                 fd;
 	unsigned            nth; /* which address */
 	int64_t             deadline_ms;
+	int64_t             whole_ms; /* when the message at hand has taken too long, however quick each reply is */
 	struct relay_offers offers;
 	bool                in_clear; /* a handshake failed: the next connection goes without */
 	struct relay_tls   *tls;      /* NULL: in clear */

@@ -12,6 +12,11 @@
 
 struct relay_tls;
 
+enum {
+	RELAY_TLS_EMPTY_MAX = 32,  /* records without data, of a connection: tickets, key updates, alerts */
+	RELAY_TLS_SHAKE_MAX = 1024 /* records of any kind, of a handshake */
+};
+
 enum relay_tls_go { RELAY_TLS_DONE, RELAY_TLS_WAIT, RELAY_TLS_BROKEN };
 
 /* libssl made ready, once, before the sandbox closes.  0, or -1 with its reason in ${*why}, static. */
