@@ -122,8 +122,11 @@ copy_on_end(void *ctx, const struct question *q, struct reply *r)
 	snprintf(name, sizeof(name), "%s.json", q->txn->id);
 	fd = openat(*(const int *)ctx, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	f = fd != -1 ? fdopen(fd, "w") : NULL;
-	if (f == NULL)
+	if (f == NULL) {
+		if (fd != -1)
+			close(fd);
 		return V_FAIL;
+	}
 	envelope(f, q);
 	return fclose(f) == 0 ? V_NEXT : V_FAIL;
 }

@@ -15,33 +15,64 @@ struct list {
 	size_t n;
 };
 
+static void
+list_free(struct list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->line[i]);
+	free(l->line);
+	free(l);
+}
+
+static int
+list_add(struct list *l, const char *line)
+{
+	char **more = reallocarray(l->line, l->n + 1, sizeof(*more));
+
+	if (more == NULL)
+		return -1;
+	l->line = more;
+	if ((l->line[l->n] = strdup(line)) == NULL)
+		return -1;
+	l->n++;
+	return 0;
+}
+
+/* All lines, or -1 with errno: who stands in the rest of half a list would pass. */
+static int
+list_read(struct list *l, FILE *f)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	int rc = 0;
+
+	errno = 0;
+	while (rc == 0 && getline(&line, &cap, f) > 0) {
+		line[strcspn(line, " \t\r\n#")] = '\0';
+		if (line[0] != '\0')
+			rc = list_add(l, line);
+	}
+	free(line);
+	return rc == 0 && feof(f) && !ferror(f) ? 0 : -1;
+}
+
 static int
 list_open(const struct handler_env *env, void **ctx)
 {
 	struct list *l = calloc(1, sizeof(*l));
 	FILE *f = l != NULL ? fopen(env->argument, "re") : NULL;
-	char *line = NULL;
-	size_t cap = 0;
-	ssize_t n;
+	int rc = f != NULL ? list_read(l, f) : -1, err = errno;
 
-	if (f == NULL) {
-		free(l);
-		return -1;
+	if (f != NULL)
+		fclose(f);
+	if (rc == 0) {
+		*ctx = l;
+		return 0;
 	}
-	while ((n = getline(&line, &cap, f)) > 0) {
-		char **more = reallocarray(l->line, l->n + 1, sizeof(*more));
-
-		line[strcspn(line, " \t\r\n#")] = '\0';
-		if (more == NULL)
-			break;
-		l->line = more;
-		if (line[0] != '\0' && (l->line[l->n] = strdup(line)) != NULL)
-			l->n++;
-	}
-	free(line);
-	fclose(f);
-	*ctx = l;
-	return 0;
+	if (l != NULL)
+		list_free(l);
+	errno = err;
+	return -1;
 }
 
 static enum verdict

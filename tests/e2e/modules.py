@@ -91,6 +91,55 @@ def a_web_service_is_asked_in_the_pool():
 
 
 @test
+def a_web_service_that_keeps_still_holds_no_thread_for_good():
+    silent, over, held = threading.Event(), threading.Event(), []
+
+    class Silent(Web):
+        def do_GET(self):
+            if silent.is_set():
+                held.append(self)
+                over.wait(120)
+            else:
+                super().do_GET()
+    silent.set()
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    with Server(workers=1, extra=section("quota-web", "quota_http", argument="127.0.0.1:%d" % web.server_port,
+                                         allow='{"network"}', timeout="500ms")) as s:
+        def begin():
+            c = s.client()
+            c.hello()
+            c.cmd("MAIL FROM:<a@client.example>").is_(250)
+            c.send(b"RCPT TO:<%s>\r\n" % ALICE.encode())
+            return c
+
+        def room():
+            c = begin()
+            code = c.reply().code
+            c.quit()
+            return code == 250
+        for c in [begin() for _ in range(20)]:      # more than there are threads
+            c.reply().is_(451)
+            c.quit()
+        wait_for(lambda: len(held) >= 16, why="%d questions came" % len(held))
+        silent.clear()
+        wait_for(room, 40, "no thread asks any more")
+    over.set()
+    web.shutdown()
+    web.server_close()
+
+
+@test
+def a_list_that_cannot_be_read_lets_nobody_pass():
+    with Server() as s:
+        s.settings["extra"] = section("senders", "reject_sender", argument=FOLDER)
+        s.write_config()
+        s.signal(signal.SIGHUP)
+        s.says("event=reload-refused")
+        s.says("reject_sender.so cannot start: Is a directory")
+
+
+@test
 def copies_stand_in_a_folder():
     copies = os.path.join(FOLDER, "copies")
     os.mkdir(copies)
