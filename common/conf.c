@@ -65,8 +65,7 @@ value_mistake(struct conf_parse *p, const struct conf_key *k, const char *value,
 {
 	int n = conf_shown(value);
 
-	conf_mistakef(p, p->line, "%s = \"%.*s%s\"%s%s", k->name, n, value, value[n] != '\0' ? "..." : "",
-	    why[0] == ' ' ? "" : ": ", why);
+	conf_mistakef(p, p->line, "%s = \"%.*s%s\": %s", k->name, n, value, value[n] != '\0' ? "..." : "", why);
 }
 
 static void *
@@ -87,28 +86,11 @@ field_of(struct conf_parse *p, const struct conf_key *k)
 	return base + k->off;
 }
 
-/* Whether a value asks for what this release lacks. */
-static bool
-lacking(const struct conf_key *k, const char *value, const void *field)
-{
-	if (conf_can[k->needs].has)
-		return false;
-	if (k->set == conf_set_bool)
-		return *(const bool *)field;
-	return strcmp(value, k->def != NULL ? k->def : "") != 0;
-}
-
 static void
 set(struct conf_parse *p, const struct conf_key *k, const char *value)
 {
-	void *field = field_of(p, k);
-	const char *why = k->set(p, k, value, field);
-	char lacks[CONF_WHY_MAX];
+	const char *why = k->set(p, k, value, field_of(p, k));
 
-	if (why == NULL && lacking(k, value, field)) {
-		snprintf(lacks, sizeof lacks, " is not supported by this release: %s", conf_can[k->needs].advice);
-		why = lacks;
-	}
 	if (why != NULL)
 		value_mistake(p, k, value, why);
 }
@@ -287,9 +269,6 @@ on_section(cfg_t *cfg, cfg_opt_t *opt)
 	for (unsigned i = 0; i < conf_nsection; i++) {
 		if (strcmp(conf_section[i].name, opt->name) != 0)
 			continue;
-		if (!conf_can[conf_section[i].needs].has)
-			conf_mistakef(p, line, "section %s is not supported by this release: %s", opt->name,
-			    conf_can[conf_section[i].needs].advice);
 		if (conf_section[i].many)
 			continue;
 		if ((p->single & 1U << i) != 0)

@@ -38,12 +38,6 @@ conf_handler_kind(const char *section)
 	return -1;
 }
 
-struct conf_handler *
-conf_handler_fresh(struct conf_parse *p, enum conf_kind kind)
-{
-	return &p->fresh[kind];
-}
-
 void
 conf_handler_defaults(struct conf_parse *p)
 {

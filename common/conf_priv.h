@@ -20,23 +20,6 @@ enum {
 	CONF_SECTIONS_MAX = 16    /* kinds of section */
 };
 
-/* What this release can do; a key whose feature is missing is refused unless it is at its default. */
-enum conf_feature {
-	CONF_CAN_ALWAYS,
-	CONF_CAN_TLS,
-	CONF_CAN_PROXY,
-	CONF_CAN_XCLIENT,
-	CONF_CAN_DSN,
-	CONF_CAN_MODULE,
-	CONF_CAN_MILTER,
-	CONF_CAN_POLICY,
-	CONF_CAN_NETWORKS,
-	CONF_CAN_DNS,
-	CONF_CAN_QUOTA,
-	CONF_CAN_AUTH,
-	CONF_NFEATURES
-};
-
 /* Lists of networks under construction. */
 enum conf_list {
 	CONF_L_PROXY,
@@ -104,27 +87,19 @@ typedef const char *conf_set(struct conf_parse *p, const struct conf_key *k, con
 
 /* A row of the table: everything that is to be known about a key. */
 struct conf_key {
-	const char       *section, *name;
-	conf_set         *set;
-	size_t            off;      /* in struct conf, conf_listener, conf_tls_section or conf_handler */
-	const char       *def;      /* as it would stand in a file; NULL: none, or empty */
-	uint64_t          min, max; /* in the field's unit; of a string: octets */
-	const char       *arg;      /* setter's own: words of an enum, range in words */
-	enum conf_feature needs;
-	bool              list;
+	const char *section, *name;
+	conf_set   *set;
+	size_t      off;      /* in struct conf, conf_listener, conf_tls_section or conf_handler */
+	const char *def;      /* as it would stand in a file; NULL: none, or empty */
+	uint64_t    min, max; /* in the field's unit; of a string: octets */
+	const char *arg;      /* setter's own: words of an enum, range in words */
+	bool        list;
 };
 
 /* A section: how often it may stand, and whether it has a title. */
 struct conf_section {
-	const char       *name;
-	bool              many, title;
-	enum conf_feature needs;
-};
-
-/* Whether this release has a feature, and what to say if not. */
-struct conf_can {
-	bool        has;
-	const char *advice;
+	const char *name;
+	bool        many, title;
 };
 
 /* --- conf.c --- */
@@ -152,9 +127,6 @@ bool conf_seen(const struct conf_parse *p, const char *section, const char *name
 /* The kind of a section, or -1. */
 int conf_handler_kind(const char *section);
 
-/* Where the keys of a section with a title go. */
-struct conf_handler *conf_handler_fresh(struct conf_parse *p, enum conf_kind kind);
-
 /* Back to the defaults, before the first section of a kind and after each. */
 void conf_handler_defaults(struct conf_parse *p);
 
@@ -172,7 +144,6 @@ extern const struct conf_key     conf_key[];
 extern const size_t              conf_nkey;
 extern const struct conf_section conf_section[];
 extern const size_t              conf_nsection;
-extern const struct conf_can     conf_can[CONF_NFEATURES];
 
 /* The row of a key ("" is the section of those outside), or NULL. */
 const struct conf_key *conf_key_find(const char *section, const char *name);

@@ -7,7 +7,7 @@
 #include "common/conf.h"
 #include "worker/handlers/handler.h"
 
-/* The built-in handler for sections of ${kind}; NULL: this release has none (conf_can refuses such a section), or it is a module. */
+/* The built-in handler for sections of ${kind}; NULL: it is a module. */
 const struct handler_ops *handlers_of(enum conf_kind kind);
 
 /* Descriptors that the connections of one section of ${kind} may take in one worker, without those of worker/net/dns.h. */

@@ -17,7 +17,6 @@ struct loop {
 	bool stop;
 	uint64_t now_us;
 	uint64_t tick; /* the last tick whose spoke was looked at */
-	unsigned ntimers;
 	struct loop_timer *wheel[LOOP_WHEEL];
 	struct loop_task *tasks, **tasks_tail;
 	struct loop_task *naps;
