@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,25 +39,17 @@ struct dsn {
 
 /* --- the spool --- */
 
-static int
-make_folder(int at, const char *name)
-{
-	if (mkdirat(at, name, 0700) == -1 && errno != EEXIST)
-		return -1;
-	return folders_open(at, name);
-}
-
 /* Other processes may have made them a moment ago: they are synced all the same. */
 static int
 make_spool(int root)
 {
 	static const char *const sub[] = { "tmp", "new", "bad" };
-	int base = make_folder(root, REPORT_SPOOL), fd, err = 0;
+	int base = folders_open_made(root, REPORT_SPOOL), fd, err = 0;
 
 	if (base == -1)
 		return -1;
 	for (size_t i = 0; i < sizeof(sub) / sizeof(sub[0]) && err == 0; i++) {
-		if ((fd = make_folder(base, sub[i])) == -1)
+		if ((fd = folders_open_made(base, sub[i])) == -1)
 			err = errno;
 		else
 			close(fd);
