@@ -33,7 +33,9 @@ struct mdb {
 	MDB_cursor *walk;
 	struct mdbfile_guard guard;
 	const uint8_t *base; /* LMDB's own map */
-	struct stat st;      /* of the mapped file */
+	int fd;              /* LMDB's, of the mapped file; good while env is not NULL */
+	struct stat st;      /* of that, when it was mapped */
+	bool older;          /* the newest cannot be used */
 	struct mdb_info info;
 };
 
@@ -65,6 +67,15 @@ unmap(struct mdb *m)
 	m->walk = NULL;
 	m->txn = NULL;
 	m->env = NULL;
+}
+
+/* Whether the file was changed since it was mapped, which nobody is to do. */
+static bool
+spoilt(const struct mdb *m)
+{
+	struct stat st;
+
+	return m->env == NULL || fstat(m->fd, &st) != 0 || !same_file(&st, &m->st);
 }
 
 /* Map and check the file by ourselves: LMDB divides by what it reads there, so it must not be the first. */
@@ -111,6 +122,7 @@ open_lmdb(struct mdb *m)
 		return -1;
 	if (!same_file(&st, &m->st))
 		return 1;
+	m->fd = fd;
 	rc = mdb_txn_begin(m->env, NULL, MDB_RDONLY, &m->txn);
 	if (rc != 0) {
 		m->txn = NULL;
@@ -220,6 +232,8 @@ mdb_find(struct mdb *m, struct span key, struct span *val)
 	uint64_t leaf;
 	int rc;
 
+	if (spoilt(m))
+		return fail(EBADMSG);
 	if (key.n == 0 || key.n > (size_t)mdb_env_get_maxkeysize(m->env))
 		return 0;
 	if (mdbfile_guard_path(&m->guard, key, &leaf) != 0)
@@ -238,6 +252,8 @@ mdb_find(struct mdb *m, struct span key, struct span *val)
 int
 mdb_check(struct mdb *m)
 {
+	if (spoilt(m))
+		return fail(EBADMSG);
 	for (size_t i = 0; i < m->guard.npages; i++)
 		if (!mdbfile_guard_page(&m->guard, i))
 			return fail(EBADMSG);
@@ -271,21 +287,51 @@ mdb_walk(struct mdb *m, bool first, struct span *key, struct span *val)
 	return 1;
 }
 
+/* Whether the path leads to what is mapped, and can be read: 1, 0, or -1 with errno. */
+static int
+still_there(const struct mdb *m)
+{
+	struct stat st;
+	int fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc, e;
+
+	if (fd < 0)
+		return -1;
+	rc = fstat(fd, &st);
+	e = errno;
+	close(fd);
+	errno = e;
+	return rc != 0 ? -1 : m->env != NULL && same_file(&st, &m->st);
+}
+
 int
 mdb_refresh(struct mdb *m)
 {
 	struct mdb fresh = { .path = m->path };
-	struct stat st;
+	int rc;
 
-	if (stat(m->path, &st) != 0)
+	if (spoilt(m)) {
+		unmap(m);
+		m->info = (struct mdb_info){ 0 };
+	}
+	rc = still_there(m);
+	m->older = rc < 0;
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	if (map(&fresh) != 0) {
+		m->older = true;
 		return -1;
-	if (same_file(&st, &m->st))
-		return 0;
-	if (map(&fresh) != 0)
-		return -1;
+	}
 	unmap(m);
 	*m = fresh;
 	return 1;
+}
+
+enum mdb_state
+mdb_state(const struct mdb *m)
+{
+	if (m == NULL || spoilt(m))
+		return MDB_STATE_NONE;
+	return m->older ? MDB_STATE_OLDER : MDB_STATE_NEWEST;
 }
 
 void

@@ -18,6 +18,13 @@
 
 struct mdb;
 
+/* What is known of the directory. */
+enum mdb_state {
+	MDB_STATE_NONE,  /* nothing: there is no snapshot, or the one that was mapped was written over or cut */
+	MDB_STATE_OLDER, /* what an older one has; what it has not may stand in the newest, which cannot be used */
+	MDB_STATE_NEWEST
+};
+
 /* What a snapshot says of itself: written by the loader under the key "\0meta". */
 struct mdb_info {
 	uint64_t entries; /* without the domains the loader added */
@@ -38,7 +45,9 @@ int mdb_open(const char *dir, const char *name, struct mdb **out);
  * mdb_find(m, key, val):
  * Not mdb_get, which is LMDB's.  1 with *val pointing into the map (good until mdb_close() or a newer
  * mdb_refresh()), 0 if there is no such key, -1 with errno EBADMSG or another
- * when it cannot be known.
+ * when it cannot be known.  A key that an older snapshot lacks is 0 all the same: see mdb_state().
+ * The file is asked each time whether it is as it was: nobody changes one that was published, and who does it all the same
+ * has us say so, not trip over a page that is no more (SIGBUS).
  */
 int mdb_find(struct mdb *m, struct span key, struct span *val);
 
@@ -48,9 +57,15 @@ int mdb_check(struct mdb *m);
 /* Walk in key order: 1 with the first (first = true, which checks the whole file) or next entry, 0 at the end, -1 with errno.  One walk at a time; what the snapshot says of itself is left out. */
 int mdb_walk(struct mdb *m, bool first, struct span *key, struct span *val);
 
-/* 1 if DIR/NAME is another file by now and was mapped instead; 0 if not; -1 with errno if it is another and cannot be used: the old map stays. */
+/*
+ * Look at DIR/NAME again.  1 if it is another file by now and was mapped instead; 0 if not; -1 with errno if it cannot be used:
+ * then the older one stays, unless it was the file itself that was changed.  mdb_state() says which.
+ */
 int mdb_refresh(struct mdb *m);
 
+enum mdb_state mdb_state(const struct mdb *m); /* NULL: none */
+
+/* Of the snapshot that is mapped; all 0 when there is none. */
 void mdb_info(const struct mdb *m, struct mdb_info *out);
 
 void mdb_close(struct mdb *m); /* NULL is a no-op */

@@ -55,6 +55,7 @@ struct search {
 	void *arg;
 	unsigned steps, nboxes;
 	bool loop, too_deep;
+	bool unlisted; /* a branch led to what an older list lacks: the newest, which cannot be used, may have it */
 };
 
 /* Whether to go on. */
@@ -107,9 +108,22 @@ refusal_counts(struct search *x, const struct item *it)
 	return counts;
 }
 
+/* What is not in the newest list is nowhere; of an older one that says nothing. */
+static bool
+may_be_listed(struct search *x, const struct item *it)
+{
+	if (mdb_state(x->m) != MDB_STATE_OLDER)
+		return false;
+	say(x, it->depth, "not in this list, and a newer one cannot be read: 451 4.3.0");
+	x->unlisted = true;
+	return true;
+}
+
 static void
 refuse_mailbox(struct search *x, const struct item *it)
 {
+	if (may_be_listed(x, it))
+		return;
 	say(x, it->depth, "no such mailbox: 550 5.1.1");
 	if (refusal_counts(x, it))
 		reply_set(x->r, 550, ENH(5, 1, 1), "no-such-mailbox",
@@ -120,6 +134,8 @@ refuse_mailbox(struct search *x, const struct item *it)
 static void
 refuse_domain(struct search *x, const struct item *it, struct span domain)
 {
+	if (may_be_listed(x, it))
+		return;
 	say(x, it->depth, "%.*s is not a domain of ours: 550 5.7.1", S(domain));
 	if (refusal_counts(x, it))
 		reply_set(x->r, 550, ENH(5, 7, 1), "not-our-domain", "mail for %.*s is not received here", S(domain));
@@ -433,7 +449,9 @@ search(struct search *x, struct item *first)
 		x->r->code = 0; /* a branch may have been refused */
 		return RESOLVE_OK;
 	}
-	if (x->too_deep || x->loop || !x->refused)
+	if (x->unlisted && !x->too_deep)
+		unavailable(x, 0, "the newest list cannot be read");
+	else if (x->too_deep || x->loop || !x->refused)
 		reply_set(x->r, 550, ENH(5, 4, 6), "alias-loop",
 		    "mail for this address would go round in circles; its postmaster must mend that");
 	return RESOLVE_REPLY;
@@ -487,7 +505,7 @@ resolve(struct mdb *m, const struct resolve_conf *cf, const struct addr *a, stru
 		reply_set(r, 550, ENH(5, 7, 1), "not-our-domain", "mail for address literals is not received here");
 		return RESOLVE_REPLY;
 	}
-	if (m == NULL) {
+	if (mdb_state(m) == MDB_STATE_NONE) {
 		unavailable(&x, 0, "there is no snapshot");
 		return RESOLVE_REPLY;
 	}

@@ -42,7 +42,8 @@ typedef void resolve_step(void *arg, unsigned depth, const char *text);
 
 /**
  * resolve(m, cf, a, ar, boxes, r, step, arg):
- * ${m} may be NULL (no snapshot: 451).  With RESOLVE_OK *r has code 0.  *boxes is a list without doubles in
+ * ${m} may be NULL (no snapshot: 451).  Where it is older than the newest, what
+ * it has is answered, and 451 stands for the 550 of what it lacks.  With RESOLVE_OK *r has code 0.  *boxes is a list without doubles in
  * ${ar}, NULL with RESOLVE_REPLY.  Never answers 5xx for what it could not look
  * up.  Reasons: no-such-mailbox, not-our-domain, alias-loop, listed-reject,
  * listed-defer, directory-unavailable, alias-too-large.

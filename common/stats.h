@@ -118,8 +118,9 @@ enum {
 	X(COMMITS_PENDING, "commits_pending", "messages being made durable now") \
 	X(REPORTS_WAITING, "reports_waiting", "delivery reports in the spool now") \
 	X(SANDBOX_LEVEL, "sandbox_level", "bits: 1 uid, 2 Landlock, 4 seccomp") \
-	X(DIRECTORY_MADE, "directory_made", "unix time the mapped directory was made") \
-	X(DIRECTORY_ENTRIES, "directory_entries", "entries of the mapped directory") \
+	X(DIRECTORY_MADE, "directory_made", "unix time the directory in use was made, 0 without one") \
+	X(DIRECTORY_ENTRIES, "directory_entries", "entries of the directory in use") \
+	X(DIRECTORY_NEWEST, "directory_newest", "1 if the directory in use is the newest, 0 if that cannot be used") \
 	X(CERTIFICATE_EXPIRES, "certificate_expires", "unix time the first certificate expires, 0 without TLS") \
 	X(CERTIFICATE_DAYS, "certificate_days", "days until then")
 /* Histograms of microseconds. */

@@ -223,8 +223,8 @@ static bool
 is_state(size_t gauge)
 {
 	return gauge == STATS_SANDBOX_LEVEL || gauge == STATS_DIRECTORY_MADE || gauge == STATS_DIRECTORY_ENTRIES ||
-	    gauge == STATS_STORE_FREE || gauge == STATS_STORE_SIZE || gauge == STATS_STORE_FILES_FREE ||
-	    gauge == STATS_CERTIFICATE_EXPIRES || gauge == STATS_CERTIFICATE_DAYS;
+	    gauge == STATS_DIRECTORY_NEWEST || gauge == STATS_STORE_FREE || gauge == STATS_STORE_SIZE ||
+	    gauge == STATS_STORE_FILES_FREE || gauge == STATS_CERTIFICATE_EXPIRES || gauge == STATS_CERTIFICATE_DAYS;
 }
 
 static void

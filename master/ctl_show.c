@@ -290,6 +290,8 @@ show_rest(const struct lines *l, int64_t now)
 		fputs(" (", stdout);
 		span_of(now - number_of(d, "made"));
 		puts(")");
+		if (facts_get(d, "newest") != NULL && !number_of(d, "newest"))
+			puts("            NOT THE NEWEST, which cannot be used: who is not in it gets 451");
 	}
 	printf("store       %s ", text_of(s, "kind"));
 	plain(text_of(s, "path"));

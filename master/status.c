@@ -200,6 +200,7 @@ write_rest(const struct conf *cf, const struct stats_sum *sum, bool reported, st
 	if (reported) {
 		facts_u64(f, "made", sum->gauge[STATS_DIRECTORY_MADE]);
 		facts_u64(f, "entries", sum->gauge[STATS_DIRECTORY_ENTRIES]);
+		facts_bool(f, "newest", sum->gauge[STATS_DIRECTORY_NEWEST] != 0);
 	}
 	facts_end(f);
 	facts_begin(f, "store");

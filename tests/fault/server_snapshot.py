@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from client import Closed
 from harness import Skip, check, equal, main, test
-from server import MAILBOXES, Server
+from server import MAILBOXES, Server, wait_for
 
 ALICE = "alice@example.org"
 TEXT = b"Subject: x\r\n\r\nbody\r\n"
@@ -88,22 +88,203 @@ def damage_found_at_the_start():
         equal(ask(s, known), [250] * 4, "codes with the good one")
 
 
+KNOWN = ["alice@example.org", "user7@example.org", "user19999@example.org", "sales@example.org", "x@example.com"]
+LOST, HELD = "every recipient gets 451 4.3.0", "the one before serves on"
+
+
+class Asker:
+    """Transactions of one session; the worker that has it must not die."""
+
+    def __init__(self, s):
+        self.c = s.client()
+        self.c.hello()
+
+    def codes(self, rcpts):
+        self.c.send(b"MAIL FROM:<a@b.example>\r\n" + b"".join(b"RCPT TO:<%s>\r\n" % r.encode() for r in rcpts) + b"RSET\r\n")
+        self.c.reply().is_(250)
+        codes = [self.c.reply().code for _ in rcpts]
+        self.c.reply().is_(250)
+        return codes
+
+
+def askers(s):
+    """Sessions with both workers."""
+    found = [Asker(s) for _ in range(6)]
+    for a in found:
+        a.codes(["alice@example.org"])
+    return found
+
+
+def overwrite(path, content, at=0):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        f.write(content)
+
+
+def both(s, text, n):
+    """Each of the two workers has said TEXT N times, and not more."""
+    s.says(text, 2 * n)
+    equal(s.log().count(text), 2 * n, "lines with %r" % text)
+
+
+def never_refused(s, name, sessions, rcpts=KNOWN):
+    for a in sessions:
+        codes = a.codes(rcpts)
+        check(all(c in (250, 451) for c in codes), "%s: %s" % (name, codes))
+
+
+def good_again(s, good, sessions, n):
+    """The good one is published, and both workers have taken it up for the N-th time."""
+    publish(s, good)
+    s.says("taken up", 2 * n)
+    asked, want = KNOWN + ["nobody@example.org", "a@elsewhere.example"], [250] * 5 + [550] * 2
+    wait_for(lambda: all(a.codes(asked) == want for a in sessions), why=lambda: "with the good one: %s" % [a.codes(asked) for a in sessions])
+
+
 @test
-def damage_while_it_runs_keeps_the_old_one():
-    with Server(mailboxes=LIST) as s:
+def damaged_where_it_stands():
+    """The file that is open is itself written over: nothing can be known, and nobody is told that a mailbox is not there."""
+    with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
         s.count = False
-        with open(s.path("directory", "mailboxes.mdb"), "rb") as f:
+        path = s.path("directory", "mailboxes.mdb")
+        with open(path, "rb") as f:
             good = f.read()
-        for name, content in (("empty", b""), ("garbage", os.urandom(50000)), ("half", good[:len(good) // 8192 * 4096]), ("missing", None)):
-            publish(s, content)
-            time.sleep(1.3)
-            for _ in range(3):
-                codes = ask(s, ["alice@example.org", "user7@example.org"])
-                check(codes and all(c in (250, 451) for c in codes), "%s: %s" % (name, codes))
-            publish(s, good)
-        time.sleep(1.3)
-        equal(ask(s, ["alice@example.org", "user7@example.org"]), [250, 250], "codes with the good one")
+        flipped = bytes(b ^ 0xff if i % 97 == 0 else b for i, b in enumerate(good))
+        sessions = askers(s)
+        for n, (name, content) in enumerate((("flipped", flipped), ("zero", bytes(len(good))), ("garbage", os.urandom(len(good))),
+                                             ("longer", b"x" * (2 * len(good))))):
+            overwrite(path, content)
+            never_refused(s, name, sessions)
+            both(s, LOST, n + 1)
+            for a in sessions:
+                equal(a.codes(KNOWN + ["nobody@example.org", "a@elsewhere.example"]), [451] * 7, name)
+            check("NO SNAPSHOT" in s.ctl("status").stdout, "status with it %s" % name)
+            good_again(s, good, sessions, n + 2)
         equal(s.counter("workers_died"), 0, "workers_died")
+
+
+@test
+def pages_damaged_where_they_stand():
+    """What the check at opening does not see: the names there are not known, the others are, and none is refused."""
+    with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
+        s.count = False
+        path = s.path("directory", "mailboxes.mdb")
+        with open(path, "rb") as f:
+            good = f.read()
+        sessions = askers(s)
+        names = ["user%d@example.org" % i for i in range(0, 20000, 97)]
+        for page in range(2, len(good) // 4096, 3):
+            overwrite(path, os.urandom(64), page * 4096 + 128)
+            never_refused(s, "page %d" % page, sessions[:1], names)
+        good_again(s, good, sessions, 2)
+        equal(s.counter("workers_died"), 0, "workers_died")
+
+
+@test
+def truncated_where_it_stands():
+    """At every page, to nothing, to half: no worker dies of it, and none of the names is refused."""
+    with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
+        s.count = False
+        path = s.path("directory", "mailboxes.mdb")
+        with open(path, "rb") as f:
+            good = f.read()
+        sessions = askers(s)
+        names = ["user%d@example.org" % i for i in range(0, 20000, 997)] + KNOWN
+        for cut in range(len(good) // 4096 * 4096, -1, -4096):
+            os.truncate(path, cut)
+            never_refused(s, "cut at %d" % cut, sessions[cut // 4096 % 6:][:1], names)
+        never_refused(s, "cut at 0", sessions)
+        both(s, LOST, 1)
+        for n, cut in enumerate((len(good) - 1, len(good) // 2, 2 * 4096, 4096, 4095, 0, None)):
+            good_again(s, good, sessions, n + 2)
+            if cut is None:
+                with open(path, "wb") as f:
+                    f.write(b"junk")
+            else:
+                os.truncate(path, cut)
+            never_refused(s, "cut at %s" % cut, sessions, names)
+            both(s, LOST, n + 2)
+            for a in sessions:
+                equal(a.codes(KNOWN + ["nobody@example.org"]), [451] * 6, "cut at %s" % cut)
+        equal(s.counter("workers_died"), 0, "workers_died")
+
+
+def unusable(s, path):
+    """Name, and what makes the file at the path so, in one step, while the one that is open is whole."""
+    def fifo():
+        os.mkfifo(path + ".new")
+        os.rename(path + ".new", path)
+
+    def link(to):
+        os.symlink(to, path + ".new")
+        os.rename(path + ".new", path)
+
+    yield "missing", lambda: os.unlink(path)
+    yield "empty", lambda: publish(s, b"")
+    yield "junk", lambda: publish(s, b"junk" * 5000)
+    yield "a fifo", fifo
+    yield "a folder", lambda: link(".")
+    yield "a link to nothing", lambda: link("nowhere")
+    if os.geteuid() == 0:
+        yield "unreadable", lambda: os.chmod(path, 0)
+
+
+@test
+def the_newest_is_not_known():
+    """The one before is asked for what it has; that a name is not in it says nothing."""
+    with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
+        s.count = False
+        path = s.path("directory", "mailboxes.mdb")
+        with open(path, "rb") as f:
+            good = f.read()
+        sessions = askers(s)
+        unknown = ["nobody@example.org", "nobody+alice@example.org", "nobody@example.net", "a@elsewhere.example"]
+        listed = ["old@example.org", "moving@example.org", "spamtrap@example.com", "a@[127.0.0.1]"]
+        for n, (name, spoil) in enumerate(unusable(s, path)):
+            errors = s.counter("lookup_errors")
+            spoil()
+            both(s, HELD, n + 1)
+            for a in sessions:
+                equal(a.codes(KNOWN + listed + unknown), [250] * 5 + [550, 450, 550, 550] + [451] * 4, name)
+            wait_for(lambda: s.counter("lookup_errors") == errors + 24, why=lambda: "%s: %d" % (name, s.counter("lookup_errors")))
+            check("NOT THE NEWEST" in s.ctl("status").stdout, "status with it %s" % name)
+            good_again(s, good, sessions, n + 2)
+            check("NOT THE NEWEST" not in s.ctl("status").stdout, "status with the good one after %s" % name)
+        equal(s.counter("workers_died"), 0, "workers_died")
+
+
+@test
+def readable_again():
+    """The very file that is held comes back: nothing is taken up, and what it lacks is refused again."""
+    with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
+        s.count = False
+        path = s.path("directory", "mailboxes.mdb")
+        sessions = askers(s)
+        for n in range(1, 3):
+            os.rename(path, path + ".away")
+            both(s, HELD, n)
+            for a in sessions:
+                equal(a.codes(["alice@example.org", "nobody@example.org"]), [250, 451], "away")
+            os.rename(path + ".away", path)
+            both(s, "can be read again", n)
+            for a in sessions:
+                equal(a.codes(["alice@example.org", "nobody@example.org"]), [250, 550], "back")
+
+
+@test
+def the_one_before_is_spoilt_too():
+    """Junk takes its place, and then it is cut where it was moved to: the second is told as well, though the error is the same."""
+    with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
+        s.count = False
+        path = s.path("directory", "mailboxes.mdb")
+        sessions = askers(s)
+        os.link(path, path + ".away")
+        publish(s, b"junk" * 5000)
+        both(s, HELD, 1)
+        os.truncate(path + ".away", 4096)
+        both(s, LOST, 1)
+        for a in sessions:
+            equal(a.codes(KNOWN + ["nobody@example.org"]), [451] * 6, "codes with both spoilt")
 
 
 @test

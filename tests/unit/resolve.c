@@ -57,6 +57,17 @@ static const char list[] = "alice@example.org\n"
 			   "@ring2.example domain-alias=ring1.example\n"
 			   "@lost.example domain-alias=nowhere.example\n";
 
+/* For the test of an older list. */
+static const char old_list[] = "alice@example.org\n"
+			       "both@example.org alias=alice@example.org,nobody@example.org\n"
+			       "old@example.org reject=\"550 5.1.6 moved to new@example.org\"\n"
+			       "half@example.org alias=old@example.org,nobody@example.org\n"
+			       "dead@example.org alias=nobody@example.org\n"
+			       "round@example.org alias=round@example.org\n"
+			       "spin@example.org alias=nobody@example.org,spin@example.org\n"
+			       "@example.com alias=alice@example.org\n"
+			       "@example.net domain-alias=example.org\n";
+
 static struct snapshot snap;
 static struct mdb *m;
 static struct arena ar;
@@ -284,6 +295,38 @@ START_TEST(unknown)
 }
 END_TEST
 
+/* The newest cannot be used: the one before tells what it has, and of what it lacks nothing. */
+START_TEST(older)
+{
+	char path[PATH_MAX];
+
+	snapshot_path(&snap, MDB_FILE, path);
+	snapshot_load(&snap, old_list);
+	ck_assert_int_eq(mdb_refresh(m), 1);
+	ck_assert_str_eq(ask(m, "nobody@example.org"), NOBODY);
+	ck_assert_str_eq(ask(m, "half@example.org"), "550 5.1.6 listed-reject");
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(mdb_refresh(m), -1);
+	ck_assert_str_eq(ask(m, "alice@example.org"), "alice@example.org");
+	ck_assert_str_eq(ask(m, "alice+x@example.org"), "alice@example.org/x");
+	ck_assert_str_eq(ask(m, "both@example.org"), "alice@example.org");
+	ck_assert_str_eq(ask(m, "anybody@example.com"), "alice@example.org");
+	ck_assert_str_eq(ask(m, "postmaster@example.org"), "alice@example.org");
+	ck_assert_str_eq(ask(m, "old@example.org"), "550 5.1.6 listed-reject");
+	ck_assert_str_eq(ask(m, "round@example.org"), LOOP);
+	ck_assert_str_eq(ask(m, "nobody@example.org"), UNKNOWN);
+	ck_assert_str_eq(ask(m, "nobody+x@example.net"), UNKNOWN);
+	ck_assert_str_eq(ask(m, "alice@elsewhere.example"), UNKNOWN);
+	ck_assert_str_eq(ask(m, "dead@example.org"), UNKNOWN);
+	ck_assert_str_eq(ask(m, "half@example.org"), UNKNOWN);
+	ck_assert_str_eq(ask(m, "spin@example.org"), UNKNOWN);
+	ck_assert_str_eq(ask(m, "a@[192.0.2.1]"), FOREIGN);
+	snapshot_load(&snap, old_list);
+	ck_assert_int_eq(mdb_refresh(m), 1);
+	ck_assert_str_eq(ask(m, "nobody@example.org"), NOBODY);
+}
+END_TEST
+
 /* A full arena is "later", and what is there suffices or is not used. */
 START_TEST(no_memory)
 {
@@ -350,6 +393,7 @@ main(void)
 	tcase_add_test(t, boxes_say_where);
 	tcase_add_test(t, configs);
 	tcase_add_test(t, unknown);
+	tcase_add_test(t, older);
 	tcase_add_test(t, no_memory);
 	tcase_add_test(t, large);
 	suite_add_tcase(s, t);

@@ -144,6 +144,8 @@ surroundings(const struct table *t)
 		    format_age(t->s->now > g[STATS_DIRECTORY_MADE] ? t->s->now - g[STATS_DIRECTORY_MADE] : 0, c));
 	else
 		alarm_line(t, "directory: none that can be read");
+	if (g[STATS_DIRECTORY_MADE] != 0 && g[STATS_DIRECTORY_NEWEST] == 0)
+		alarm_line(t, "directory: not the newest, which cannot be used");
 	disk(t);
 	if (g[STATS_CERTIFICATE_EXPIRES] == 0)
 		return;

@@ -1,5 +1,5 @@
 /*
- * recipients: RCPT to mailboxes, by the snapshot that is mapped now.
+ * recipients: RCPT to mailboxes, by the snapshot that is open now.
  */
 #include "worker/handlers/recipients.h"
 
@@ -17,10 +17,11 @@
 struct recipients {
 	const struct conf *conf;
 	struct stats_slot *stats;
-	struct mdb *mdb;    /* NULL: none could be opened yet */
-	struct arena arena; /* for one look-up */
+	struct mdb *mdb;      /* NULL: none could be opened yet */
+	enum mdb_state state; /* told already, as last_error */
+	struct arena arena;   /* for one look-up */
 	struct resolve_conf resolve;
-	int last_error; /* logged already */
+	int last_error;
 };
 
 static uint64_t
@@ -32,52 +33,61 @@ recipients_clock_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* What the counters tell of the directory, as it is now. */
+static void
+recipients_measure(struct recipients *rs)
+{
+	struct mdb_info info = { 0 };
+
+	if (rs->mdb != NULL)
+		mdb_info(rs->mdb, &info);
+	rs->state = mdb_state(rs->mdb);
+	stats_gauge(rs->stats, STATS_DIRECTORY_MADE, (uint64_t)info.made);
+	stats_gauge(rs->stats, STATS_DIRECTORY_ENTRIES, info.entries);
+	stats_gauge(rs->stats, STATS_DIRECTORY_NEWEST, rs->state == MDB_STATE_NEWEST);
+}
+
 /* Say a failure once, not once a second. */
 static void
 recipients_complain(struct recipients *rs, int error)
 {
-	if (error == rs->last_error)
+	if (error == rs->last_error && mdb_state(rs->mdb) == rs->state)
 		return;
+	recipients_measure(rs);
 	rs->last_error = error;
 	log_msg(LOG_L_ERROR, "directory",
 	    "%s/%s cannot be used: %s; %s; load it with letterplate-mailboxes -d %s load FILE", rs->conf->directory,
 	    MDB_FILE, error == EBADMSG ? "it is damaged or not ours" : strerror(error),
-	    rs->mdb != NULL ? "the one before serves on" : "every recipient gets 451 4.3.0", rs->conf->directory);
+	    rs->state == MDB_STATE_OLDER ? "the one before serves on, and who is not in it gets 451 4.3.0"
+					 : "every recipient gets 451 4.3.0",
+	    rs->conf->directory);
 }
 
 static void
-recipients_took_up(struct recipients *rs)
+recipients_took_up(struct recipients *rs, const char *how)
 {
 	struct mdb_info info;
 
+	recipients_measure(rs);
 	rs->last_error = 0;
 	mdb_info(rs->mdb, &info);
-	stats_gauge(rs->stats, STATS_DIRECTORY_MADE, (uint64_t)info.made);
-	stats_gauge(rs->stats, STATS_DIRECTORY_ENTRIES, info.entries);
-	log_msg(LOG_L_INFO, "directory", "%s/%s taken up: %ju entries", rs->conf->directory, MDB_FILE,
+	log_msg(LOG_L_INFO, "directory", "%s/%s %s: %ju entries", rs->conf->directory, MDB_FILE, how,
 	    (uintmax_t)info.entries);
 }
 
 void
 recipients_refresh(struct recipients *rs)
 {
-	if (rs->mdb == NULL) {
-		if (mdb_open(rs->conf->directory, MDB_FILE, &rs->mdb) == 0)
-			recipients_took_up(rs);
-		else
-			recipients_complain(rs, errno);
-		return;
-	}
-	switch (mdb_refresh(rs->mdb)) {
-	case 1:
-		recipients_took_up(rs);
-		break;
-	case 0:
-		break;
-	default:
+	int rc = rs->mdb != NULL                                     ? mdb_refresh(rs->mdb)
+	    : mdb_open(rs->conf->directory, MDB_FILE, &rs->mdb) == 0 ? 1
+								     : -1;
+
+	if (rc < 0)
 		recipients_complain(rs, errno);
-		break;
-	}
+	else if (rc > 0)
+		recipients_took_up(rs, "taken up");
+	else if (rs->state != MDB_STATE_NEWEST)
+		recipients_took_up(rs, "can be read again");
 }
 
 struct recipients *
@@ -104,7 +114,7 @@ recipients_domain(struct recipients *rs, struct span domain)
 
 	if (n < 0)
 		return errno == ENOMEM ? -1 : 0;
-	if (rs->mdb == NULL) {
+	if (mdb_state(rs->mdb) == MDB_STATE_NONE) {
 		errno = ENOENT;
 		return -1;
 	}

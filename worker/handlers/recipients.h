@@ -22,7 +22,8 @@ void recipients_refresh(struct recipients *rs);
 /**
  * recipients_domain(rs, domain):
  * Whether ${domain} (a name, not canonical yet) is one that mail is received
- * for: 1, 0, or -1 with errno when it cannot be known.
+ * for: 1, 0, or -1 with errno when it cannot be known.  By an older list where
+ * the newest cannot be used: nobody is refused for a domain that is not in it.
  */
 int recipients_domain(struct recipients *rs, struct span domain);
 

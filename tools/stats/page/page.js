@@ -161,7 +161,8 @@ function say(s) {
 	const g = s.gauges, parts = ["version " + s.version, s.workers.filter(w => w.alive).length + " workers",
 		"since " + new Date(s.started * 1000).toLocaleString()];
 	if (g.directory_made)
-		parts.push(count(g.directory_entries) + " directory entries of " + new Date(g.directory_made * 1000).toLocaleString());
+		parts.push(count(g.directory_entries) + " directory entries of " + new Date(g.directory_made * 1000).toLocaleString() +
+			(g.directory_newest ? "" : ", NOT THE NEWEST"));
 	if (g.store_size)
 		parts.push("disk " + Math.round(100 * g.store_free / g.store_size) + " % free");
 	if (g.certificate_expires)
