@@ -82,11 +82,17 @@ enum journal_state {
 	JOURNAL_CONDEMNED /* a write or sync of it failed, or what it holds could not be replayed yet: kept, not used */
 };
 
+/*
+ * Guarded by the journal's mutex, but for what says another owner.  None is begun anew while a background sync may still
+ * look at its last use: what is free is retired to its end.
+ */
 struct journal_seg {
 	enum journal_state state;
 	int                fd, mark; /* the leader's, the background's: each is told of errors by itself */
-	uint64_t           use, end; /* where the next batch goes */
-	uint64_t           placed, retired;
+	uint64_t           use;
+	/* Where the next batch goes.  While it is current the leader's alone, who moves it without the mutex: whoever else wants to know looks at placed. */
+	uint64_t end;
+	uint64_t placed, retired;
 };
 
 /* What a replay of a segment could not deliver. */
@@ -117,7 +123,7 @@ struct journal {
 	bool               leading;             /* some thread of the pool is at it */
 	bool               hungry;              /* it waits for room */
 	bool               stop;
-	bool               pending_start;               /* the folder could not be used */
+	bool               pending_start; /* the folder could not be used; this and the next: the background's */
 	bool               pending_own, pending_others; /* something is still to be replayed */
 	atomic_bool        ready;                       /* there was a segment to use */
 	atomic_bool        broken;                      /* everything goes the direct way */

@@ -76,13 +76,15 @@ journal_seg_close(struct journal_seg *s)
 
 /* A full disk is left its last room for mail. */
 static bool
-is_room(const struct journal *j)
+is_room(struct journal *j)
 {
 	struct statvfs v;
 	unsigned have = 0;
 
+	pthread_mutex_lock(&j->mutex);
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++)
 		have += j->seg[i].state != JOURNAL_NONE;
+	pthread_mutex_unlock(&j->mutex);
 	if (fstatvfs(j->dir, &v) == -1)
 		return false;
 	return (uint64_t)v.f_bavail * v.f_frsize / (have > 0 ? 16 : 2) >= j->size;

@@ -33,10 +33,15 @@ repair(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
 	int err = 0;
 
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
-		const struct journal_seg *s = &j->seg[i];
-		struct journal_head h = { .size = snap[i], .use = s->use, .retired = s->retired };
+		struct journal_head h = { .size = snap[i] };
+		struct journal_seg s;
 
-		if (snap[i] > s->retired && journal_replay(j, s, &h, true, NULL) == -1 && err == 0)
+		pthread_mutex_lock(&j->mutex);
+		s = j->seg[i];
+		pthread_mutex_unlock(&j->mutex);
+		h.use = s.use;
+		h.retired = s.retired;
+		if (snap[i] > s.retired && journal_replay(j, &s, &h, true, NULL) == -1 && err == 0)
 			err = errno;
 	}
 	errno = err;
@@ -65,15 +70,16 @@ retire(struct journal *j, const uint64_t snap[JOURNAL_SEGMENTS])
 	for (unsigned i = 0; i < JOURNAL_SEGMENTS; i++) {
 		struct journal_seg *s = &j->seg[i];
 		enum journal_state state;
-		bool all;
+		bool all, over;
 
 		pthread_mutex_lock(&j->mutex);
 		state = s->state;
 		all = snap[i] == s->placed; /* it may have been condemned since, with more in it */
+		over = snap[i] <= s->retired;
 		pthread_mutex_unlock(&j->mutex);
 		if (state == JOURNAL_CONDEMNED && snap[i] > 0 && all)
 			remove_condemned(j, i);
-		if (state == JOURNAL_CONDEMNED || snap[i] <= s->retired)
+		if (state == JOURNAL_CONDEMNED || over)
 			continue;
 		if (journal_seg_retire(j, s, snap[i]) == -1) {
 			log_msg(LOG_L_ERROR, "journal", "cannot retire segment %u.%u: %s; the journal is off", j->id, i,
@@ -155,6 +161,7 @@ journal_sync_pass(struct journal *j)
 	return err == 0 ? 0 : -1;
 }
 
+/* With the mutex held. */
 static unsigned
 count(const struct journal *j, enum journal_state state)
 {
@@ -165,12 +172,12 @@ count(const struct journal *j, enum journal_state state)
 	return n;
 }
 
-/* Whether another segment should be made now: before it is needed. */
+/* With the mutex held: whether another segment should be made now, before it is needed. */
 static bool
 wants_spare(const struct journal *j)
 {
 	return !j->no_room && !j->broken && count(j, JOURNAL_FREE) == 0 && count(j, JOURNAL_NONE) > 0 &&
-	    (!j->ready || j->hungry || (j->cur != NULL && j->cur->end > j->size / 2));
+	    (!j->ready || j->hungry || (j->cur != NULL && j->cur->placed > j->size / 2));
 }
 
 /* The mutex is held, but for the time it takes. */
@@ -193,6 +200,17 @@ make_spare(struct journal *j)
 	}
 }
 
+static bool
+has_segment(struct journal *j)
+{
+	bool has;
+
+	pthread_mutex_lock(&j->mutex);
+	has = count(j, JOURNAL_NONE) < JOURNAL_SEGMENTS;
+	pthread_mutex_unlock(&j->mutex);
+	return has;
+}
+
 /* The mutex is held, but for the time it takes. */
 static void
 retry(struct journal *j)
@@ -208,8 +226,7 @@ retry(struct journal *j)
 		j->pending_others = journal_recover(j, JOURNAL_DEAD) == -1;
 	good = j->size > 0 && !j->pending_start && !j->pending_own;
 	if (good && j->broken)
-		good = journal_sync_pass(j) == 0 &&
-		    (count(j, JOURNAL_NONE) < JOURNAL_SEGMENTS || journal_seg_create(j, 0) == 0);
+		good = journal_sync_pass(j) == 0 && (has_segment(j) || journal_seg_create(j, 0) == 0);
 	pthread_mutex_lock(&j->mutex);
 	if (good)
 		j->broken = false;
@@ -225,7 +242,7 @@ wait_until(struct journal *j, uint64_t ms)
 	(void)pthread_cond_timedwait(&j->work, &j->mutex, &ts);
 }
 
-/* Nothing in it can be freed: what waits for room would wait for ever. */
+/* With the mutex held: nothing in it can be freed, and what waits for room would wait for ever. */
 static bool
 is_stuck(const struct journal *j)
 {
