@@ -24,6 +24,7 @@
 
 #include "common/ipc.h"
 #include "common/log.h"
+#include "common/sanitized.h"
 #include "master/master.h"
 
 static char self[PATH_MAX];
@@ -90,28 +91,22 @@ place(const int *fd, unsigned n)
 	return close_range((unsigned)IPC_FD_CONF + n, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#define PROCESS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PROCESS_SANITIZED 1
-#endif
-#endif
-
 /* Empty; only a build with a sanitizer has options that its workers must know too. */
 static char **
 environment(void)
 {
-	static char *env[2];
-#ifdef PROCESS_SANITIZED
-	static char options[512];
-	const char *v = getenv("ASAN_OPTIONS");
+	static const char *const names[] = { "ASAN_OPTIONS", "TSAN_OPTIONS" };
+	static char *env[3], options[2][512];
 
-	if (v != NULL) {
-		snprintf(options, sizeof options, "ASAN_OPTIONS=%s", v);
-		env[0] = options;
+	for (unsigned i = 0, n = 0; SANITIZED && i < 2; i++) {
+		const char *v = getenv(names[i]);
+
+		if (v == NULL)
+			continue;
+		snprintf(options[n], sizeof options[n], "%s=%s", names[i], v);
+		env[n] = options[n];
+		n++;
 	}
-#endif
 	return env;
 }
 
