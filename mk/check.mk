@@ -2,6 +2,7 @@
 #
 #   make check                     all, with a last line "N passed, N failed"
 #   make check-unit check-dialog check-tools check-master check-sandbox check-e2e check-fault check-docs
+#   make check-threads             whatever has threads, built with ThreadSanitizer
 #   make check-mutants             each patch of tests/mutants must make the test that it names fail
 #   make check CC=clang            make check SANITIZE=address,undefined
 
@@ -31,9 +32,17 @@ CHECK_PARTS := house unit dialog tools conf stats master sandbox e2e fault docs
 $(CHECK_PARTS:%=check-%): check-%: check-build
 	@tests/run tests/$*
 
+# The pool and what runs in it, the journal's background, the log's thread, those of modules and of letterplate-auth.
+CHECK_THREADS := $(addprefix tests/unit/,chain group iopool journal log maildir recover session unique) \
+    tests/fault/store_failnth $(addprefix tests/e2e/,auth dsn logsinks modules quota)
+check-threads: check-deps
+	@$(MAKE) --no-print-directory $(CHECK_JOBS) SANITIZE=thread threads-build
+	@tests/run $(CHECK_THREADS)
+threads-build: all fault-programs $(patsubst %,$(OBJ)/%,$(filter tests/unit/%,$(CHECK_THREADS)))
+
 check-mutants: check-deps
 	@tests/mutants/run
 
-.PHONY: check check-build check-deps check-mutants load-programs $(CHECK_PARTS:%=check-%)
+.PHONY: check check-build check-deps check-mutants check-threads threads-build load-programs $(CHECK_PARTS:%=check-%)
 # A milter that has no objection, of threads.
 $(OBJ)/tests/load/milter: LDLIBS += -pthread

@@ -357,13 +357,24 @@ boot_id(void)
 	return n > 0 ? id : NULL;
 }
 
+static bool
+journal_comes(struct journal *j)
+{
+	bool comes;
+
+	pthread_mutex_lock(&j->mutex);
+	comes = !j->ready && !j->broken && !j->no_room;
+	pthread_mutex_unlock(&j->mutex);
+	return comes;
+}
+
 /* Until its first segment is there, mail would go the direct way. */
 static void
 journal_wait(void)
 {
-	const struct journal *j = ((struct maildir *)ctx)->journal;
+	struct journal *j = ((struct maildir *)ctx)->journal;
 
-	while (j != NULL && !j->ready && !j->broken && !j->no_room)
+	while (j != NULL && journal_comes(j))
 		usleep(1000);
 }
 
