@@ -50,7 +50,7 @@ bool log_lost(void);
 /* Lines of the levels info and debug a second that the thread takes, 0: all.  What is above it is dropped, counted and said. */
 void log_set_rate(uint32_t lines);
 
-/* Once a second or so: what was dropped is said, even if no more lines come. */
+/* In the loop, twice a second or so: what was dropped is said, even if no more lines come. */
 void log_tick(void);
 
 /*

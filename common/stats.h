@@ -178,7 +178,7 @@ struct stats_tag {
 struct stats_slot {
 	_Alignas(4096) _Atomic uint64_t pid; /* 0: nobody writes it now */
 	_Atomic uint64_t     generation;
-	_Atomic uint64_t     beat; /* unix seconds, once a second by the loop */
+	_Atomic uint64_t     beat; /* unix seconds, by the loop, which looks at the clock more than once in each */
 	_Atomic uint64_t     reply[STATS_CODES];
 	_Atomic uint64_t     counter[STATS_NCOUNTERS];
 	_Atomic uint64_t     gauge[STATS_NGAUGES];

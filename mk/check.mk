@@ -33,7 +33,7 @@ $(CHECK_PARTS:%=check-%): check-%: check-build
 	@tests/run tests/$*
 
 # The pool and what runs in it, the journal's background, the log's thread, those of modules and of letterplate-auth.
-CHECK_THREADS := $(addprefix tests/unit/,chain group iopool journal log maildir recover session unique) \
+CHECK_THREADS := $(addprefix tests/unit/,chain group iopool journal log maildir recover room session unique) \
     tests/fault/store_failnth $(addprefix tests/e2e/,auth dsn logsinks modules quota)
 check-threads: check-deps
 	@$(MAKE) --no-print-directory $(CHECK_JOBS) SANITIZE=thread threads-build

@@ -46,8 +46,8 @@ enum {
 	MAIN_HEAP_KEPT =
 	    8 << 20, /* octets that free() keeps: to give a chunk back and fault it in anew cost 4 % of a message */
 	MAIN_DAY_S = 86400,
-	MAIN_SECOND_MS =
-	    500, /* how often the directory and the beat are looked after: a change is seen within a second */
+	/* between looks at the directory, the store's place and the beat; a timer may be late by two grains, and all is seen within a second */
+	MAIN_TICK_MS = 500,
 	MAIN_FSIZE_MORE =
 	    (64 << 10) + 2 * EDIT_ROOM /* octets a stored file may be larger than a message: trace lines, edits */
 };
@@ -68,7 +68,7 @@ static struct {
 	void *auth;             /* of handlers/credentials.h; NULL: AUTH is not offered */
 	struct iopool *modules; /* threads that modules may block in; NULL: there are none */
 	struct loop_src modules_src;
-	struct loop_timer second;
+	struct loop_timer tick;
 	struct limits limits;
 	struct store_env env;
 	struct sandbox sandbox;
@@ -345,7 +345,7 @@ main_inside(void)
 }
 
 static void
-main_second(struct loop_timer *t)
+main_tick(struct loop_timer *t)
 {
 	struct timespec now;
 	uint64_t dropped;
@@ -360,15 +360,15 @@ main_second(struct loop_timer *t)
 		stats_gauge(me.w.stats, STATS_CERTIFICATE_EXPIRES, (uint64_t)tls_expires());
 		stats_gauge(me.w.stats, STATS_CERTIFICATE_DAYS, left > 0 ? (uint64_t)left / MAIN_DAY_S : 0);
 	}
-	room_second(me.pool, me.w.stats);
-	place_second(me.pool);
+	room_tick(me.pool, me.w.stats, loop_now_ms(me.w.loop));
+	place_tick(me.pool);
 	dropped = log_dropped();
 	stats_add(me.w.stats, STATS_LOG_DROPPED, dropped - me.dropped);
 	me.dropped = dropped;
 	log_tick();
 	if (log_lost())
 		drain_tell(IPC_LOGLOST, 0);
-	loop_timer_set(me.w.loop, t, MAIN_SECOND_MS);
+	loop_timer_set(me.w.loop, t, MAIN_TICK_MS);
 }
 
 static void
@@ -405,7 +405,7 @@ main_loop(void)
 	for (unsigned i = 0; i < me.args.nlisten; i++)
 		fds[i] = IPC_FD_LISTEN + (int)i;
 	me.pool_src = (struct loop_src){ iopool_fd(me.pool), main_reap };
-	me.second.fire = main_second;
+	me.tick.fire = main_tick;
 	if (me.modules != NULL)
 		me.modules_src = (struct loop_src){ iopool_fd(me.modules), main_reap_modules };
 	if ((me.modules != NULL && loop_watch_level(w->loop, &me.modules_src, false) != 0) ||
@@ -416,7 +416,7 @@ main_loop(void)
 	}
 	iopool_gather(me.pool);
 	loop_observe(w->loop, main_turn, NULL);
-	main_second(&me.second);
+	main_tick(&me.tick);
 }
 
 static void

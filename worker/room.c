@@ -13,7 +13,7 @@ static struct {
 	struct stats_slot *stats;
 	struct statvfs found;
 	int fd, err;
-	unsigned seconds; /* since the last question */
+	uint64_t next_ms; /* when the next question is due */
 	bool asked;
 } room = { .fd = -1 };
 
@@ -21,7 +21,7 @@ int
 room_open(const char *path)
 {
 	room.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	room.seconds = ROOM_EVERY_S - 1;
+	room.next_ms = 0;
 	return room.fd >= 0 ? 0 : -1;
 }
 
@@ -48,11 +48,11 @@ room_found(struct iojob *j)
 }
 
 void
-room_second(struct iopool *pool, struct stats_slot *s)
+room_tick(struct iopool *pool, struct stats_slot *s, uint64_t now_ms)
 {
-	if (room.fd < 0 || room.asked || ++room.seconds < ROOM_EVERY_S)
+	if (room.fd < 0 || room.asked || now_ms < room.next_ms)
 		return;
-	room.seconds = 0;
+	room.next_ms = now_ms + ROOM_EVERY_MS;
 	room.stats = s;
 	room.job = (struct iojob){ .run = room_ask, .done = room_found };
 	room.asked = iopool_submit(pool, &room.job) == 0;

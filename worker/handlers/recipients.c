@@ -47,7 +47,7 @@ recipients_measure(struct recipients *rs)
 	stats_gauge(rs->stats, STATS_DIRECTORY_NEWEST, rs->state == MDB_STATE_NEWEST);
 }
 
-/* Say a failure once, not once a second. */
+/* Say a failure once, not each time it is looked for. */
 static void
 recipients_complain(struct recipients *rs, int error)
 {

@@ -16,7 +16,7 @@ struct recipients;
 /* Open the snapshot; one that is missing or damaged is logged and looked for again.  NULL with errno ENOMEM. */
 struct recipients *recipients_new(const struct conf *cf, struct stats_slot *stats);
 
-/* Take up a newer snapshot if there is one; call once a second. */
+/* Take up a newer snapshot if there is one; call at least once a second. */
 void recipients_refresh(struct recipients *rs);
 
 /**

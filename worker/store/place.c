@@ -69,7 +69,7 @@ place_of(const char *path, int root)
 }
 
 void
-place_second(struct iopool *pool)
+place_tick(struct iopool *pool)
 {
 	if (place.root == -1 || place.asked)
 		return;
