@@ -3,7 +3,7 @@
  * libconfuse reads it; every mistake is reported with file and line, and
  * unknown keys are mistakes.  Master and workers read the same octets with the
  * same parser: the master passes the text in a memfd.  letterplate.conf(5)
- * documents every key; the defaults and ranges stand in conf.c's one table.
+ * documents every key; the defaults and ranges stand in conf_table.c's one table.
  */
 #ifndef COMMON_CONF_H_
 #define COMMON_CONF_H_

@@ -1,7 +1,7 @@
 /*
  * conf_priv: what the files of the config share among themselves.
- * conf.c drives libconfuse and owns the table of keys; conf_scan.c makes the
- * text safe for libconfuse's lexer; conf_set.c turns one value into one field;
+ * conf.c drives libconfuse; conf_table.c is the table of keys; conf_scan.c makes
+ * the text safe for libconfuse's lexer; conf_set.c turns one value into one field;
  * conf_value.c knows the notations and nothing else.  Nobody else includes it.
  */
 #ifndef COMMON_CONF_PRIV_H_

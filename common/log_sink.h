@@ -1,5 +1,6 @@
 /*
- * log_sink: where log lines go: standard error, at once or through a thread.
+ * log_sink: where log lines go, at once or through a thread: standard error,
+ * a file, systemd's journal or syslog, which log_out.c tells apart.
  * Private to log.c; it knows octets and line ends, not fields.
  */
 #ifndef COMMON_LOG_SINK_H_

@@ -1,9 +1,9 @@
 /*
  * landlock: which files, ports and signals a worker can still name.
  * Every right that the running kernel knows is handled, that is: refused
- * unless a rule grants it; the rules are two, and one for each TCP port of a
- * configured filter.  What a kernel does not know yet
- * is left to uid, rlimits and seccomp.
+ * unless a rule grants it; the rules are two, one for each folder that a module
+ * may write below, and one for each TCP port of a configured filter.  What a
+ * kernel does not know yet is left to uid, rlimits and seccomp.
  */
 #include "worker/landlock.h"
 

@@ -8,7 +8,7 @@
 
 enum {
 	PLUGIN_WHY_MAX = 512, /* octets of a complaint */
-	PLUGIN_THREADS = 16,  /* that modules may block in */
+	PLUGIN_THREADS = 16,  /* that modules may block in; handler.h, which is installed, says the number */
 	PLUGIN_QUEUE   = 1024 /* jobs that may wait for one */
 };
 

@@ -55,7 +55,7 @@ int sandbox_out_add(struct sandbox_out *o, const struct sockaddr *to, int type);
 /**
  * sandbox_drop(sb, level):
  * All but seccomp, steps 3 and 4 of docs/SECURITY.md; call with one thread.
- * Afterwards /etc, /proc, /dev and every path but sb's two are out of reach.
+ * Afterwards /etc, /proc, /dev and every path but sb's two, and those of write[], are out of reach.
  * 0 and *level (SANDBOX_LANDLOCK is missing on a kernel without it), or -1
  * after one clear logged line.
  */

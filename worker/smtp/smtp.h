@@ -119,8 +119,8 @@ struct smtp *smtp_new(const struct smtp_conf *cf, struct span id, struct arena *
  * a yes is then 554 5.5.0 and close (reason "early-talker").  A transaction
  * that the engine ends by itself gives SMTP_EV_REPLY, then SMTP_EV_RESET; one
  * that an answer ends gives SMTP_EV_RESET at the next call.  Content past
- * size_max gives no SMTP_EV_BODY, and past twice size_max 552 5.3.4 and
- * SMTP_EV_CLOSE.
+ * size_max gives no SMTP_EV_BODY and is read to its end, and past size_max +
+ * flood_max 552 5.3.4 and SMTP_EV_CLOSE.
  */
 enum smtp_ev smtp_next(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *ev);
 

@@ -11,7 +11,7 @@
 #include "common/span.h"
 #include "worker/store/unique.h"
 
-/* Create a file of a new name in the folder ${tmp}, 0600, and mark it as at work.  The descriptor (read and write) and *n, or -1 with errno. */
+/* Create a file of a new name in the folder ${tmp}, 0600.  The descriptor (read and write) and *n, or -1 with errno. */
 int files_create(int tmp, struct unique *u, struct unique_name *n);
 
 /*
@@ -20,7 +20,7 @@ int files_create(int tmp, struct unique *u, struct unique_name *n);
  */
 int files_nameless(int new);
 
-/* Lock a file that may stand in tmp/ for long, so that no sweep takes it for a crash's.  Where locks do not exist its age must do. */
+/* Mark a file as at work, by a lock: it may stand in tmp/ for long, and no sweep is to take it for a crash's.  Where locks do not exist its age must do. */
 void files_hold(int fd);
 
 /* Write two runs of octets, whole.  0, or -1 with errno. */

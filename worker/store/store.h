@@ -1,7 +1,7 @@
 /*
  * store: where messages stand once they are acknowledged.
- * A table of functions; the Maildir store is the first, a journal in front of
- * it and others follow.  A store never sees a session.
+ * A table of functions; there are the Maildir store and one with a journal in
+ * front of it.  A store never sees a session.
  */
 #ifndef WORKER_STORE_STORE_H_
 #define WORKER_STORE_STORE_H_

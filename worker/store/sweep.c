@@ -1,7 +1,8 @@
 /*
  * sweep: what a crash left in tmp/ goes.
- * A message on its way holds a lock on its file (flock, see files_create()),
- * so one of ours that is an hour old and unlocked belongs to nobody.  What
+ * A message on its way holds a lock on its file (flock, see files_hold()), but
+ * for one that the journal answers for, which is there for milliseconds: so one
+ * of ours that is an hour old and unlocked belongs to nobody.  What
  * other programs write there has no such mark and gets the 36 hours that the
  * Maildir format names, by its mtime (docs/decisions/010-maildir-store.md).
  */
