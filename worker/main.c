@@ -23,6 +23,7 @@
 #include "common/report.h"
 #include "worker/accept.h"
 #include "worker/asks.h"
+#include "worker/bound.h"
 #include "worker/drain.h"
 #include "worker/dsn.h"
 #include "worker/handlers/credentials.h"
@@ -523,11 +524,10 @@ main(int argc, char **argv, char **envp)
 	stats_gauge(me.w.stats, STATS_SANDBOX_LEVEL, me.level);
 	main_loop();
 	log_msg(LOG_L_INFO, "ready",
-	    "at most %u sessions; %zu octets each at the most, and %zu more for large messages",
+	    "at most %u sessions; %ju octets each at the most, and %ju more for all of them together%s",
 	    (unsigned)me.w.sessions_max,
-	    (size_t)SESSION_ARENA_MAX + TXN_ARENA_MAX + CONN_IN_MAX + CONN_OUT_MAX + 2 * STORE_CHUNK +
-		(conf_offers_tls(me.conf) ? tls_memory() : 0),
-	    (size_t)STORE_LARGE_MAX * 2 * (STORE_CHUNK_LARGE - STORE_CHUNK));
+	    (uintmax_t)(bound_session(me.conf) + (conf_offers_tls(me.conf) ? tls_memory() : 0)),
+	    (uintmax_t)bound_shared(me.conf), me.w.plugins != NULL ? "; what modules keep is not in it" : "");
 	drain_tell(IPC_READY, 0);
 	if (loop_run(me.w.loop) != 0) {
 		log_msg(LOG_L_ERROR, "loop", "epoll failed: %s", strerror(errno));

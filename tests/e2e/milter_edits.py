@@ -2,12 +2,13 @@
 """milter_edits: what a milter changes in a message stands so in the mailbox."""
 import email
 import os
+import re
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from fakemilter import CONTINUE, LEADSPC, FakeMilter, packet
-from harness import check, equal, main, test
+from harness import check, equal, main, sanitized, test
 from milterserver import ALICE, BOB, MilterServer, at_end, header, indexed, section, sessions_of
 from server import wait_for
 
@@ -43,6 +44,36 @@ def a_new_body_in_pieces():
     with FakeMilter(on=at_end(packet("b", b"new "), packet("b", b"body\r\n.\r\nmore\r\n"))) as m, MilterServer(m) as s:
         s.send().is_(250)
         equal(stored(s).get_payload(), "new body\n.\nmore\n", "body")
+
+
+def told_of_memory(s):
+    """What the worker says that a session may hold, and all of them together."""
+    line = re.compile(r"at most \d+ sessions; (\d+) octets each at the most, and (\d+) more for all of them")
+    s.says(" octets each at the most")
+    return [int(n) for n in line.search(s.log()).groups()]
+
+
+def peak(s):
+    """Octets of memory that the one worker has had at the most."""
+    with open("/proc/%d/status" % s.workers()[0]) as f:
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith("VmHWM:"))
+
+
+@test
+def new_bodies_stay_within_the_memory_that_was_told():
+    """A session holds each milter's new body as a whole: what is told at the start must have them in it."""
+    size, piece = 8 << 20, b"x" * 62 + b"\r\n"
+    body = at_end(*[packet("b", piece * 1000)] * (size // 64000 - 1))
+    with FakeMilter(on=body) as a, FakeMilter(on=body) as b, \
+            MilterServer(section(a, "a"), section(b, "b"), message_size_limit="8MiB") as s:
+        each, together = told_of_memory(s)
+        before = peak(s)
+        s.send().is_(250)
+        grown = peak(s) - before
+        equal(len(stored(s).get_payload()) > size - (1 << 20), True, "the body is the milter's")
+        check(sanitized() or grown > size, "not even one body was held: %d octets" % grown)
+        check(sanitized() or grown <= 1.1 * (each + together), "%d octets grown, %d told" % (grown, each + together))
+        check(each > 2 * size, "%d octets are told of a session that may hold two bodies" % each)
 
 
 @test
