@@ -172,18 +172,13 @@ accept_ready(struct loop_src *src, unsigned what)
 		accept_step_back(ls);
 }
 
-static void
-accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *cl, const struct conf_address *ca)
+void
+accept_offer(struct listener *ls, struct worker *w, const struct conf_listener *cl)
 {
 	const struct conf *cf = w->conf;
 
 	ls->w = w;
 	ls->conf = cl;
-	ls->is_unix = ca->ss.ss_family == AF_UNIX;
-	ls->src.ready = accept_ready;
-	ls->retry.fire = accept_again;
-	ls->nap.run = accept_step_up;
-	ls->others = UINT64_MAX;
 	ls->tls = tls_port((size_t)(cl - cf->listener));
 	ls->smtp = (struct smtp_conf){
 		.hostname = cf->hostname,
@@ -204,6 +199,17 @@ accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *c
 	ls->smtp.auth_required = cl->auth == CONF_AUTH_REQUIRED;
 	if (conf_offers_dsn(cf))
 		ls->smtp.ext |= SMTP_EXT_DSN;
+}
+
+static void
+accept_fill(struct listener *ls, struct worker *w, const struct conf_listener *cl, const struct conf_address *ca)
+{
+	accept_offer(ls, w, cl);
+	ls->is_unix = ca->ss.ss_family == AF_UNIX;
+	ls->src.ready = accept_ready;
+	ls->retry.fire = accept_again;
+	ls->nap.run = accept_step_up;
+	ls->others = UINT64_MAX;
 }
 
 /* A socket on one address has all its connections there; one on a wildcard must be asked for each. */

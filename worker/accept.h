@@ -16,6 +16,9 @@ enum {
 /* Watch the inherited sockets: ${fds[i]} for the i-th address of the config.  0, or -1 after a logged line. */
 int accept_start(struct worker *w, const int *fds, size_t n);
 
+/* What sessions of the config's ${cl} are offered and held to, in *ls, which is zeroed; nothing of its socket. */
+void accept_offer(struct listener *ls, struct worker *w, const struct conf_listener *cl);
+
 /* The number of sessions has changed: let the other workers know. */
 void accept_share(struct worker *w);
 

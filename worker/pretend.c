@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/accept.h"
 #include "worker/nowhere.h"
 #include "worker/session.h"
 
@@ -147,15 +148,9 @@ pretend_start(struct worker *w)
 	struct listener *ls = &pretend.listener;
 
 	pretend.w = w;
-	*ls = (struct listener){ .w = w,
-		.conf = pretend.conf,
-		.smtp = { .hostname = w->conf->hostname,
-		    .size_max = w->conf->message_size_limit,
-		    .rcpt_max = w->conf->recipient_limit,
-		    .errors_max = w->conf->limits.errors,
-		    .ext = SMTP_EXT_CHUNKING | SMTP_EXT_SMTPUTF8 } };
+	*ls = (struct listener){ .src.fd = -1 };
+	accept_offer(ls, w, pretend.conf);
 	ls->local = pretend.conf->address[0].ss;
-	ls->src.fd = -1;
 	session_start(w, ls, PRETEND_FD_CLIENT, &pretend.peer);
 	pretend.tick.fire = pretend_tick;
 	loop_timer_set(w->loop, &pretend.tick, PRETEND_TICK_MS);
