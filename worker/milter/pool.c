@@ -6,7 +6,7 @@
 #include <errno.h>
 
 static void
-pool_remove(struct milter_link *k)
+pool_forget(struct milter_link *k)
 {
 	struct milter_pool *p = k->pool;
 
@@ -17,6 +17,12 @@ pool_remove(struct milter_link *k)
 		TAILQ_REMOVE(&p->busy, k, entry);
 	}
 	p->n--;
+}
+
+static void
+pool_remove(struct milter_link *k)
+{
+	pool_forget(k);
 	milter_link_close(k);
 }
 
@@ -35,15 +41,7 @@ pool_quit(struct milter_link *k)
 static void
 pool_leave(struct milter_link *k)
 {
-	struct milter_pool *p = k->pool;
-
-	if (k->owner == NULL) {
-		TAILQ_REMOVE(&p->idle, k, entry);
-		p->nidle--;
-	} else {
-		TAILQ_REMOVE(&p->busy, k, entry);
-	}
-	p->n--;
+	pool_forget(k);
 	pool_quit(k);
 }
 
