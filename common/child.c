@@ -54,23 +54,40 @@ report(void *arg, const char *line)
 	log_msg(LOG_L_ERROR, "config", "%s", line);
 }
 
+int
+child_read(const char *file, struct conf **out)
+{
+	char *text = malloc(CONF_TEXT_MAX);
+	ssize_t n;
+	int code = EX_OK;
+
+	if (text == NULL)
+		return EX_OSERR;
+	n = pread(IPC_FD_CONF, text, CONF_TEXT_MAX, 0);
+	close(IPC_FD_CONF);
+	if (n < 0 || conf_parse(file, text, (size_t)n, report, NULL, out) != 0)
+		code = EX_CONFIG;
+	free(text);
+	return code;
+}
+
+void
+child_log(const struct conf *cf, const char *who, int slot)
+{
+	log_init(who, slot, cf->log.format == CONF_LOG_JSON, (enum log_level)cf->log.level);
+	log_set_rate(cf->log.rate);
+	log_to_inherited(cf->log.to);
+}
+
 struct conf *
 child_conf(const char *who, const char *file)
 {
 	struct conf *cf;
-	char *text = malloc(CONF_TEXT_MAX);
-	ssize_t n;
+	int code = child_read(file, &cf);
 
-	if (text == NULL)
-		child_fail(EX_OSERR);
-	n = pread(IPC_FD_CONF, text, CONF_TEXT_MAX, 0);
-	close(IPC_FD_CONF);
-	if (n < 0 || conf_parse(file, text, (size_t)n, report, NULL, &cf) != 0)
-		child_fail(EX_CONFIG);
-	free(text);
-	log_init(who, -1, cf->log.format == CONF_LOG_JSON, (enum log_level)cf->log.level);
-	log_set_rate(cf->log.rate);
-	log_to_inherited(cf->log.to);
+	if (code != EX_OK)
+		child_fail(code);
+	child_log(cf, who, -1);
 	return cf;
 }
 

@@ -1,8 +1,8 @@
 /*
  * child: what letterplate-keys, letterplate-auth and letterplate-reports do
  * alike with what the master started them with: read arguments and config, say
- * that they cannot start, take the master's word.  Workers have more to say
- * (worker/main.c, worker/drain.c).
+ * that they cannot start, take the master's word.  Workers read their config so
+ * too, and have more to say (worker/main.c, worker/drain.c).
  */
 #ifndef COMMON_CHILD_H_
 #define COMMON_CHILD_H_
@@ -37,6 +37,10 @@ _Noreturn void child_fail(int code);
  * NULL: what cannot be read ends the process.  Owner: the caller.
  */
 struct conf *child_conf(const char *who, const char *file);
+
+/* Its two halves, for a worker: EX_OK with *out, or the code to end with; and the log from here on, ${slot} -1: none. */
+int  child_read(const char *file, struct conf **out);
+void child_log(const struct conf *cf, const char *who, int slot);
 
 /**
  * child_hear(m):

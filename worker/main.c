@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/ipc.h"
+#include "common/child.h"
 #include "common/log.h"
 #include "common/report.h"
 #include "worker/accept.h"
@@ -102,31 +102,16 @@ main_args(int argc, char **argv, struct main_args *a)
 	return e[0] == NULL && e[1] == NULL && e[2] == NULL ? 0 : -1;
 }
 
-static void
-main_report(void *arg, const char *line)
-{
-	(void)arg;
-	log_msg(LOG_L_ERROR, "config", "%s", line);
-}
-
 /* The config as the master read it, from its memfd. */
 static void
 main_conf(void)
 {
-	char *text = malloc(CONF_TEXT_MAX);
-	ssize_t n;
+	int code = child_read(me.args.conf_file, &me.conf);
 
-	if (text == NULL)
-		main_fail(EX_OSERR);
-	n = pread(IPC_FD_CONF, text, CONF_TEXT_MAX, 0);
-	close(IPC_FD_CONF);
-	if (n < 0 || conf_parse(me.args.conf_file, text, (size_t)n, main_report, NULL, &me.conf) != 0)
-		main_fail(EX_CONFIG);
-	free(text);
+	if (code != EX_OK)
+		main_fail(code);
 	me.w.conf = me.conf;
-	log_init("worker", (int)me.args.slot, me.conf->log.format == CONF_LOG_JSON, (enum log_level)me.conf->log.level);
-	log_set_rate(me.conf->log.rate);
-	log_to_inherited(me.conf->log.to);
+	child_log(me.conf, "worker", (int)me.args.slot);
 }
 
 /* The shared memory: our own slot and table; the whole files are out of reach afterwards. */
