@@ -78,7 +78,12 @@ enum ipc_type {
 /* Whether ${text} is IPC_LAYOUT in decimal. */
 bool ipc_layout_is_ours(const char *text);
 
-enum { IPC_TEXT_MAX = 1024 }; /* octets of a message's text, with its NUL */
+enum {
+	IPC_TEXT_MAX    = 1024, /* octets of a message's text, with its NUL */
+	IPC_TRACE_TERMS = 16    /* networks, recipients and listeners of a trace's filter, together */
+};
+
+#define IPC_CTL_SOCKET "control" /* in state_dir; what is said over it: master/ctl.h */
 
 struct ipc_msg {
 	uint32_t type; /* enum ipc_type */

@@ -16,6 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/ipc.h"
 #include "common/log.h"
 #include "master/command.h"
 #include "master/master.h"
@@ -41,7 +42,7 @@ static socklen_t
 address(const struct master *m, struct sockaddr_un *sun)
 {
 	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	snprintf(sun->sun_path, sizeof sun->sun_path, "/proc/self/fd/%d/" CTL_SOCKET, m->state_fd);
+	snprintf(sun->sun_path, sizeof sun->sun_path, "/proc/self/fd/%d/" IPC_CTL_SOCKET, m->state_fd);
 	return sizeof *sun;
 }
 
@@ -76,7 +77,7 @@ ctl_open(struct master *m)
 	if (fd < 0)
 		return -1;
 	/* We hold the lock, so whatever is there is a dead one's. */
-	if (unlinkat(m->state_fd, CTL_SOCKET, 0) != 0 && errno != ENOENT)
+	if (unlinkat(m->state_fd, IPC_CTL_SOCKET, 0) != 0 && errno != ENOENT)
 		goto fail;
 	/* Before the bind, which takes the mode over: at no time may others connect. */
 	if (fchmod(fd, 0600) != 0 || bind(fd, (const struct sockaddr *)&sun, len) != 0 ||
@@ -102,7 +103,7 @@ ctl_due(struct master *m)
 	if (old < 0 || now - ctl->look_ms < CTL_LOOK_MS)
 		return;
 	ctl->look_ms = now;
-	if (fstatat(m->state_fd, CTL_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
+	if (fstatat(m->state_fd, IPC_CTL_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT) {
 		ctl->told = false;
 	} else if (ctl_open(m) == 0) {
 		close(old);
@@ -445,7 +446,7 @@ ctl_close(struct master *m)
 	if (m->ctl.fd < 0)
 		return;
 	/* The lock goes with the process: nobody else's socket can be there yet. */
-	(void)unlinkat(m->state_fd, CTL_SOCKET, 0);
+	(void)unlinkat(m->state_fd, IPC_CTL_SOCKET, 0);
 	close(m->ctl.fd);
 	m->ctl.fd = -1;
 	ctl_done(m, CTL_END, m->code, NULL);

@@ -15,8 +15,6 @@
 
 #include "common/facts.h"
 
-#define CTL_SOCKET "control" /* in state_dir */
-
 enum {
 	CTL_CLIENTS_MAX = 16, /* at a time; a connection beyond that is closed */
 	CTL_POLL_MAX    = 1 + CTL_CLIENTS_MAX,

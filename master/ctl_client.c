@@ -20,6 +20,7 @@
 #include <bsd/stdlib.h>
 
 #include "common/conf.h"
+#include "common/ipc.h"
 #include "master/ctl.h"
 #include "master/master.h"
 
@@ -157,11 +158,12 @@ reach(const char *dir)
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int d = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	snprintf(sun.sun_path, sizeof sun.sun_path, "/proc/self/fd/%d/" CTL_SOCKET, d);
+	snprintf(sun.sun_path, sizeof sun.sun_path, "/proc/self/fd/%d/" IPC_CTL_SOCKET, d);
 	if (d < 0 || fd < 0 || connect(fd, (const struct sockaddr *)&sun, sizeof sun) != 0) {
 		int code = errno == EACCES || errno == EPERM ? EX_NOPERM : EX_UNAVAILABLE;
 
-		fprintf(stderr, "letterplate ctl: no server answers at %s/" CTL_SOCKET ": %s\n", dir, strerror(errno));
+		fprintf(
+		    stderr, "letterplate ctl: no server answers at %s/" IPC_CTL_SOCKET ": %s\n", dir, strerror(errno));
 		exit(code);
 	}
 	close(d);

@@ -21,6 +21,7 @@
 #include <bsd/stdlib.h>
 
 #include "common/conns.h"
+#include "common/ipc.h"
 #include "common/log.h"
 #include "common/version.h"
 #include "master/caps.h"
@@ -154,7 +155,7 @@ make_shared(struct master *m, const char *dir)
 		fail(EX_CANTCREAT, "cannot create \"%s/" STATS_FILE "\": %s", dir, strerror(errno));
 	m->conns_fd = conns_create();
 	if (ctl_open(m) != 0)
-		fail(EX_CANTCREAT, "cannot create \"%s/" CTL_SOCKET "\": %s", dir, strerror(errno));
+		fail(EX_CANTCREAT, "cannot create \"%s/" IPC_CTL_SOCKET "\": %s", dir, strerror(errno));
 	if (m->conns_fd < 0)
 		fail(EX_OSERR, "cannot make shared memory: %s", strerror(errno));
 }

@@ -19,9 +19,9 @@
 struct tap {
 	struct loop_src src; /* fd -1: not in use */
 	char filter[IPC_TEXT_MAX];
-	struct conf_net net[TAP_TERMS];
+	struct conf_net net[IPC_TRACE_TERMS];
 	struct conf_nets nets;
-	const char *recipient[TAP_TERMS], *listener[TAP_TERMS]; /* in filter */
+	const char *recipient[IPC_TRACE_TERMS], *listener[IPC_TRACE_TERMS]; /* in filter */
 	unsigned nrecipient, nlistener;
 	uint64_t lost; /* records, since this was last said */
 };
@@ -129,7 +129,7 @@ tap_listener(struct tap *t, const struct conf *cf, const char *name)
 static const char *
 tap_term(struct tap *t, const struct conf *cf, const char *key, const char *value)
 {
-	if (t->nets.n + t->nrecipient + t->nlistener == TAP_TERMS)
+	if (t->nets.n + t->nrecipient + t->nlistener == IPC_TRACE_TERMS)
 		return "the filter has too many words";
 	if (strcmp(key, "network") == 0)
 		return conf_value_net(value, &t->net[t->nets.n++]);

@@ -11,7 +11,6 @@
 
 enum {
 	TAP_MAX        = 8,    /* looking at a worker at the same time; one more is told so */
-	TAP_TERMS      = 16,   /* networks, recipients and listeners of a filter, together */
 	TAP_VALUE_MAX  = 2000, /* octets of an escaped value; a longer one is cut and the record marked so */
 	TAP_RECORD_MAX = 8192  /* octets of a record */
 };

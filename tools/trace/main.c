@@ -20,12 +20,12 @@
 
 #include "common/conf.h"
 #include "common/facts.h"
+#include "common/ipc.h"
 #include "common/version.h"
 #include "tools/trace/reach.h"
 #include "tools/trace/show.h"
 
 enum {
-	TERMS = 16,        /* the server's TAP_TERMS */
 	RECORD_MAX = 65536 /* octets of a record; a server's own have less */
 };
 
@@ -84,7 +84,7 @@ number(const char *text, const char *what)
 static void
 term(struct request *r, const char *key, const char *value)
 {
-	if (++r->terms > TERMS)
+	if (++r->terms > IPC_TRACE_TERMS)
 		usage("at most 16 networks, recipients and listeners");
 	facts_str(&r->filter, key, value);
 }

@@ -20,8 +20,6 @@
 #include "common/facts.h"
 #include "common/ipc.h"
 
-#define CONTROL "control" /* master/ctl.h's CTL_SOCKET */
-
 enum {
 	ANSWER_MAX = 4096,
 	/* octets that wait in the kernel for us, more than an unprivileged process may have by default (212,992) */
@@ -57,10 +55,10 @@ reach_server(const char *dir)
 	int d = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	/* So a long path has room too. */
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d/" CONTROL, d);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d/" IPC_CTL_SOCKET, d);
 	if (d < 0 || fd < 0 || connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) != 0)
-		err(errno == EACCES || errno == EPERM ? EX_NOPERM : EX_UNAVAILABLE, "no server answers at %s/" CONTROL,
-		    dir);
+		err(errno == EACCES || errno == EPERM ? EX_NOPERM : EX_UNAVAILABLE,
+		    "no server answers at %s/" IPC_CTL_SOCKET, dir);
 	close(d);
 	return fd;
 }
