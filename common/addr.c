@@ -6,8 +6,7 @@
  */
 #include "common/addr.h"
 
-#include <arpa/inet.h>
-
+#include "common/ip.h"
 #include "common/xtext.h"
 
 /* A cursor on the input, and what was recognised so far. */
@@ -149,20 +148,6 @@ domain(struct parse *x)
 	return true;
 }
 
-/* Whether ${s} is an address that inet_pton(3) takes; it refuses the leading zeros that some read as octal. */
-static bool
-ip_ok(int family, struct span s)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in6_addr addr;
-
-	if (s.n >= sizeof(text) || memchr(s.p, '\0', s.n) != NULL)
-		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = '\0';
-	return inet_pton(family, text, &addr) == 1;
-}
-
 /* General-address-literal = Standardized-tag ":" 1*dcontent; the tag is an Ldh-str. */
 static bool
 general_literal(struct span s)
@@ -184,12 +169,14 @@ general_literal(struct span s)
 bool
 addr_literal_ok(struct span s)
 {
+	uint8_t ip[16];
+
 	if (s.n < 3 || s.n > ADDR_DOMAIN_MAX || s.p[0] != '[' || s.p[s.n - 1] != ']')
 		return false;
 	s = span_of(s.p + 1, s.n - 2);
 	if (s.n > 5 && span_caseeq(span_head(s, 5), SPAN("IPv6:")))
-		return ip_ok(AF_INET6, span_skip(s, 5));
-	return ip_ok(AF_INET, s) || general_literal(s);
+		return ip_parse(AF_INET6, span_skip(s, 5), ip);
+	return ip_parse(AF_INET, s, ip) || general_literal(s);
 }
 
 bool

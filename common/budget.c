@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/ip.h"
 #include "common/siphash.h"
 
 enum { MAGIC = 0x4c504248 }; /* "LPBH"; another one when anything below changes */
@@ -130,10 +131,10 @@ hash(const struct budget *b, struct span s)
 static bool
 counted(const uint8_t addr[16], uint8_t out[16])
 {
-	static const uint8_t none[16], mapped[12] = { [10] = 0xff, [11] = 0xff };
+	static const uint8_t none[16];
 
 	memset(out, 0, 16);
-	memcpy(out, addr, memcmp(addr, mapped, sizeof mapped) == 0 ? 16 : 8);
+	memcpy(out, addr, ip_is4(addr) ? 16 : 8);
 	return memcmp(addr, none, sizeof none) != 0;
 }
 

@@ -14,6 +14,7 @@
 #include <bsd/string.h>
 
 #include "common/conf_priv.h"
+#include "common/ip.h"
 #include "common/span.h"
 
 /* Digits at the start of ${s}; how many there were, 0 also for a number that is too large. */
@@ -107,13 +108,9 @@ conf_value_word(const char *s, const char *words, unsigned *out)
 static int
 ip(const char *s, uint8_t addr[16])
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (inet_pton(AF_INET, s, addr + 12) == 1) {
-		memcpy(addr, mapped, sizeof mapped);
-		return 96;
-	}
-	return inet_pton(AF_INET6, s, addr) == 1 ? 0 : -1;
+	if (ip_parse(AF_INET, span_str(s), addr))
+		return 8 * IP_MAPPED;
+	return ip_parse(AF_INET6, span_str(s), addr) ? 0 : -1;
 }
 
 static bool

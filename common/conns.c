@@ -24,6 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/ip.h"
 #include "common/siphash.h"
 
 enum {
@@ -211,9 +212,7 @@ conns_clear(int fd, unsigned slot)
 static struct place
 find(const struct conns *c, const uint8_t addr[16])
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	bool v4 = memcmp(addr, mapped, sizeof(mapped)) == 0;
-	uint64_t h = siphash(c->secret, span_of(addr, v4 ? 16 : 8));
+	uint64_t h = siphash(c->secret, span_of(addr, ip_is4(addr) ? 16 : 8));
 	uint64_t tag = h >> COUNT_BITS << COUNT_BITS;
 
 	return (struct place){

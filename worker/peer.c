@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "common/ip.h"
 #include "worker/smtp/proxy.h"
 
 /* What XCLIENT claims, in memory that the next one uses again: a client that repeats it fills no arena. */
@@ -16,15 +17,13 @@ struct peer_claims {
 
 enum { PEER_TEXT_MAX = INET6_ADDRSTRLEN + 8 }; /* octets of "IPv6:" and an address, with a NUL */
 
-static const uint8_t peer_mapped[12] = { [10] = 0xff, [11] = 0xff };
-
 /* ${addr} as it stands in Received and in the log. */
 static void
 peer_text(const uint8_t addr[16], char text[PEER_TEXT_MAX])
 {
 	static const char tag[] = "IPv6:";
 
-	if (memcmp(addr, peer_mapped, sizeof(peer_mapped)) == 0) {
+	if (ip_is4(addr)) {
 		inet_ntop(AF_INET, addr + 12, text, PEER_TEXT_MAX);
 		return;
 	}
@@ -52,8 +51,7 @@ peer_of_socket(struct session *s, const struct sockaddr_storage *ss, uint8_t add
 	if (ss->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
 
-		memcpy(addr, peer_mapped, sizeof(peer_mapped));
-		memcpy(addr + 12, &in->sin_addr, 4);
+		ip_of4(&in->sin_addr, addr);
 		*port = ntohs(in->sin_port);
 		peer_text(addr, text);
 	} else if (ss->ss_family == AF_INET6) {

@@ -5,12 +5,12 @@
  */
 #include "worker/handlers/checks.h"
 
-#include <arpa/inet.h>
 #include <bsd/string.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "common/conf.h"
+#include "common/ip.h"
 #include "common/norm.h"
 #include "worker/handlers/recipients.h"
 #include "worker/net/dns.h"
@@ -46,25 +46,6 @@ checks_open(const struct handler_env *env, void **ctx)
 	return 0;
 }
 
-/* "192.0.2.1" or "IPv6:2001:db8::1" as 16 octets, IPv4 mapped. */
-static bool
-checks_address(struct span s, uint8_t out[16])
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, 0xff };
-	struct span tag = span_str("IPv6:");
-	char text[INET6_ADDRSTRLEN];
-	bool six = s.n > tag.n && span_caseeq(span_head(s, tag.n), tag);
-
-	if (six)
-		s = span_skip(s, tag.n);
-	if (s.n == 0 || s.n >= sizeof(text))
-		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = '\0';
-	memcpy(out, mapped, sizeof(mapped));
-	return inet_pton(six ? AF_INET6 : AF_INET, text, six ? out : out + sizeof(mapped)) == 1;
-}
-
 static bool
 checks_is_literal(struct span s)
 {
@@ -77,7 +58,7 @@ checks_literal_is(struct span s, const uint8_t addr[16])
 {
 	uint8_t a[16];
 
-	return checks_address(span_of(s.p + 1, s.n - 2), a) && memcmp(a, addr, sizeof(a)) == 0;
+	return ip_parse_tagged(span_of(s.p + 1, s.n - 2), a) && memcmp(a, addr, sizeof(a)) == 0;
 }
 
 /*
@@ -106,7 +87,7 @@ checks_stranger(const struct session_view *s)
 
 	if (s->user != NULL || s->lmtp || memcmp(s->remote_addr, none, sizeof(none)) == 0)
 		return false;
-	return !checks_address(span_str(s->local), local) || memcmp(local, s->remote_addr, sizeof(local)) != 0;
+	return !ip_parse_tagged(span_str(s->local), local) || memcmp(local, s->remote_addr, sizeof(local)) != 0;
 }
 
 /* Our host name, with the dot that ends every name or without it, or an address of ours with or without brackets. */
@@ -121,7 +102,8 @@ checks_is_ours(struct span helo, const struct session_view *s)
 	bare = checks_is_literal(helo) ? span_of(helo.p + 1, helo.n - 2) : helo;
 	if (span_caseeq(helo, span_str(s->hostname)))
 		return true;
-	return checks_address(bare, a) && checks_address(span_str(s->local), local) && memcmp(a, local, sizeof(a)) == 0;
+	return ip_parse_tagged(bare, a) && ip_parse_tagged(span_str(s->local), local) &&
+	    memcmp(a, local, sizeof(a)) == 0;
 }
 
 /* False: *r says why not. */

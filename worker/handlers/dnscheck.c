@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "common/conf.h"
+#include "common/ip.h"
 #include "common/log.h"
 #include "worker/net/dns.h"
 
@@ -123,15 +124,13 @@ static void
 name_answer(struct dnscheck_job *j, const struct dns_answer *a)
 {
 	struct dnscheck_mine *m = j->mine;
-	static const uint8_t mapped[12] = { [10] = 0xff, 0xff };
 
 	if (j->forward) {
 		for (unsigned i = 0; a->status == DNS_FOUND && i < a->n; i++)
 			m->verified = m->verified || memcmp(a->addr[i], j->addr, sizeof(j->addr)) == 0;
 	} else if (a->status == DNS_FOUND && (m->reverse = strdup(a->name)) != NULL) {
 		j->forward = true;
-		a = dns_ask(
-		    j->d->dns, &j->name, memcmp(j->addr, mapped, sizeof(mapped)) == 0 ? DNS_A : DNS_AAAA, m->reverse);
+		a = dns_ask(j->d->dns, &j->name, ip_is4(j->addr) ? DNS_A : DNS_AAAA, m->reverse);
 		if (a != NULL)
 			name_answer(j, a);
 		return;

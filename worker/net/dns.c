@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "common/ip.h"
 #include "worker/net/dns_priv.h"
 
 enum {
@@ -422,8 +423,7 @@ dns_cancel(struct dns_query *q)
 int
 dns_reverse(const uint8_t addr[16], const char *suffix, char *out)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, 0xff };
-	bool v4 = memcmp(addr, mapped, sizeof(mapped)) == 0;
+	bool v4 = ip_is4(addr);
 	size_t n = 0, len;
 
 	if (suffix == NULL)

@@ -8,6 +8,7 @@
 #include <netdb.h>
 
 #include "common/addr.h"
+#include "common/ip.h"
 #include "worker/net/dns_priv.h"
 
 enum {
@@ -73,14 +74,11 @@ read_ttl(struct span m)
 static int
 read_a(const unsigned char *p, int n, struct dns_answer *out)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, 0xff };
 	struct ares_addrttl a[DNS_ADDRS_MAX];
 	int k = DNS_ADDRS_MAX, rc = ares_parse_a_reply(p, n, NULL, a, &k);
 
-	for (int i = 0; rc == ARES_SUCCESS && i < k; i++) {
-		memcpy(out->addr[i], mapped, sizeof(mapped));
-		memcpy(out->addr[i] + sizeof(mapped), &a[i].ipaddr, 4);
-	}
+	for (int i = 0; rc == ARES_SUCCESS && i < k; i++)
+		ip_of4(&a[i].ipaddr, out->addr[i]);
 	out->n = rc == ARES_SUCCESS ? (unsigned)k : 0;
 	return rc == ARES_SUCCESS && k == 0 ? ARES_ENODATA : rc;
 }

@@ -5,9 +5,8 @@
  */
 #include "worker/smtp/proxy.h"
 
-#include <arpa/inet.h>
-
 #include "common/crc32c.h"
+#include "common/ip.h"
 
 enum {
 	V2_HEAD = 16, /* signature, version and command, family, length */
@@ -45,22 +44,6 @@ word(struct span *s)
 	return w;
 }
 
-/* An address as inet_pton(3) has it, which knows neither leading zeros nor zones. */
-static bool
-v1_address(struct span w, int family, uint8_t out[16])
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (w.n >= sizeof(text) || memchr(w.p, '\0', w.n) != NULL)
-		return false;
-	memcpy(text, w.p, w.n);
-	text[w.n] = '\0';
-	memset(out, 0, 16);
-	if (family == AF_INET)
-		out[10] = out[11] = 0xff;
-	return inet_pton(family, text, family == AF_INET ? out + 12 : out) == 1;
-}
-
 static bool
 v1_port(struct span w, uint16_t *out)
 {
@@ -94,7 +77,7 @@ v1_words(struct span line, struct proxy *out)
 		family = AF_INET6;
 	else
 		return false;
-	if (!v1_address(word(&line), family, out->src) || !v1_address(word(&line), family, out->dst) ||
+	if (!ip_parse(family, word(&line), out->src) || !ip_parse(family, word(&line), out->dst) ||
 	    !v1_port(word(&line), &out->src_port))
 		return false;
 	return v1_port(line, &out->dst_port); /* all that is left: no space may follow it */
@@ -155,9 +138,8 @@ v2_tlvs(struct span header, size_t at)
 static void
 v2_inet(const uint8_t *p, struct proxy *out)
 {
-	out->src[10] = out->src[11] = out->dst[10] = out->dst[11] = 0xff;
-	memcpy(out->src + 12, p, 4);
-	memcpy(out->dst + 12, p + 4, 4);
+	ip_of4(p, out->src);
+	ip_of4(p + 4, out->dst);
 	out->src_port = be16(p + 8);
 	out->dst_port = be16(p + 10);
 }

@@ -3,9 +3,8 @@
  */
 #include "worker/smtp/xclient.h"
 
-#include <arpa/inet.h>
-
 #include "common/addr.h"
+#include "common/ip.h"
 #include "common/scan.h"
 #include "common/xtext.h"
 
@@ -14,27 +13,6 @@ struct value {
 	struct span text;
 	struct xclient *out;
 };
-
-static bool
-read_address(struct span s, uint8_t out[16])
-{
-	static const char tag[] = "IPv6:";
-	struct span v6 = span_of(tag, sizeof(tag) - 1);
-	char text[INET6_ADDRSTRLEN];
-	bool six = s.n > v6.n && span_caseeq(span_head(s, v6.n), v6);
-	uint8_t addr[16] = { [10] = 0xff, [11] = 0xff };
-
-	if (six)
-		s = span_skip(s, v6.n);
-	if (s.n >= sizeof(text) || memchr(s.p, '\0', s.n) != NULL)
-		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = '\0';
-	if (inet_pton(six ? AF_INET6 : AF_INET, text, six ? addr : addr + 12) != 1)
-		return false;
-	memcpy(out, addr, sizeof(addr));
-	return true;
-}
 
 static bool
 read_port(struct span s, uint16_t *out)
@@ -62,7 +40,7 @@ take_name(const struct value *v)
 static bool
 take_addr(const struct value *v)
 {
-	return read_address(v->text, v->out->addr);
+	return ip_parse_tagged(v->text, v->out->addr);
 }
 
 static bool
@@ -93,7 +71,7 @@ take_login(const struct value *v)
 static bool
 take_destaddr(const struct value *v)
 {
-	return read_address(v->text, v->out->destaddr);
+	return ip_parse_tagged(v->text, v->out->destaddr);
 }
 
 static bool
