@@ -115,9 +115,8 @@ enh_number(struct span s, size_t *i)
 	return v;
 }
 
-/* Whether ${s} begins like an enhanced code: DIGIT "." 1*DIGIT "." 1*DIGIT, then a space or the end. */
-static bool
-enh_looks(struct span s)
+bool
+reply_enhanced_at(struct span s)
 {
 	size_t i = 1;
 
@@ -171,7 +170,7 @@ reply_parse(struct span s, struct reply *r)
 
 	enh = ENH(class, 0, 0);
 	s = skip_spaces(span_skip(s, 4));
-	if (enh_looks(s)) {
+	if (reply_enhanced_at(s)) {
 		ssize_t n = enh_read(s, class, &enh);
 
 		if (n < 0)

@@ -66,6 +66,9 @@ void reply_add_line(struct reply *r, struct span text);
  */
 int reply_parse(struct span s, struct reply *r);
 
+/* Whether ${s} begins like an enhanced code, a right one or not: DIGIT "." 1*DIGIT "." 1*DIGIT, then a space or the end. */
+bool reply_enhanced_at(struct span s);
+
 /* Write ${enh} as it is said, "5.1.1", without a NUL.  The octets written. */
 size_t reply_enhanced(uint32_t enh, char out[static REPLY_ENH_MAX]);
 

@@ -199,6 +199,19 @@ START_TEST(parse_takes_text_to_the_limit)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	bool is;
+} enhanced_row[] = { { "5.1.1 text", true }, { "5.1.1", true }, { "9.999999.01 x", true }, { "5.1.1x", false },
+	{ "5.1. x", false }, { "5..1 x", false }, { "55.1.1 x", false }, { "5.1", false }, { "5.", false },
+	{ "5", false }, { "", false }, { "text", false }, { " 5.1.1", false } };
+
+START_TEST(begins_like_an_enhanced_code)
+{
+	ck_assert(reply_enhanced_at(guarded_str(enhanced_row[_i].text)) == enhanced_row[_i].is);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -211,6 +224,7 @@ main(void)
 	tcase_add_test(t, several_lines);
 	tcase_add_loop_test(t, parses, 0, sizeof(parse_row) / sizeof(parse_row[0]));
 	tcase_add_test(t, parse_takes_text_to_the_limit);
+	tcase_add_loop_test(t, begins_like_an_enhanced_code, 0, sizeof(enhanced_row) / sizeof(enhanced_row[0]));
 	suite_add_tcase(s, t);
 	return suite_run(s);
 }

@@ -54,27 +54,6 @@ answer_digits(struct span s)
 	return s.n > 0;
 }
 
-/* Whether ${s} begins like an enhanced code: DIGIT "." 1*DIGIT "." 1*DIGIT, then a space or the end. */
-static bool
-answer_enhanced(struct span s)
-{
-	size_t i = 1;
-
-	if (s.n < 5 || s.p[0] < '0' || s.p[0] > '9')
-		return false;
-	for (int part = 0; part < 2; part++) {
-		size_t from;
-
-		if (i >= s.n || s.p[i++] != '.')
-			return false;
-		for (from = i; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-			;
-		if (i == from)
-			return false;
-	}
-	return i == s.n || s.p[i] == ' ';
-}
-
 /* reply_parse() is strict: a text is made printable and short first, and its enhanced code one of the reply's class. */
 static int
 answer_reply(uint16_t code, const char *reason, struct span text, struct reply *r)
@@ -85,7 +64,7 @@ answer_reply(uint16_t code, const char *reason, struct span text, struct reply *
 
 	for (size_t i = 0; i < text.n && n < sizeof(line); i++)
 		line[n++] = text.p[i] >= 0x20 && text.p[i] <= 0x7e ? (char)text.p[i] : '?';
-	if (answer_enhanced(text))
+	if (reply_enhanced_at(text))
 		line[4] = line[0];
 	if (reply_parse(span_of(line, n), r) != 0)
 		return -1;
