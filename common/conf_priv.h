@@ -1,8 +1,9 @@
 /*
  * conf_priv: what the files of the config share among themselves.
- * conf.c drives libconfuse; conf_table.c is the table of keys; conf_scan.c makes
- * the text safe for libconfuse's lexer; conf_set.c turns one value into one field;
- * conf_value.c knows the notations and nothing else.  Nobody else includes it.
+ * conf.c drives libconfuse and conf_whole.c looks at what it came to;
+ * conf_table.c is the table of keys; conf_scan.c makes the text safe for
+ * libconfuse's lexer; conf_set.c turns one value into one field; conf_value.c
+ * knows the notations and nothing else.  Nobody else includes it.
  */
 #ifndef COMMON_CONF_PRIV_H_
 #define COMMON_CONF_PRIV_H_
@@ -121,6 +122,11 @@ const char *conf_keep(struct conf_parse *p, const char *s);
 
 /* Whether the key was set in the section at hand. */
 bool conf_seen(const struct conf_parse *p, const char *section, const char *name);
+
+/* --- conf_whole.c --- */
+
+/* All of the text was read: what is wrong with it as a whole, and what is worked out; into the config. */
+void conf_whole(struct conf_parse *p);
 
 /* --- conf_handler.c: sections of who is asked --- */
 
