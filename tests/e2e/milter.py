@@ -450,7 +450,8 @@ def refusals_of_the_session():
         c.hello()
         c.message(ALICE, TEXT).is_(250)
         c.quit()
-    for at, answer in (("M", packet("4")), ("R", packet("f")), ("E", code("421 4.3.2 going down"))):
+    for at, answer in (("M", packet("4")), ("R", packet("f")), ("E", code("421 4.3.2 going down")), ("M", code("521 5.7.1 not here")),
+                       ("R", code("521 5.7.1 not here")), ("E", code("521 5.7.1\tnot\there"))):
         with FakeMilter(on={at: answer}) as m, MilterServer(m) as s:
             c = s.client()
             c.hello()
@@ -461,8 +462,9 @@ def refusals_of_the_session():
                 c.cmd("DATA").is_(354)
                 c.send(TEXT + b".\r\n")
                 r = c.reply()
-            r.is_(421)
-            equal(c.rest(), [], "behind 421")
+            r.is_(521 if b"521" in answer else 421)
+            check(b"there" not in answer or r.lines[-1].startswith("5.7.1 not here "), r.lines)
+            equal(c.rest(), [], "behind it")
             c.close()
 
 

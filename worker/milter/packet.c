@@ -289,7 +289,7 @@ add_text(struct span line, char *text, size_t *n)
 				continue;
 			i++;
 		}
-		text[(*n)++] = (char)line.p[i];
+		text[(*n)++] = line.p[i] == '\t' ? ' ' : (char)line.p[i];
 	}
 }
 
@@ -340,7 +340,7 @@ milter_code_parse(struct span value, struct reply *r, const char **why)
 		reply_set(r, code, enh, "milter", "%s", code < 500 ? "try again later" : "refused");
 	else
 		set_lines(r, code, enh, span_of(text, n));
-	r->close = code == 421;
+	r->close = code == 421 || code == 521; /* RFC 7504 */
 	return 0;
 }
 

@@ -167,7 +167,7 @@ int milter_reply_parse(uint8_t cmd, struct span data, struct milter_reply *r, co
  * CRLF or LF between them as in SMTP, into *r with reason "milter".  All lines
  * must have the same code of 400..599; empty ones are dropped, and the text is
  * cut at REPLY_TEXT_MAX.  Sendmail takes it for a format: "%%" is "%", and a lone one
- * is dropped.  421 closes.  0, or -1 with *why.
+ * is dropped; a tab is a blank.  421 and 521 close.  0, or -1 with *why.
  */
 int milter_code_parse(struct span value, struct reply *r, const char **why);
 
