@@ -109,6 +109,37 @@ chain_wanted(const struct chain_link *k, const struct session_view *v)
 	return cond_holds(w->authenticated, v->user != NULL) && cond_holds(w->tls, v->tls_version != NULL);
 }
 
+/* Whether it has lost track of this transaction: it was not asked about MAIL, or about a recipient that was accepted. */
+static bool
+chain_missed(
+    const struct chain *c, const struct chain_link *k, const struct chain_run *run, const struct chain_about *ab)
+{
+	bool message = run->stage >= CHAIN_MAIL && run->stage <= CHAIN_END;
+
+	return message && ab->missed != NULL && (*ab->missed >> (k - c->link) & 1) != 0;
+}
+
+/*
+ * ${run} came to an end with who was asked last: those behind did not hear of
+ * it.  libmilter says nothing more to a recipient without MAIL, or to content without a
+ * recipient, so whoever follows a message from question to question is asked
+ * about the rest of it no more.  A policy server takes each question by
+ * itself, and so do the built-in handlers.
+ */
+static void
+chain_miss(const struct chain *c, const struct chain_run *run, const struct chain_about *ab)
+{
+	if (ab->missed == NULL || run->stage < CHAIN_MAIL || run->stage > CHAIN_DATA)
+		return;
+	for (unsigned i = run->next; i < c->n; i++) {
+		const struct chain_link *k = &c->link[i];
+		bool follows = k->conf != NULL && (k->conf->kind == CONF_K_MILTER || k->conf->kind == CONF_K_HANDLER);
+
+		if (follows && chain_hook_of(k, (enum chain_stage)run->stage) != NULL)
+			*ab->missed |= UINT64_C(1) << i;
+	}
+}
+
 static struct question
 chain_question(unsigned i, const struct chain_about *ab)
 {
@@ -143,13 +174,13 @@ const char *const chain_stage_name[] = { [CHAIN_CONNECT] = "connect",
 
 /* Those behind ${k} would not hear of the recipient. */
 static void
-chain_tell_refused(
-    const struct chain *c, const struct chain_link *k, const struct chain_about *ab, const struct reply *r)
+chain_tell_refused(const struct chain *c, const struct chain_link *k, const struct chain_run *run,
+    const struct chain_about *ab, const struct reply *r)
 {
 	for (k++; k < &c->link[c->n]; k++) {
 		struct question q = chain_question((unsigned)(k - c->link), ab);
 
-		if (k->ops->on_rcpt_refused != NULL && chain_wanted(k, ab->view))
+		if (k->ops->on_rcpt_refused != NULL && chain_wanted(k, ab->view) && !chain_missed(c, k, run, ab))
 			k->ops->on_rcpt_refused(k->ctx, &q, r);
 	}
 }
@@ -168,7 +199,7 @@ chain_tell(const struct chain *c, const struct chain_link *k, struct chain_run *
 	if (c->answered != NULL)
 		c->answered(ab->who, k, run->stage, a, r, us);
 	if (run->stage == CHAIN_RCPT && r != NULL && r->code >= 400)
-		chain_tell_refused(c, k, ab, r);
+		chain_tell_refused(c, k, run, ab, r);
 }
 
 /* An answer that stands: count it, and take back the edits of who said no. */
@@ -189,6 +220,8 @@ chain_settle(const struct chain *c, const struct chain_link *k, struct chain_run
 		chain_tell(c, k, run, ab, STATS_A_NEXT, NULL);
 		break;
 	case V_REPLY:
+		if (!no)
+			chain_miss(c, run, ab);
 		chain_tell(c, k, run, ab,
 		    r->code >= 500 ? STATS_A_REFUSED
 			: no       ? STATS_A_DEFERRED
@@ -196,6 +229,7 @@ chain_settle(const struct chain *c, const struct chain_link *k, struct chain_run
 		    r);
 		break;
 	case V_DISCARD:
+		chain_miss(c, run, ab);
 		chain_tell(c, k, run, ab, STATS_A_DISCARDED, NULL);
 		break;
 	case V_LATER:
@@ -287,7 +321,8 @@ chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about
 		enum verdict v;
 
 		if (chain_hook_of(k, (enum chain_stage)run->stage) == NULL ||
-		    (!run->again && !chain_wanted(k, about->view)) || !chain_can_tell(k, about)) {
+		    (!run->again && !chain_wanted(k, about->view)) || !chain_can_tell(k, about) ||
+		    chain_missed(c, k, run, about)) {
 			run->next++;
 			continue;
 		}

@@ -29,6 +29,8 @@ enum chain_stage {
 	CHAIN_UNKNOWN /* a line that is no command here, which is refused whatever they say */
 };
 
+_Static_assert(CHAIN_MAX <= 64, "a handler has a bit of chain_about.missed");
+
 struct chain {
 	struct chain_link {
 		const struct handler_ops  *ops;
@@ -71,8 +73,10 @@ struct chain_about {
 	struct rcpt               *rcpt;
 	const struct auth_try     *auth;
 	struct span                chunk;
-	void                     **mine; /* what each handler keeps, by its place; NULL: nobody keeps anything */
-	void                      *who;  /* the session */
+	uint64_t *
+	    missed; /* who has not heard all of this transaction, a bit for each place; 0 before MAIL; NULL: not kept */
+	void **mine; /* what each handler keeps, by its place; NULL: nobody keeps anything */
+	void  *who;  /* the session */
 };
 
 /* Append a handler with its section (NULL: built in).  0, or -1 with errno E2BIG, or EPROTO for another ABI. */

@@ -56,6 +56,7 @@ hooks_about(struct session *s, struct session_view *view)
 	return (struct chain_about){
 		.view = view,
 		.txn = smtp_txn(s->smtp),
+		.missed = &s->missed,
 		.mine = s->hooks != NULL ? s->hooks->mine : NULL,
 		.who = s,
 	};

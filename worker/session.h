@@ -62,6 +62,7 @@ struct session {
 	struct peer_claims *claims; /* peer.c's, or NULL */
 	const char         *end;    /* why it ended, a static word */
 	struct session_tls *tls;    /* in arena; NULL: in clear */
+	uint64_t            missed; /* chain_about.missed */
 	uint64_t            opened_us;
 	uint64_t            data_due_us;       /* when more content must have come: session_came(); 0: none is coming */
 	uint64_t            octets;            /* accepted */

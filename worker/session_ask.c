@@ -163,6 +163,7 @@ session_begin_stage(struct session *s, enum chain_stage stage, struct rcpt *rc)
 		id_next(smtp_txn(s->smtp)->id);
 		smtp_txn(s->smtp)->discard = s->hooks != NULL ? s->hooks->discard : NULL;
 		s->accounted = false;
+		s->missed = 0;
 	}
 	if (s->w->taps != NULL && rc != NULL)
 		tap_recipient(s, rc);

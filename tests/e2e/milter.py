@@ -476,6 +476,29 @@ def discard():
             equal(s.messages(ALICE), [], "stored")
 
 
+@test
+def who_missed_a_step_hears_no_more_of_the_message():
+    """libmilter says nothing to a recipient without MAIL, or to content without one: it would be waited for in vain."""
+    heard = {"M": ("", "MRTLNBE"), "R": ("M", "MRTLNBE"), "T": ("MR", "MRTLNBE")}
+    for at, (told, next_told) in heard.items():
+        with FakeMilter(on={at: DISCARD}) as m, FakeMilter() as second, MilterServer(section(m), section(second, "second")) as s:
+            c = s.client()
+            c.hello()
+            c.message(ALICE, b"Subject: x\r\n\r\nb\r\n").is_(250)
+            equal("".join(x for x in second.said("MRTLNBE")), told, "told when the first discards at " + at)
+            m.on.clear()
+            c.message(ALICE, b"Subject: x\r\n\r\nb\r\n").is_(250)
+            equal("".join(x for x in second.said("MRTLNBE")), told + next_told, "and of the next message")
+            c.quit()
+            equal(len(s.messages(ALICE)), 1, "stored")
+    for stage, told in (("mail", ""), ("rcpt", "M")):
+        policy = Policy(lambda r, c: "DISCARD")
+        first = 'policy "p" { socket = "%s" stage = "%s" }' % (policy.name, stage)
+        with FakeMilter() as m, MilterServer(first, m) as s:
+            s.send().is_(250)
+            equal("".join(x for x in m.said("MRTLNBE")), told, "told when a policy server discards at " + stage)
+
+
 # --- edits: what they do stands in milter_edits.py ---
 
 @test

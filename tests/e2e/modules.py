@@ -14,7 +14,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from client import Closed
+from fakemilter import FakeMilter
 from harness import BIN, TOP, check, equal, main, scratch, test
+from milterserver import section as milter_section
 from server import Server, wait_for
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
@@ -58,6 +60,19 @@ def a_sender_is_refused():
         equal((h["asked"], h["refused"], h["next"]), (3, 2, 1), "answers counted")
         equal(s.stats()["tags"].get("sender-listed"), 2, "tags counted")
         s.says("by=senders", 2)
+
+
+@test
+def a_yes_of_its_own_is_the_last_word_of_the_message():
+    """Who stands behind it and did not hear of MAIL, or of the recipient, is not asked about the rest: libmilter would not answer."""
+    for stage, told in (("mail", ""), ("rcpt", "M"), ("none", "MRTLNBE")):
+        with FakeMilter() as m, Server(extra=section("yes", argument=stage) + milter_section(m)) as s:
+            c = s.client()
+            c.hello()
+            c.message([ALICE, BOB], TEXT).is_(250)
+            c.quit()
+            equal("".join(x for x in dict.fromkeys(m.said("MRTLNBE"))), told, "told behind a yes at " + stage)
+            equal((len(s.messages(ALICE)), len(s.messages(BOB))), (1, 1), "stored")
 
 
 class Web(http.server.BaseHTTPRequestHandler):

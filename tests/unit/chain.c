@@ -40,6 +40,42 @@ HANDLER(0)
 HANDLER(1)
 HANDLER(2)
 
+/* The same at each stage of a message; verdicts as above, but a reply is a yes. */
+static enum verdict
+agree(unsigned i, const struct question *q, struct reply *r)
+{
+	enum verdict v = call(i, q, r);
+
+	if (v == V_REPLY)
+		reply_set(r, 250, ENH(2, 0, 0), "yes", "handler %u says yes", i);
+	return v;
+}
+
+#define FOLLOWER(i) \
+	static enum verdict follow_##i(void *ctx, const struct question *q, struct reply *r) \
+	{ \
+		(void)ctx; \
+		return agree(i, q, r); \
+	} \
+	static void refused_##i(void *ctx, const struct question *q, const struct reply *r) \
+	{ \
+		(void)ctx; \
+		(void)q; \
+		(void)r; \
+		order[strlen(order)] = (char)('A' + (i)); \
+	} \
+	static const struct handler_ops follower_##i = { .abi = HANDLER_ABI, \
+		.name = "f" #i, \
+		.on_mail_from = follow_##i, \
+		.on_rcpt_to = follow_##i, \
+		.on_rcpt_refused = refused_##i, \
+		.on_data_begin = follow_##i, \
+		.on_data = follow_##i, \
+		.on_end = follow_##i };
+FOLLOWER(0)
+FOLLOWER(1)
+FOLLOWER(2)
+
 static void
 told(void *who, enum verdict v, const struct reply *r)
 {
@@ -347,6 +383,96 @@ START_TEST(conditions)
 }
 END_TEST
 
+/* Who hears of what, stage by stage from MAIL to the end: "|" between. */
+static const struct {
+	enum conf_kind kind;    /* of the second */
+	enum chain_stage stage; /* at which the first says ... */
+	enum verdict says;
+	const char *order;
+} sequences[] = {
+	{ CONF_K_MILTER, CHAIN_MAIL, V_NEXT, "abc|abc|abc|abc|abc|" },
+	{ CONF_K_MILTER, CHAIN_MAIL, V_REPLY, "a|a|a|a|a|" },
+	{ CONF_K_MILTER, CHAIN_MAIL, V_DISCARD, "a|a|a|a|a|" },
+	{ CONF_K_HANDLER, CHAIN_MAIL, V_DISCARD, "a|a|a|a|a|" },
+	{ CONF_K_POLICY, CHAIN_MAIL, V_DISCARD, "a|ab|ab|ab|ab|" },
+	{ CONF_K_MILTER, CHAIN_RCPT, V_REPLY, "abc|a|a|a|a|" },
+	{ CONF_K_MILTER, CHAIN_RCPT, V_DISCARD, "abc|a|a|a|a|" },
+	{ CONF_K_QUOTA, CHAIN_RCPT, V_REPLY, "abc|a|ab|ab|ab|" },
+	{ CONF_K_MILTER, CHAIN_DATA, V_REPLY, "abc|abc|a|a|a|" },
+	{ CONF_K_MILTER, CHAIN_END, V_REPLY, "abc|abc|abc|abc|a|" },
+};
+
+START_TEST(whole_sequences)
+{
+	struct conf_handler section[3] = { { .kind = CONF_K_POLICY }, { .kind = sequences[_i].kind },
+		{ .kind = CONF_K_HANDLER } };
+	struct chain c = { .n = 0 };
+	struct chain_about about = { 0 };
+	struct chain_run run;
+	uint64_t missed = 0;
+	struct reply r;
+	int me;
+
+	about.who = &me;
+	about.missed = &missed;
+	setup(&c);
+	c = (struct chain){ .n = 0 };
+	ck_assert_int_eq(chain_add(&c, &follower_0, NULL, &section[0]), 0);
+	ck_assert_int_eq(chain_add(&c, &follower_1, NULL, &section[1]), 0);
+	ck_assert_int_eq(chain_add(&c, &follower_2, NULL, &section[2]), 0);
+	for (enum chain_stage stage = CHAIN_MAIL; stage <= CHAIN_END; stage++) {
+		says[0] = stage == sequences[_i].stage ? sequences[_i].says : V_NEXT;
+		chain_begin(&run, stage);
+		ck_assert_int_eq(chain_ask(&c, &run, &about, &r), says[0]);
+		order[strlen(order)] = '|';
+	}
+	ck_assert_str_eq(order, sequences[_i].order);
+	teardown();
+}
+END_TEST
+
+/* A recipient that is refused is nobody's loss; who does not follow is not told of it. */
+START_TEST(refused_is_not_missed)
+{
+	struct conf_handler section[3] = { { .kind = CONF_K_MILTER },
+		{ .kind = CONF_K_MILTER, .on_failure = CONF_F_TEMPFAIL }, { .kind = CONF_K_MILTER } };
+	struct chain c = { .n = 0 };
+	struct chain_about about = { 0 };
+	struct chain_run run;
+	uint64_t missed = 0;
+	struct reply r;
+	int me;
+
+	about.who = &me;
+	about.missed = &missed;
+	setup(&c);
+	c = (struct chain){ .n = 0 };
+	ck_assert_int_eq(chain_add(&c, &ops_0, NULL, &section[0]), 0);
+	ck_assert_int_eq(chain_add(&c, &follower_1, NULL, &section[1]), 0);
+	ck_assert_int_eq(chain_add(&c, &follower_2, NULL, &section[2]), 0);
+	says[0] = V_REPLY; /* 550 */
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_REPLY);
+	ck_assert_uint_eq(missed, 0);
+	says[0] = V_NEXT;
+	says[1] = V_REPLY; /* 250 */
+	chain_begin(&run, CHAIN_MAIL);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_REPLY);
+	ck_assert_uint_eq(missed, 1U << 2);
+	says[1] = V_FAIL;
+	chain_begin(&run, CHAIN_RCPT);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_REPLY);
+	ck_assert_int_eq(r.code, 451);
+	ck_assert_str_eq(order, "aabb");
+	missed = 0;
+	chain_begin(&run, CHAIN_RCPT);
+	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_REPLY);
+	ck_assert_str_eq(order, "aabbbC");
+	ck_assert_uint_eq(missed, 0);
+	teardown();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -355,6 +481,8 @@ main(void)
 
 	tcase_add_test(t, asks_in_order);
 	tcase_add_test(t, reply_ends_it);
+	tcase_add_loop_test(t, whole_sequences, 0, sizeof(sequences) / sizeof(sequences[0]));
+	tcase_add_test(t, refused_is_not_missed);
 	tcase_add_test(t, later_resumes_behind);
 	tcase_add_test(t, cancelled_is_not_told);
 	tcase_add_loop_test(t, failure_is_as_configured, 0, 6);
