@@ -119,7 +119,7 @@ message_begin(struct session *s, struct reply *r)
 	m->content = content_new(t->arena, s->w->conf->hostname);
 	if (m->content == NULL)
 		goto err;
-	buf_init(&m->pend, CONN_IN_MAX + CONTENT_HOLD_MAX);
+	buf_init(&m->pend, CONN_IN_MAX + CONTENT_HOLD_MAX + CONTENT_ADDED_MAX);
 	if (s->w->dsn != NULL && dsn_wanted(t) && (m->dsn = dsn_begin(s->w->dsn, t)) == NULL) {
 		error = errno;
 		goto err;

@@ -130,6 +130,41 @@ message_open(const struct session *s, const struct message *m)
 	return m->verdict.code == 0 && m->error == 0 && smtp_txn(s->smtp)->discard == NULL;
 }
 
+/* Edits that can't be carried out: all of them or none, so the message is not taken. */
+static void
+message_not_edited(struct session *s, struct message *m, const char *why)
+{
+	struct log_line l;
+
+	log_begin(&l, LOG_L_WARN, "edits-failed");
+	log_str(&l, "session", s->id);
+	log_str(&l, "id", smtp_txn(s->smtp)->id);
+	log_str(&l, "reason", why);
+	log_end(&l);
+	reply_set(&m->verdict, 451, ENH(4, 3, 0), "edits-failed", "this mail could not be processed, try again later");
+}
+
+/* A header that the editor has no room for.  It is as large when it comes again: 5xx. */
+static void
+message_too_large(struct session *s, struct message *m)
+{
+	message_not_edited(s, m, "header-too-large");
+	reply_set(&m->verdict, 552, ENH(5, 3, 4), "header-too-large",
+	    "the header of this mail is too large for the filters here");
+}
+
+/* The editor or the store gave up, at ${step}. */
+static void
+message_rewrite_failed(struct session *s, struct message *m, const char *step)
+{
+	if (m->rewrite.error == EMSGSIZE) {
+		message_too_large(s, m);
+		return;
+	}
+	m->error = m->rewrite.error;
+	message_store_log(s, m->error, step);
+}
+
 /* Go on showing edited content to a handler.  False: the session waits. */
 static bool
 message_replay(struct session *s, struct message *m)
@@ -146,8 +181,7 @@ message_replay(struct session *s, struct message *m)
 		m->verdict = r;
 		break;
 	case REWRITE_FAILED:
-		m->error = m->rewrite.error;
-		message_store_log(s, m->error, "read");
+		message_rewrite_failed(s, m, "read");
 		break;
 	}
 	rewrite_end(&m->rewrite);
@@ -187,20 +221,6 @@ message_verdict(struct session *s, struct message *m)
 	if (m->error == 0 && s->run.stage == CHAIN_END)
 		(void)hooks_conclude(s, m->verdict.code != 0 ? V_REPLY : V_NEXT, &m->verdict);
 	return true;
-}
-
-/* Edits that can't be carried out: all of them or none, so the message is not taken. */
-static void
-message_not_edited(struct session *s, struct message *m, const char *why)
-{
-	struct log_line l;
-
-	log_begin(&l, LOG_L_WARN, "edits-failed");
-	log_str(&l, "session", s->id);
-	log_str(&l, "id", smtp_txn(s->smtp)->id);
-	log_str(&l, "reason", why);
-	log_end(&l);
-	reply_set(&m->verdict, 451, ENH(4, 3, 0), "edits-failed", "this mail could not be processed, try again later");
 }
 
 /* Nobody is left whose mail it is: was each refused, or is it accepted and dropped? */
@@ -263,12 +283,7 @@ message_edit(struct session *s, struct message *m)
 		m->edited = NULL;
 		break;
 	case REWRITE_FAILED:
-		if (m->rewrite.error == EMSGSIZE) {
-			message_not_edited(s, m, "header-too-large");
-			break;
-		}
-		m->error = m->rewrite.error;
-		message_store_log(s, m->error, "edit");
+		message_rewrite_failed(s, m, "edit");
 		break;
 	}
 	m->step = MESSAGE_VERDICT;

@@ -47,14 +47,14 @@ tell_edit(const struct edit *e)
 
 	switch (e->kind) {
 	case EDIT_ADD_HEADER:
-		dprintf(PRETEND_FD_ANSWERS, "  edited   added %s: %s\n", show(e->name, &a), show(e->value, &b));
+		dprintf(PRETEND_FD_ANSWERS, "  edited   added %s:%s\n", show(e->name, &a), show(e->value, &b));
 		return;
 	case EDIT_INSERT_HEADER:
-		dprintf(PRETEND_FD_ANSWERS, "  edited   inserted at %u %s: %s\n", (unsigned)e->index, show(e->name, &a),
+		dprintf(PRETEND_FD_ANSWERS, "  edited   inserted at %u %s:%s\n", (unsigned)e->index, show(e->name, &a),
 		    show(e->value, &b));
 		return;
 	case EDIT_CHANGE_HEADER:
-		dprintf(PRETEND_FD_ANSWERS, "  edited   changed %s, number %u, to: %s\n", show(e->name, &a),
+		dprintf(PRETEND_FD_ANSWERS, "  edited   changed %s, number %u, to:%s\n", show(e->name, &a),
 		    (unsigned)e->index, show(e->value, &b));
 		return;
 	case EDIT_DELETE_HEADER:

@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 """content: what stands in the Maildir is what was sent, byte for byte, after our trace lines."""
+import email
 import os
 import re
 import sys
@@ -167,6 +168,27 @@ def fields_that_are_ours_are_dropped():
 
 
 @test
+def what_is_no_header_is_none_of_ours():
+    """Content that a reader would take for more of our trace lines is parted from them; else it stays as it came."""
+    forged = b"Authentication-Results: mx.test.example; dkim=pass"
+    rows = ((b" ; dkim=pass\r\nSubject: x\r\n\r\nb\r\n", b"\n ; dkim=pass\nSubject: x\n\nb\n"),
+            (b"\tx\r\n", b"\n\tx\n"), (b"text\r\n" + forged + b"\r\nmore\r\n", b"text\n\n" + forged + b"\nmore\n"),
+            (b"Subject: x\r\ntext\r\nReturn-Path: <a@b>\r\n", b"Subject: x\ntext\n\nReturn-Path: <a@b>\n"),
+            (b"text\r\n more\r\nReceived: a\r\nX: y\r\n", b"text\n more\nReceived: a\nX: y\n"))
+    with Server() as s:
+        c = s.client()
+        c.hello()
+        for sent, kept in rows:
+            c.message(ALICE, sent).is_(250)
+            one = s.maildir(ALICE).one()
+            equal(one.content, kept, "content")
+            check(email.message_from_bytes(one.raw)["Authentication-Results"] is None, "forged results are believed")
+            check("dkim" not in one["Received"], one["Received"])
+            os.unlink(one.path)
+        c.quit()
+
+
+@test
 def loops_are_refused():
     with Server() as s:
         c = s.client()
@@ -176,7 +198,8 @@ def loops_are_refused():
         c.message(ALICE, hop * 100 + HEAD).is_(554, "5.4.6")
         c.message(ALICE, b"Delivered-To: alice@example.org\r\n" + HEAD).is_(554, "5.4.6")
         c.message(ALICE, b"Delivered-To: bob@example.org\r\n" + HEAD).is_(250)
-        equal(len(s.messages(ALICE)), 2, "messages")
+        c.message(ALICE, b"Subject: x\r\nno field\r\nDelivered-To: alice@example.org\r\n" + hop * 100).is_(250)
+        equal(len(s.messages(ALICE)), 3, "messages")
         c.quit()
 
 

@@ -576,7 +576,6 @@ def it_says_nonsense():
     misbehaves({"E": packet("y", b"250 2.0.0 queued\0")}, "reply-malformed", "end")
     misbehaves({"E": packet("y", b"550-5.7.1 one\r\n250 2.0.0 two\0")}, "reply-malformed", "end")
     misbehaves({"E": packet("h", b"X-A\0no end")}, "header-without-end", "end")
-    misbehaves({"E": packet("h", header("X-A", "b\r\nBcc: c@d"))}, "header-value", "end")
     misbehaves({"E": packet("h", header("X-A: b\r\nBcc", "c@d"))}, "header-name", "end")
     misbehaves({"E": packet("b", b"x")}, "edit-not-agreed", "end", actions=0)
 

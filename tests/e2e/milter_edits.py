@@ -107,10 +107,96 @@ def the_second_sees_what_the_first_wrote():
 
 @test
 def the_blank_behind_the_colon():
+    said = [packet("h", header("X-A", v)) for v in ("v", " v", "\tv", "")]
+    for steps, want in ((0, b"X-A: v\nX-A:  v\nX-A: \tv\nX-A: \n"), (LEADSPC, b"X-A:v\nX-A: v\nX-A:\tv\nX-A:\n")):
+        with FakeMilter(steps=steps, on=at_end(*said)) as m, MilterServer(m) as s:
+            s.send(text=b"Subject: x\r\n\r\nb\r\n").is_(250)
+            equal(s.maildir(ALICE).one().content, b"Subject: x\n" + want + b"\nb\n", "with steps %x" % steps)
     with FakeMilter(steps=LEADSPC, on=at_end(packet("h", header("X-New", " v")))) as m, MilterServer(m) as s:
         s.send().is_(250)
         equal(m.data("L"), [b"Subject\0 x\0", b"X-Long\0 one\n two\0"], "fields")
         equal(stored(s)["X-New"], "v", "added")
+
+
+@test
+def inserted_at_as_many_as_stand_before_it():
+    """As libmilter and Postfix count: our trace, which stands above all of them, is one."""
+    rows = (((0, 1, 2), b"X-0: v\nX-1: v\nX-2: v\nA: 1\nB: 2\n"), ((1, 1, 3), b"X-1: v\nX-0: v\nX-2: v\nA: 1\nB: 2\n"),
+            ((2, 0, 9), b"X-1: v\nA: 1\nX-0: v\nB: 2\nX-2: v\n"))
+    with FakeMilter() as m, MilterServer(m) as s:
+        for at, want in rows:
+            m.on = at_end(*(packet("i", indexed(n, "X-%d" % i, "v")) for i, n in enumerate(at)))
+            s.send(text=b"A: 1\r\nB: 2\r\n\r\nb\r\n").is_(250)
+            equal(newest(s), want + b"\nb\n", "at %s" % (at,))
+
+
+def newest(s):
+    """The content of the one message of the mailbox, which is taken away."""
+    one = s.maildir(ALICE).one()
+    os.unlink(one.path)
+    return one.content
+
+
+@test
+def any_octet_in_a_value_and_lines_that_are_none():
+    """What a filter copies from a Subject is no reason to defer the mail; what would end the field goes on with it."""
+    rows = [(bytes([c]), bytes([c])) for c in range(1, 256) if c not in b"\r\n"]
+    rows += [(b"\n", b""), (b"\r\n", b""), (b"\nb", b"\n\tb"), (b"\r\nBcc: c\n\nbody\r\n", b"\n\tBcc: c\n\tbody"), (b"\n\tb\r\n c", b"\n\tb\n c"),
+             (b"\r", b" ")]
+    edits = [packet("h", b"X-A\0a" + said + b"\0") for said, _ in rows]
+    with FakeMilter(on=at_end(*edits)) as m, MilterServer(m) as s:
+        s.send(text=b"Subject: x\r\n\r\nb\r\n").is_(250)
+        equal(newest(s), b"Subject: x\n" + b"".join(b"X-A: a" + kept + b"\n" for _, kept in rows) + b"\nb\n", "content")
+
+
+@test
+def the_header_ends_where_the_milter_heard_it_end():
+    """In one place for the milter, the editor and who reads the mail; Postfix 3.7 writes the same."""
+    add, insert = packet("h", header("X-New", "v")), packet("i", indexed(1, "X-New", "v"))
+    change, body = packet("m", indexed(1, "X-A", "v")), packet("b", b"new\r\n")
+    led, odd, none = b" ; dkim=pass\r\nX-A: 1\r\n\r\nb\r\n", b"Subject: h\r\nodd\r\nX-A: 1\r\n\r\nb\r\n", b"text\r\nX-A: 1\r\n"
+    rows = ((led, add, b"X-New: v\n\n ; dkim=pass\nX-A: 1\n\nb\n"), (led, insert, b"X-New: v\n\n ; dkim=pass\nX-A: 1\n\nb\n"),
+            (led, body, b"\nnew\n"), (led, b"", b"\n ; dkim=pass\nX-A: 1\n\nb\n"),
+            (odd, add, b"Subject: h\nX-New: v\n\nodd\nX-A: 1\n\nb\n"), (odd, insert, b"X-New: v\nSubject: h\n\nodd\nX-A: 1\n\nb\n"),
+            (odd, change, b"Subject: h\nX-A: v\n\nodd\nX-A: 1\n\nb\n"), (odd, body, b"Subject: h\n\nnew\n"),
+            (none, add, b"X-New: v\n\ntext\nX-A: 1\n"), (none, body, b"\nnew\n"),
+            # Nobody edited them: as they came, where Postfix has an empty line.
+            (odd, b"", b"Subject: h\nodd\nX-A: 1\n\nb\n"), (none, b"", b"text\nX-A: 1\n"))
+    with FakeMilter() as m, FakeMilter() as second, MilterServer(section(m), section(second, "second")) as s:
+        for text, edit, want in rows:
+            m.on = at_end(*([edit] if edit else []))
+            m.heard.clear()
+            second.heard.clear()
+            s.send(text=text).is_(250)
+            equal(newest(s), want, "%s with %s" % (text, edit))
+            told = b"".join(m.data("B"))
+            equal(told, text[len(b"Subject: h\r\n"):] if text is odd else text, "the body that the milter heard")
+            equal(b"".join(second.data("B")), b"new\r\n" if edit is body else told, "that the second heard")
+
+
+@test
+def a_field_longer_than_a_packet():
+    """Shown as far as Postfix shows it, and stored whole."""
+    folded = b"X-L: a\r\n" + (b" " + b"b" * 70 + b"\r\n") * 2900
+    with FakeMilter(on=at_end(packet("h", header("X-New", "v")))) as m, MilterServer(m) as s:
+        for field, shown in ((b"X-L: " + b"a" * 65400 + b"\r\n", 60000), (folded, 59982)):
+            m.heard.clear()
+            s.send(text=field + b"Subject: x\r\n\r\nb\r\n").is_(250)
+            equal([len(f) for f in m.data("L")], [shown, len(b"Subject\0x\0")], "fields shown")
+            equal(newest(s), field.replace(b"\r", b"") + b"Subject: x\nX-New: v\n\nb\n", "content")
+
+
+@test
+def a_header_too_large_to_edit_is_refused_for_good():
+    many, much = b"".join(b"X-%d: y\r\n" % i for i in range(20001)), (b"X-A: " + b"y" * 900 + b"\r\n") * 1200
+    with FakeMilter() as m, FakeMilter() as second, MilterServer(section(m), section(second, "second"), message_size_limit="2MiB") as s:
+        for text in (many, much):
+            m.on, second.on = {}, at_end(packet("h", header("X-New", "v")))
+            s.send(text=text + b"\r\nb\r\n").is_(552, "5.3.4")
+        s.says("reason=header-too-large", 2)
+    with FakeMilter() as m, MilterServer(m, message_size_limit="2MiB") as s:
+        for text in (many, much):
+            s.send(text=text + b"\r\nb\r\n").is_(250)
 
 
 IDLE = 33               # connections to the milter that are kept, and one of a client that leaves

@@ -53,7 +53,7 @@ run(const uint8_t *data, size_t size, size_t step)
 	enum fields_event ev = FIELDS_MORE;
 
 	fields_init(&f);
-	for (size_t at = 0; at < size && ev != FIELDS_TOO_LONG; at += step) {
+	for (size_t at = 0; at < size && ev != FIELDS_LOST; at += step) {
 		size_t n = size - at < step ? size - at : step;
 		uint8_t *copy = malloc(n);
 		struct span in;
@@ -62,11 +62,11 @@ run(const uint8_t *data, size_t size, size_t step)
 			abort();
 		memcpy(copy, data + at, n);
 		in = span_of(copy, n);
-		while ((ev = fields_next(&f, &in, &name, &value)) != FIELDS_MORE && ev != FIELDS_TOO_LONG)
+		while ((ev = fields_next(&f, &in, &name, &value)) != FIELDS_MORE && ev != FIELDS_LOST)
 			note(&s, ev, name, value);
 		free(copy);
 	}
-	while ((ev = fields_last(&f, &name, &value)) != FIELDS_MORE && ev != FIELDS_TOO_LONG)
+	while ((ev = fields_last(&f, &name, &value)) != FIELDS_MORE && ev != FIELDS_LOST)
 		note(&s, ev, name, value);
 	fields_fini(&f);
 	return s;

@@ -5,11 +5,11 @@ cd "$(dirname "$0")/../.." || exit 1
 failed=0
 
 # pattern PATH...: what a file may include, as one extended regular expression on the included path.
-ground='common/(span|ip|buf|arena|decimal|date|scan|crc32c|quota)\.h'
-pure='common/(span|ip|buf|arena|decimal|date|scan|crc32c|quota|addr|reply|xtext)\.h'
+ground='common/(span|ip|buf|arena|decimal|date|scan|crc32c|quota|field)\.h'
+pure='common/(span|ip|buf|arena|decimal|date|scan|crc32c|quota|field|addr|reply|xtext)\.h'
 may_include() {
 	case $1 in
-	common/span.* | common/ip.* | common/decimal.* | common/date.* | common/scan.* | common/buf.* | common/arena.* | common/crc32c.* | common/quota.*) echo "$ground" ;;
+	common/span.* | common/ip.* | common/decimal.* | common/date.* | common/scan.* | common/buf.* | common/arena.* | common/crc32c.* | common/quota.* | common/field.*) echo "$ground" ;;
 	common/addr.* | common/reply.* | common/xtext.*) echo "$pure" ;;
 	common/norm.*) echo "$pure|common/norm\.h" ;;
 	common/*) echo 'common/.*' ;;

@@ -20,7 +20,7 @@ __stack_chk_fail|__(memcpy|memmove|memset|snprintf|vsnprintf|explicit_bzero|strl
 library=$(printf '%s' "$library" | tr '\n' '|')
 memory='malloc|calloc|realloc|free'
 
-pure="common/span common/ip common/buf common/arena common/crc32c common/addr common/date common/reply common/xtext $(
+pure="common/span common/ip common/buf common/arena common/crc32c common/field common/addr common/date common/reply common/xtext $(
 	find worker/smtp worker/milter/packet.c worker/milter/state.c worker/milter/fields.c worker/handlers/policy/request.c worker/handlers/policy/answer.c \
 		reports/relay_reply.c \
 		-name '*.c' | sed 's/\.c$//' | sort

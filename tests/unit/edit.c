@@ -65,10 +65,78 @@ START_TEST(value)
 		ck_assert_uint_eq(e.n, 0);
 		ck_assert_ptr_null(e.first);
 	} else {
+		struct span got;
+
 		ck_assert_int_eq(edit_add_header(&e, sp("X"), in), 0);
-		ck_assert_uint_eq(e.first->value.n, strlen(values[_i].out));
-		ck_assert(span_eq(e.first->value, sp(values[_i].out)));
+		got = e.first->value;
+		ck_assert_uint_ge(got.n, 1);
+		ck_assert_uint_eq(got.p[0], ' '); /* none of them begins with one */
+		got = span_skip(got, 1);
+		ck_assert_uint_eq(got.n, strlen(values[_i].out));
+		ck_assert(span_eq(got, sp(values[_i].out)));
 	}
+	edits_fini(&e);
+}
+END_TEST
+
+/* What a milter says: out with a blank in front, and without one. */
+static const struct {
+	const char *in, *out;
+} said[] = {
+	{ "plain", "plain" },
+	{ "", "" },
+	{ " led", " led" },
+	{ "\tled", "\tled" },
+	{ "two\r\n lines\n\tthree", "two\n lines\n\tthree" },
+	{ "a\nb", "a\n\tb" },
+	{ "a\r\nEvil: 1\n\nbody\n", "a\n\tEvil: 1\n\tbody" },
+	{ "a\n", "a" },
+	{ "a\r\n", "a" },
+	{ "a\n\n\n", "a" },
+	{ "\nb", "\n\tb" },
+	{ "\n", "" },
+	{ "a\n \nb", "a\n\tb" },
+	{ "a\n \n b\n ", "a\n b" },
+	{ "a\n\r\r\nb", "a\n\t \n\tb" },
+	{ "a\rb\r", "a b " },
+	{ "\x01\x02\x1f\x7f\xff\x0b\x0c", "\x01\x02\x1f\x7f\xff\x0b\x0c" },
+};
+
+START_TEST(as_said)
+{
+	struct edits e;
+	struct span in = guarded_str(said[_i].in);
+
+	edits_init(&e, 100);
+	ck_assert_int_eq(edit_as_said(&e, EDIT_ADD_HEADER, 0, sp("X"), in, false), 0);
+	ck_assert_msg(
+	    span_eq(e.first->value, sp(said[_i].out)), "%.*s", (int)e.first->value.n, (const char *)e.first->value.p);
+	ck_assert_int_eq(edit_as_said(&e, EDIT_CHANGE_HEADER, 7, sp("X"), in, true), 0);
+	ck_assert_uint_eq(e.first->next->index, 7);
+	ck_assert_uint_eq(e.first->next->value.p[0], ' ');
+	ck_assert(span_eq(span_skip(e.first->next->value, 1), sp(said[_i].out)));
+	edits_fini(&e);
+}
+END_TEST
+
+/* The most that mending may add. */
+START_TEST(said_at_length)
+{
+	static char big[EDIT_VALUE_MAX + 1];
+	struct edits e;
+
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = i % 2 == 0 ? '\n' : 'x';
+	edits_init(&e, 100);
+	ck_assert_int_eq(edit_as_said(&e, EDIT_ADD_HEADER, 0, sp("X"), span_of(big, EDIT_VALUE_MAX), true), 0);
+	ck_assert_uint_eq(e.first->value.n, 1 + EDIT_VALUE_MAX / 2 * 3);
+	ck_assert_int_eq(edit_as_said(&e, EDIT_ADD_HEADER, 0, sp("X"), span_of(big, sizeof(big)), true), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	ck_assert_int_eq(edit_as_said(&e, EDIT_ADD_HEADER, 0, sp("X:"), sp("v"), true), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(edit_as_said(&e, EDIT_ADD_HEADER, 0, sp("X"), span_of("a\0b", 3), true), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_uint_eq(e.n, 1);
 	edits_fini(&e);
 }
 END_TEST
@@ -199,11 +267,32 @@ static const struct {
 	{ "", "+X|1", "X: 1\n" },
 	{ "", "#b", "\nb" },
 	{ "", "", "" },
-	/* A line that is no field is kept where it is. */
-	{ "odd\nA: 1\n\nb", "^1X|1;=1A|2", "X: 1\nodd\nA: 2\n\nb" },
-	{ " led\nA: 1\n\nb", "+X|1", " led\nA: 1\nX: 1\n\nb" },
+	/* As many as stand before it, of which our trace is one. */
+	{ MAIL, "^0X|1;^1Y|2;^2Z|3", "X: 1\nY: 2\nZ: 3\n" MAIL },
+	{ MAIL, "^0X|1;^0Y|2;^1Z|3;^2V|4", "Y: 2\nZ: 3\nV: 4\nX: 1\n" MAIL },
+	{ MAIL, "^1X|1;^0Y|2;^2Z|3", "Y: 2\nZ: 3\nX: 1\n" MAIL },
+	{ MAIL, "^1X|1;^1Y|2;^3Z|3", "Y: 2\nX: 1\nZ: 3\n" MAIL },
+	{ "", "^0X|1;^1Y|2;^2Z|3", "X: 1\nY: 2\nZ: 3\n" },
+	/* The header ends before a line that is no field; who edits it has an empty line written there. */
+	{ "odd\nA: 1\n\nb", "^1X|1;=1A|2", "X: 1\nA: 2\n\nodd\nA: 1\n\nb" },
+	{ "odd\nA: 1\n\nb", "", "odd\nA: 1\n\nb" },
+	{ "odd\nA: 1\n\nb", "#c", "\nc" },
+	{ "odd", "+X|1", "X: 1\n\nodd" },
+	{ "odd", "", "odd" },
+	{ "A: 1\nodd\nB: 2\n", "", "A: 1\nodd\nB: 2\n" },
+	{ "A: 1\nodd\nB: 2\n", "=1B|3", "A: 1\nB: 3\n\nodd\nB: 2\n" },
+	{ "A: 1\nodd\nB: 2\n", "-1B|", "A: 1\n\nodd\nB: 2\n" },
+	{ "A: 1\nodd\nB: 2\n", "-1A|", "\nodd\nB: 2\n" },
+	{ "A: 1\nodd\nB: 2\n", "#c\n", "A: 1\n\nc\n" },
+	{ "A: 1\n more\nodd\n", "+X|1", "A: 1\n more\nX: 1\n\nodd\n" },
+	{ "A: 1\nodd", "+X|1", "A: 1\nX: 1\n\nodd" },
+	{ " led\nA: 1\n\nb", "+X|1", "X: 1\n\n led\nA: 1\n\nb" },
+	{ " led\nA: 1\n\nb", "", " led\nA: 1\n\nb" },
+	{ ": 1\nA: 1\n", "+X|1", "X: 1\n\n: 1\nA: 1\n" },
+	{ "A\xff: 1\n", "+X|1", "X: 1\n\nA\xff: 1\n" },
 	{ "A : 1\n\nb", "=1A|2", "A: 2\n\nb" },
-	{ "A: 1\n\r\n\nb", "+X|1", "A: 1\n\r\nX: 1\n\nb" },
+	{ "A: 1\n \nB: 2\n\nb", "+X|1", "A: 1\n \nB: 2\nX: 1\n\nb" },
+	{ "A: 1\n\r\n\nb", "+X|1", "A: 1\nX: 1\n\n\r\n\nb" },
 };
 
 static void
@@ -382,6 +471,8 @@ main(void)
 
 	LOOP(t, names, bad_names);
 	LOOP(t, value, values);
+	LOOP(t, as_said, said);
+	tcase_add_test(t, said_at_length);
 	tcase_add_test(t, value_with_nul);
 	tcase_add_test(t, limits);
 	LOOP(t, folder, folders);

@@ -47,7 +47,7 @@ static const struct words_row reasons[] = {
 	{ "milter-reject", "the milter refused it" },
 	{ "milter-tempfail", "the milter put it off; the sender will try again" },
 	{ "milter-close", "the milter wanted the session closed" },
-	{ "field-too-long", "it has a header field that is too long to be shown to a milter" },
+	{ "header-too-large", "a filter wanted to edit its header, which is larger than can be edited" },
 	{ "policy-reject", "the policy server refused it" },
 	{ "policy-defer", "the policy server put it off; the sender will try again" },
 	{ "policy-defer-if-permit", "the policy server put off what would have been accepted otherwise" },

@@ -8,15 +8,24 @@
 #include <errno.h>
 #include <string.h>
 
+/* A milter that agreed to it says itself what stands behind the colon; others leave out a blank. */
+static int
+write_header(const struct talk *t, const struct milter_reply *r, enum edit_kind kind, uint32_t index)
+{
+	bool blank = (t->seat.link->st.steps & MILTER_P_HDR_LEADSPC) == 0;
+
+	return edit_as_said(t->edits, kind, index, r->name, r->value, blank);
+}
+
 /* Sendmail takes index 0 for 1, and an empty value for a deletion. */
 static int
-change_header(struct edits *e, const struct milter_reply *r)
+change_header(const struct talk *t, const struct milter_reply *r)
 {
 	uint32_t index = r->index == 0 ? 1 : r->index;
 
 	if (r->value.n == 0)
-		return edit_delete_header(e, r->name, index);
-	return edit_change_header(e, r->name, index, r->value);
+		return edit_delete_header(t->edits, r->name, index);
+	return write_header(t, r, EDIT_CHANGE_HEADER, index);
 }
 
 static int
@@ -35,11 +44,11 @@ apply(struct talk *t, const struct milter_reply *r)
 
 	switch (r->what) {
 	case MILTER_R_ADDHEADER:
-		return edit_add_header(e, r->name, r->value);
+		return write_header(t, r, EDIT_ADD_HEADER, 0);
 	case MILTER_R_INSHEADER:
-		return edit_insert_header(e, r->index, r->name, r->value);
+		return write_header(t, r, EDIT_INSERT_HEADER, r->index);
 	case MILTER_R_CHGHEADER:
-		return change_header(e, r);
+		return change_header(t, r);
 	case MILTER_R_REPLBODY:
 		return replace_body(t, r->value);
 	case MILTER_R_ADDRCPT:

@@ -3,13 +3,16 @@
  */
 #include "worker/milter/fields.h"
 
+#include "common/field.h"
+
 enum { AT_HEADER, AT_REST, AT_BODY, AT_LOST };
 
 void
 fields_init(struct fields *f)
 {
-	buf_init(&f->hold, FIELDS_ONE_MAX + 1);
+	buf_init(&f->hold, FIELDS_HOLD_MAX);
 	f->taken = f->colon = 0;
+	f->eol = false;
 	f->at = AT_HEADER;
 }
 
@@ -17,20 +20,6 @@ void
 fields_fini(struct fields *f)
 {
 	buf_free(&f->hold);
-}
-
-/* The place of the colon if ${s} begins as a field does (RFC 5322 3.6.8, with 4.5's blank before the colon); 0: it does not. */
-static size_t
-colon_of(struct span s, size_t *name)
-{
-	size_t i = 0;
-
-	while (i < s.n && s.p[i] > 0x20 && s.p[i] < 0x7f && s.p[i] != ':')
-		i++;
-	*name = i;
-	while (i < s.n && (s.p[i] == ' ' || s.p[i] == '\t'))
-		i++;
-	return *name > 0 && i < s.n && s.p[i] == ':' ? i : 0;
 }
 
 /*
@@ -41,20 +30,59 @@ static bool
 is_field(struct fields *f)
 {
 	if (f->colon == 0)
-		f->colon = colon_of(buf_view(&f->hold), &f->name);
+		f->colon = field_colon(buf_view(&f->hold), &f->name);
 	return f->colon != 0;
 }
 
-/* All of the field ${s} is held: give it out. */
+/* ${s} without its last line end. */
+static struct span
+unended(struct span s)
+{
+	if (s.n > 0 && s.p[s.n - 1] == '\n')
+		s.n--;
+	if (s.n > 0 && s.p[s.n - 1] == '\r')
+		s.n--;
+	return s;
+}
+
+/*
+ * What is shown of the field ${s}: whole lines up to FIELDS_ONE_MAX octets, a CRLF
+ * counting as one, or that many octets if lines would leave more than a tenth of
+ * them out.
+ */
+static struct span
+shown(struct span s)
+{
+	size_t at = 0, n = 0, whole = 0;
+
+	if (s.n <= FIELDS_ONE_MAX)
+		return unended(s);
+	while (at < s.n) {
+		const uint8_t *lf = memchr(s.p + at, '\n', s.n - at);
+		struct span line = span_of(s.p + at, lf != NULL ? (size_t)(lf - s.p) + 1 - at : s.n - at);
+		struct span text = unended(line);
+
+		if (text.n > FIELDS_ONE_MAX - n) {
+			if (n < FIELDS_ONE_MAX / 10 * 9)
+				whole = at + FIELDS_ONE_MAX - n;
+			break;
+		}
+		at += line.n;
+		whole = at;
+		n += text.n + (lf != NULL);
+		if (n > FIELDS_ONE_MAX)
+			break;
+	}
+	return unended(span_head(s, whole));
+}
+
+/* All of the field ${s} is held, or all that is shown of it: give it out. */
 static void
 cut(const struct fields *f, struct span s, struct span *name, struct span *value)
 {
-	*name = span_head(s, f->name);
-	*value = span_skip(s, f->colon + 1);
-	if (value->n > 0 && value->p[value->n - 1] == '\n')
-		value->n--;
-	if (value->n > 0 && value->p[value->n - 1] == '\r')
-		value->n--;
+	s = shown(s);
+	*name = span_head(s, f->name < s.n ? f->name : s.n);
+	*value = span_skip(s, f->colon < s.n ? f->colon + 1 : s.n);
 }
 
 static bool
@@ -90,22 +118,17 @@ static bool
 take_line(struct fields *f, struct span *in)
 {
 	const uint8_t *lf = memchr(in->p, '\n', in->n);
-	size_t n = lf != NULL ? (size_t)(lf - in->p) + 1 : in->n;
+	size_t n = lf != NULL ? (size_t)(lf - in->p) + 1 : in->n, kept = n;
 
-	if (buf_put(&f->hold, in->p, n) != 0) {
+	if (f->colon != 0 && kept > buf_left(&f->hold))
+		kept = buf_left(&f->hold); /* nobody is shown the rest */
+	if (buf_put(&f->hold, in->p, kept) != 0) {
 		f->at = AT_LOST;
 		return false;
 	}
 	*in = span_skip(*in, n);
+	f->eol = lf != NULL;
 	return lf != NULL;
-}
-
-static bool
-line_ended(const struct fields *f)
-{
-	struct span s = buf_view(&f->hold);
-
-	return s.n > 0 && s.p[s.n - 1] == '\n';
 }
 
 /* In the header, with *in not empty. */
@@ -114,12 +137,12 @@ header_next(struct fields *f, struct span *in, struct span *name, struct span *v
 {
 	while (in->n > 0 && f->at == AT_HEADER) {
 		/* A line that is held to its end is a field's. */
-		if (line_ended(f) && in->p[0] != ' ' && in->p[0] != '\t')
+		if (f->eol && buf_len(&f->hold) > 0 && !field_blank(in->p[0]))
 			return judge(f, name, value);
 		if (take_line(f, in) && (empty_line(buf_view(&f->hold)) || !is_field(f)))
 			return judge(f, name, value);
 	}
-	return f->at == AT_LOST ? FIELDS_TOO_LONG : FIELDS_MORE;
+	return f->at == AT_LOST ? FIELDS_LOST : FIELDS_MORE;
 }
 
 static void
@@ -149,7 +172,7 @@ fields_next(struct fields *f, struct span *in, struct span *name, struct span *v
 	drop_taken(f);
 	*name = *value = (struct span){ NULL, 0 };
 	if (f->at == AT_LOST)
-		return FIELDS_TOO_LONG;
+		return FIELDS_LOST;
 	if (f->at == AT_REST)
 		return give_rest(f, value);
 	if (in->n == 0)
@@ -169,7 +192,7 @@ fields_last(struct fields *f, struct span *name, struct span *value)
 	drop_taken(f);
 	*name = *value = (struct span){ NULL, 0 };
 	if (f->at == AT_LOST)
-		return FIELDS_TOO_LONG;
+		return FIELDS_LOST;
 	if (f->at == AT_REST)
 		return give_rest(f, value);
 	if (f->at == AT_BODY)

@@ -98,23 +98,6 @@ name_ok(struct span s)
 	return s.n > 0 && s.n <= MILTER_NAME_MAX;
 }
 
-/* A value: a line end goes on with white space, or what follows it would be a field, or the body. */
-static bool
-value_ok(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = s.p[i];
-
-		if (c == '\r' && (i + 1 == s.n || s.p[i + 1] != '\n'))
-			return false;
-		if (c == '\n' && (i + 1 == s.n || (s.p[i + 1] != ' ' && s.p[i + 1] != '\t')))
-			return false;
-		if ((c < 0x20 && c != '\t' && c != '\r' && c != '\n') || c == 0x7f)
-			return false;
-	}
-	return true;
-}
-
 /* An address or its parameters; whether it is one is for common/addr to say. */
 static bool
 line_ok(struct span s)
@@ -138,8 +121,6 @@ parse_header(struct span data, bool indexed, struct milter_reply *r, const char 
 		return no(why, "header-index");
 	if (!name_ok(r->name))
 		return no(why, "header-name");
-	if (!value_ok(r->value))
-		return no(why, "header-value");
 	return 0;
 }
 

@@ -131,7 +131,7 @@ struct milter_reply {
 	enum milter_answer what;
 	uint32_t           index; /* of a header; 0 at INSHEADER is the place above all */
 	struct span        name;  /* a header's name; an address as the milter wrote it */
-	struct span value; /* a header's value, LF or CRLF only before white space; ESMTP parameters; body; reason */
+	struct span value; /* a header's value, whose line ends may be anything; ESMTP parameters; body; reason */
 };
 
 enum milter_frame {

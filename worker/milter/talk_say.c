@@ -51,19 +51,10 @@ talk_tell(struct talk *t, struct milter_link *k, enum fields_event ev, struct sp
 			return say_body(k, value);
 		return buf_put(&t->body, value.p, value.n);
 	case FIELDS_MORE:
-	case FIELDS_TOO_LONG:
+	case FIELDS_LOST:
 		break;
 	}
 	return 0;
-}
-
-static void
-talk_too_long(struct talk *t)
-{
-	struct reply r;
-
-	reply_set(&r, 554, ENH(5, 6, 0), "field-too-long", "a header field is too long for the filters here");
-	talk_decide(t, V_REPLY, &r);
 }
 
 /* A piece of the content.  STEP_DONE: there is none. */
@@ -81,10 +72,8 @@ step_content(struct talk *t, struct milter_link *k)
 	in = span_head(in, in.n < room ? in.n : room);
 	had = in.n;
 	ev = fields_next(&t->fields, &in, &name, &value);
-	if (ev == FIELDS_TOO_LONG) {
-		talk_too_long(t);
-		return STEP_SAID;
-	}
+	if (ev == FIELDS_LOST)
+		return STEP_ROOM;
 	if (talk_tell(t, k, ev, name, value) != 0)
 		return STEP_ROOM;
 	talk_consumed(t, had - in.n);
@@ -103,10 +92,8 @@ step_end(struct talk *t, struct milter_link *k)
 		if (s != STEP_DONE)
 			return s;
 		ev = fields_last(&t->fields, &name, &value);
-		if (ev == FIELDS_TOO_LONG) {
-			talk_too_long(t);
-			return STEP_SAID;
-		}
+		if (ev == FIELDS_LOST)
+			return STEP_ROOM;
 		t->drained = ev == FIELDS_MORE;
 		return talk_tell(t, k, ev, name, value) == 0 ? STEP_SAID : STEP_ROOM;
 	}

@@ -7,18 +7,23 @@
 #include "worker/smtp/content.h"
 
 #include "common/addr.h"
+#include "common/field.h"
 #include "worker/smtp/authserv.h"
 
 enum { CONTENT_VALUE_MAX = ADDR_TEXT_MAX + 32 }; /* octets of a Delivered-To value that are looked at */
 
 enum state {
-	AT_NAME,     /* at the start of a line, or in a name that may be one of ours */
-	AT_SPACE,    /* behind such a name and white space: a colon may follow (RFC 5322 4.5) */
-	AT_ID,       /* in Authentication-Results, the authserv-id not yet read */
-	AT_KEPT,     /* in a field that is kept */
-	AT_KEPT_EOL, /* behind its line end: a space or tab continues it */
+	AT_NAME,        /* at the start of a line, or in a name that may be one of ours */
+	AT_SPACE,       /* behind such a name and white space: a colon may follow (RFC 5322 4.5) */
+	AT_ID,          /* in Authentication-Results, the authserv-id not yet read */
+	AT_OTHER,       /* in a name that is none of ours */
+	AT_OTHER_SPACE, /* ... and behind it */
+	AT_KEPT,        /* in a field that is kept */
+	AT_KEPT_EOL,    /* behind its line end: a space or tab continues it */
 	AT_DROPPED,
 	AT_DROPPED_EOL,
+	AT_LOOSE, /* in a line behind the header's end, while no empty line has come */
+	AT_LOOSE_EOL,
 	AT_BODY
 };
 
@@ -45,10 +50,14 @@ struct content {
 	unsigned alive; /* AT_NAME: bit i: the name may be field_name[i] */
 	unsigned received, ndelivered;
 	bool eol;     /* AT_ID: the last octet was a LF */
+	bool field;   /* a field was seen: a line that begins with a blank goes on with one */
+	bool over;    /* the header ended, and not with an empty line */
+	bool part;    /* an empty line goes out in front of what is held */
 	bool flush;   /* hold[] was handed out and is free at the next call */
 	bool collect; /* AT_KEPT: in Delivered-To, into value[] */
 	size_t nhold, nvalue;
-	uint8_t hold[CONTENT_HOLD_MAX];
+	uint8_t *hold;
+	uint8_t room[CONTENT_ADDED_MAX + CONTENT_HOLD_MAX]; /* an empty line, and behind it what is held */
 	uint8_t value[CONTENT_VALUE_MAX];
 };
 
@@ -62,20 +71,25 @@ content_new(struct arena *a, const char *authserv)
 	c->arena = a;
 	c->authserv = span_str(authserv);
 	c->alive = (1U << FIELD_N) - 1;
+	memcpy(c->room, "\r\n", CONTENT_ADDED_MAX);
+	c->hold = c->room + CONTENT_ADDED_MAX;
 	return c;
 }
 
-static bool
-blank(uint8_t ch)
-{
-	return ch == ' ' || ch == '\t';
-}
-
+/* Behind the header's end nothing counts that is not the receiver's own. */
 static void
 line_start(struct content *c)
 {
 	c->state = AT_NAME;
-	c->alive = (1U << FIELD_N) - 1;
+	c->alive = c->over ? 1U << FIELD_RETURN_PATH | 1U << FIELD_AUTHRES : (1U << FIELD_N) - 1;
+}
+
+/* The line is no field: the header ended before it. */
+static void
+header_over(struct content *c)
+{
+	c->over = true;
+	c->state = AT_LOOSE;
 }
 
 /* --- Delivered-To --- */
@@ -98,9 +112,9 @@ note_delivered(struct content *c)
 	struct addr a;
 
 	c->collect = false;
-	while (v.n > 0 && blank(v.p[0]))
+	while (v.n > 0 && field_blank(v.p[0]))
 		v = span_skip(v, 1);
-	while (v.n > 0 && blank(v.p[v.n - 1]))
+	while (v.n > 0 && field_blank(v.p[v.n - 1]))
 		v.n--;
 	if (v.n == 0 || c->nvalue == sizeof(c->value) || c->ndelivered == CONTENT_DELIVERED_MAX)
 		return;
@@ -124,13 +138,22 @@ note_delivered(struct content *c)
 static void
 keep(struct content *c)
 {
-	c->state = c->eol ? AT_KEPT_EOL : AT_KEPT;
+	if (c->over)
+		c->state = c->eol ? AT_LOOSE_EOL : AT_LOOSE;
+	else
+		c->state = c->eol ? AT_KEPT_EOL : AT_KEPT;
 	c->eol = false;
 }
 
+/* Nothing of a body is dropped: an empty line makes it one for every reader. */
 static void
 drop(struct content *c)
 {
+	if (c->over) {
+		c->state = AT_BODY;
+		c->part = true;
+		return;
+	}
 	c->state = c->eol ? AT_DROPPED_EOL : AT_DROPPED;
 	c->eol = false;
 	c->nhold = 0;
@@ -140,6 +163,7 @@ drop(struct content *c)
 static bool
 take_colon(struct content *c, enum field f)
 {
+	c->field = true;
 	switch (f) {
 	case FIELD_RETURN_PATH:
 		drop(c);
@@ -174,6 +198,23 @@ whole_name(const struct content *c)
 	return FIELD_N;
 }
 
+/* A line's first octet, when it decides.  True: it does. */
+static bool
+judge_first(struct content *c, uint8_t ch)
+{
+	if (field_blank(ch) && !c->over && !c->field) {
+		/* Behind our trace lines it would go on with the last of them. */
+		c->state = AT_BODY;
+		c->part = true;
+		return true;
+	}
+	if (!field_octet(ch) && ch != '\r' && ch != '\n') {
+		header_over(c);
+		return true;
+	}
+	return false;
+}
+
 static bool
 take_name(struct content *c, uint8_t ch)
 {
@@ -181,19 +222,21 @@ take_name(struct content *c, uint8_t ch)
 	bool cr = n == 1 && c->hold[0] == '\r';
 	enum field f = whole_name(c);
 
+	if (n == 0 && judge_first(c, ch))
+		return false;
 	if (ch == '\n' && (n == 0 || cr)) {
 		c->state = AT_BODY;
 		return true;
 	}
-	if (cr || (n == 0 && (blank(ch) || ch == ':'))) {
-		keep(c);
+	if (cr) {
+		header_over(c);
 		return false;
 	}
 	if (ch == '\r' && n == 0)
 		return true;
 	if (f != FIELD_N && ch == ':')
 		return take_colon(c, f);
-	if (f != FIELD_N && blank(ch)) {
+	if (f != FIELD_N && field_blank(ch)) {
 		c->alive = 1U << f;
 		c->state = AT_SPACE;
 		return true;
@@ -202,7 +245,7 @@ take_name(struct content *c, uint8_t ch)
 		if (n >= field_name[f].n || field_name[f].p[n] != ascii_lower(ch))
 			c->alive &= ~(1U << f);
 	if (c->alive == 0)
-		c->state = AT_KEPT;
+		c->state = c->over ? AT_LOOSE : AT_OTHER;
 	return c->alive != 0;
 }
 
@@ -215,25 +258,27 @@ take_space(struct content *c, uint8_t ch)
 		f++;
 	if (ch == ':')
 		return take_colon(c, f);
-	if (!blank(ch)) {
-		keep(c);
+	if (!field_blank(ch)) {
+		header_over(c);
 		return false;
 	}
-	if (c->nhold < sizeof(c->hold))
+	if (c->nhold < CONTENT_HOLD_MAX)
 		return true;
-	if (f == FIELD_RETURN_PATH || f == FIELD_AUTHRES)
+	if (f == FIELD_RETURN_PATH || f == FIELD_AUTHRES) {
+		c->field = true;
 		drop(c);
-	else
-		keep(c);
+	} else {
+		c->state = AT_OTHER_SPACE;
+	}
 	return false;
 }
 
 static bool
 take_id(struct content *c, uint8_t ch)
 {
-	enum authserv is = c->eol && !blank(ch) ? authserv_end(&c->scan) : authserv_feed(&c->scan, ch);
+	enum authserv is = c->eol && !field_blank(ch) ? authserv_end(&c->scan) : authserv_feed(&c->scan, ch);
 
-	if (is == AUTHSERV_MORE && c->nhold < sizeof(c->hold)) {
+	if (is == AUTHSERV_MORE && c->nhold < CONTENT_HOLD_MAX) {
 		c->eol = ch == '\n';
 		return true;
 	}
@@ -277,29 +322,77 @@ to_eol(struct span s)
 	return lf != NULL ? (size_t)(lf - s.p) + 1 : s.n;
 }
 
+/* Octets of ${s} that belong to a name which is none of ours, or to the blanks behind it. */
+static size_t
+pass_name(struct content *c, struct span s)
+{
+	size_t i = 0;
+
+	while (c->state == AT_OTHER && i < s.n && field_octet(s.p[i]))
+		i++;
+	if (i == s.n)
+		return i;
+	c->state = AT_OTHER_SPACE;
+	while (i < s.n && field_blank(s.p[i]))
+		i++;
+	if (i == s.n)
+		return i;
+	if (s.p[i] == ':') {
+		c->field = true;
+		c->state = AT_KEPT;
+	} else {
+		header_over(c);
+	}
+	return i;
+}
+
+/* Octets of ${s} to the end of a line, where the state becomes ${eol}. */
+static size_t
+pass_line(struct content *c, struct span s, enum state eol)
+{
+	size_t n = to_eol(s);
+
+	if (c->collect)
+		collect(c, span_head(s, n));
+	if (s.p[n - 1] == '\n')
+		c->state = eol;
+	return n;
+}
+
+/* Behind the line end of a field: whether it goes on. */
+static void
+pass_eol(struct content *c, uint8_t ch)
+{
+	if (field_blank(ch)) {
+		c->state = AT_KEPT;
+		return;
+	}
+	if (c->collect)
+		note_delivered(c);
+	line_start(c);
+}
+
 /* Octets of ${s} that are kept before octets must be held, or the body begins. */
 static size_t
 pass(struct content *c, struct span s)
 {
-	size_t i = 0, n;
+	size_t i = 0;
 
-	while (i < s.n && (c->state == AT_KEPT || c->state == AT_KEPT_EOL)) {
-		if (c->state == AT_KEPT) {
-			n = to_eol(span_skip(s, i));
-			if (c->collect)
-				collect(c, span_of(s.p + i, n));
-			i += n;
-			if (s.p[i - 1] == '\n')
-				c->state = AT_KEPT_EOL;
-		} else {
-			if (blank(s.p[i])) {
-				c->state = AT_KEPT;
-				continue;
-			}
-			if (c->collect)
-				note_delivered(c);
+	while (i < s.n) {
+		struct span rest = span_skip(s, i);
+
+		if (c->state == AT_KEPT)
+			i += pass_line(c, rest, AT_KEPT_EOL);
+		else if (c->state == AT_KEPT_EOL)
+			pass_eol(c, s.p[i]);
+		else if (c->state == AT_OTHER || c->state == AT_OTHER_SPACE)
+			i += pass_name(c, rest);
+		else if (c->state == AT_LOOSE)
+			i += pass_line(c, rest, AT_LOOSE_EOL);
+		else if (c->state == AT_LOOSE_EOL)
 			line_start(c);
-		}
+		else
+			break;
 	}
 	return i;
 }
@@ -310,7 +403,7 @@ skip_dropped(struct content *c, struct span *in)
 	size_t n;
 
 	if (c->state == AT_DROPPED_EOL) {
-		if (blank(in->p[0]))
+		if (field_blank(in->p[0]))
 			c->state = AT_DROPPED;
 		else
 			line_start(c);
@@ -320,6 +413,17 @@ skip_dropped(struct content *c, struct span *in)
 	if (in->p[n - 1] == '\n')
 		c->state = AT_DROPPED_EOL;
 	*in = span_skip(*in, n);
+}
+
+/* What was held goes out, behind the empty line if there is to be one. */
+static struct span
+give_held(struct content *c)
+{
+	size_t more = c->part ? CONTENT_ADDED_MAX : 0;
+
+	c->part = false;
+	c->flush = true;
+	return span_of(c->hold - more, c->nhold + more);
 }
 
 bool
@@ -335,10 +439,8 @@ content_next(struct content *c, struct span *in, struct span *out)
 	while (in->n > 0 && out->n == 0) {
 		if (holding(c)) {
 			hold(c, in);
-			if (!holding(c) && c->nhold > 0) {
-				*out = span_of(c->hold, c->nhold);
-				c->flush = true;
-			}
+			if (!holding(c) && (c->nhold > 0 || c->part))
+				*out = give_held(c);
 		} else if (c->state == AT_DROPPED || c->state == AT_DROPPED_EOL) {
 			skip_dropped(c, in);
 		} else {
@@ -353,12 +455,13 @@ content_next(struct content *c, struct span *in, struct span *out)
 bool
 content_end(struct content *c, struct span *out)
 {
-	if (c->flush || (c->state == AT_ID && authserv_end(&c->scan) == AUTHSERV_OURS))
+	if (c->flush)
 		c->nhold = 0;
+	else if (c->state == AT_ID && authserv_end(&c->scan) == AUTHSERV_OURS)
+		drop(c);
 	if (c->collect)
 		note_delivered(c);
-	*out = span_of(c->hold, c->nhold);
-	c->flush = true;
+	*out = give_held(c);
 	c->state = AT_BODY;
 	return out->n > 0;
 }

@@ -5,13 +5,16 @@
  * Authentication-Results that claim to be ours (RFC 8601 5).  The body passes
  * untouched.  Pulled like the engine; works for every split.  PURE.
  *
- * The header ends at the first empty line, CRLF or LF, and nowhere else: our
- * trace lines stand in front, so a reader takes a first line that is no field
- * for one more odd line of the header, and believes what comes behind it.
- * A line that is no field is kept.  A dropped field takes its continuation
- * lines along.  An Authentication-Results field is kept only when its
- * authserv-id was read and is not ours: what is malformed, empty, or has no
- * end in CONTENT_HOLD_MAX octets might be taken for ours by a lenient reader.
+ * Where the header ends: common/field.h.  Behind an end that is no empty line
+ * nothing is counted and nothing dropped; but our trace lines stand in front, and
+ * a lenient reader takes what comes up to the first empty line for more of the
+ * header.  So an empty line is put before a line there that claims to be ours,
+ * and before a first line of all that begins with a blank, which would go on
+ * with our Received.  All else stays as it came.
+ * A dropped field takes its continuation lines along.  An
+ * Authentication-Results field is kept only when its authserv-id was read and
+ * is not ours: what is malformed, empty, or has no end in CONTENT_HOLD_MAX
+ * octets might be taken for ours by a lenient reader.
  */
 #ifndef WORKER_SMTP_CONTENT_H_
 #define WORKER_SMTP_CONTENT_H_
@@ -21,6 +24,7 @@
 
 enum {
 	CONTENT_HOLD_MAX      = 512, /* octets of a field that are held back until it is judged */
+	CONTENT_ADDED_MAX     = 2,   /* octets that a message may gain: one empty line */
 	CONTENT_RECEIVED_MAX  = 100, /* Received fields that make a loop (RFC 5321 6.3) */
 	CONTENT_DELIVERED_MAX = 100  /* Delivered-To fields that are noted */
 };

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "common/field.h"
+
 enum { EDIT_CHUNK = 4096 }; /* octets of a new body's piece at the least: small ones are put together */
 
 void
@@ -110,15 +112,9 @@ name_check(struct span name)
 	if (name.n > EDIT_NAME_MAX)
 		return refuse(EMSGSIZE);
 	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] <= ' ' || name.p[i] >= 0x7f || name.p[i] == ':')
+		if (!field_octet(name.p[i]))
 			return refuse(EINVAL);
 	return 0;
-}
-
-static bool
-is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t';
 }
 
 /* Octets of the line end at v.p[i]: 1 or 2, 0: there is none, -1: a CR that stands alone. */
@@ -138,19 +134,32 @@ blank_line(struct span v, size_t i)
 {
 	size_t n = 0;
 
-	while (i + n < v.n && is_blank(v.p[i + n]))
+	while (i + n < v.n && field_blank(v.p[i + n]))
 		n++;
 	return n > 0 && (i + n == v.n || line_end(v, i + n) > 0) ? n : 0;
 }
 
 /*
- * Copy ${v} with LF before each continuation.  A continuation line of blanks
- * alone is left out: a careless reader takes it for the header's end.
+ * Behind a line end, at v.p[*i]: write a LF if a continuation follows.  One of
+ * blanks alone is left out: a careless reader takes it for the header's end.
+ * 0; 1: what follows is no continuation.
  */
+static int
+value_go_on(struct span v, size_t *i, uint8_t *out, size_t *n)
+{
+	if (*i == v.n || !field_blank(v.p[*i]))
+		return 1;
+	if (blank_line(v, *i) > 0)
+		*i += blank_line(v, *i);
+	else
+		out[(*n)++] = '\n';
+	return 0;
+}
+
+/* Copy ${v} with LF before each continuation. */
 static int
 value_fold(struct span v, uint8_t *out, size_t *n)
 {
-	*n = 0;
 	for (size_t i = 0; i < v.n;) {
 		int end = v.p[i] == '\0' ? -1 : line_end(v, i);
 
@@ -161,36 +170,61 @@ value_fold(struct span v, uint8_t *out, size_t *n)
 			continue;
 		}
 		i += (size_t)end;
-		if (i == v.n || !is_blank(v.p[i]))
+		if (value_go_on(v, &i, out, n) != 0)
 			return refuse(EINVAL);
-		if (blank_line(v, i) > 0) {
-			i += blank_line(v, i);
-			continue;
-		}
-		out[(*n)++] = '\n';
 	}
 	return 0;
 }
 
+/* The same of one that somebody else wrote, who has his own idea of it: a line that is no continuation becomes one. */
 static int
-value_take(struct edits *e, struct span value, struct span *out)
+value_mend(struct span v, uint8_t *out, size_t *n)
 {
+	for (size_t i = 0; i < v.n;) {
+		int end = line_end(v, i);
+
+		if (v.p[i] == '\0')
+			return refuse(EINVAL);
+		if (end <= 0) {
+			out[(*n)++] = end == 0 ? v.p[i] : ' ';
+			i++;
+			continue;
+		}
+		i += (size_t)end;
+		if (value_go_on(v, &i, out, n) != 0 && i < v.n && line_end(v, i) <= 0) {
+			out[(*n)++] = '\n';
+			out[(*n)++] = '\t';
+		}
+	}
+	return 0;
+}
+
+/* How a value is taken. */
+enum value { VALUE_CHECKED, VALUE_MENDED, VALUE_MENDED_BLANK };
+
+static int
+value_take(struct edits *e, struct span value, enum value how, struct span *out)
+{
+	size_t n = 0;
 	uint8_t *copy;
-	size_t n;
 
 	if (value.n > EDIT_VALUE_MAX)
 		return refuse(EMSGSIZE);
-	copy = arena_alloc(&e->arena, value.n + 1);
+	copy = arena_alloc(&e->arena, 1 + value.n + (how == VALUE_CHECKED ? 0 : value.n));
 	if (copy == NULL)
 		return -1;
-	if (value_fold(value, copy, &n) != 0)
+	if (how == VALUE_CHECKED ? value.n == 0 || !field_blank(value.p[0]) : how == VALUE_MENDED_BLANK)
+		copy[n++] = ' ';
+	if ((how == VALUE_CHECKED ? value_fold : value_mend)(value, copy, &n) != 0)
 		return -1;
 	*out = span_of(copy, n);
 	return 0;
 }
 
+/* With ${value} NULL there is none. */
 static int
-edit_header(struct edits *e, enum edit_kind kind, uint32_t index, struct span name, const struct span *value)
+edit_header(
+    struct edits *e, enum edit_kind kind, uint32_t index, struct span name, const struct span *value, enum value how)
 {
 	struct edit *new;
 
@@ -200,21 +234,27 @@ edit_header(struct edits *e, enum edit_kind kind, uint32_t index, struct span na
 	if (new == NULL || arena_dup(&e->arena, name, &new->name) != 0)
 		return -1;
 	new->index = index;
-	if (value != NULL && value_take(e, *value, &new->value) != 0)
+	if (value != NULL && value_take(e, *value, how, &new->value) != 0)
 		return -1;
 	return edit_put(e, new);
 }
 
 int
+edit_as_said(struct edits *e, enum edit_kind kind, uint32_t index, struct span name, struct span value, bool blank)
+{
+	return edit_header(e, kind, index, name, &value, blank ? VALUE_MENDED_BLANK : VALUE_MENDED);
+}
+
+int
 edit_add_header(struct edits *e, struct span name, struct span value)
 {
-	return edit_header(e, EDIT_ADD_HEADER, 0, name, &value);
+	return edit_header(e, EDIT_ADD_HEADER, 0, name, &value, VALUE_CHECKED);
 }
 
 int
 edit_insert_header(struct edits *e, uint32_t at, struct span name, struct span value)
 {
-	return edit_header(e, EDIT_INSERT_HEADER, at, name, &value);
+	return edit_header(e, EDIT_INSERT_HEADER, at, name, &value, VALUE_CHECKED);
 }
 
 int
@@ -223,13 +263,13 @@ edit_change_header(struct edits *e, struct span name, uint32_t index, struct spa
 	if (index == 0)
 		return refuse(EINVAL);
 	return value.n == 0 ? edit_delete_header(e, name, index)
-			    : edit_header(e, EDIT_CHANGE_HEADER, index, name, &value);
+			    : edit_header(e, EDIT_CHANGE_HEADER, index, name, &value, VALUE_CHECKED);
 }
 
 int
 edit_delete_header(struct edits *e, struct span name, uint32_t index)
 {
-	return index == 0 ? refuse(EINVAL) : edit_header(e, EDIT_DELETE_HEADER, index, name, NULL);
+	return index == 0 ? refuse(EINVAL) : edit_header(e, EDIT_DELETE_HEADER, index, name, NULL, VALUE_CHECKED);
 }
 
 int

@@ -23,8 +23,8 @@ enum {
 };
 
 enum edit_kind {
-	EDIT_ADD_HEADER,    /* name, value: behind the last field */
-	EDIT_INSERT_HEADER, /* index, name, value: before field number index, 0 or 1 the first */
+	EDIT_ADD_HEADER, /* name, value: behind the last field */
+	EDIT_INSERT_HEADER, /* index, name, value: before field number index, 1 the first; 0: before what is inserted at 1 too */
 	EDIT_CHANGE_HEADER, /* name, index (1 is the first of that name), value; no such field: added */
 	EDIT_DELETE_HEADER, /* name, index; no such field: nothing */
 	EDIT_BODY,          /* the body is replaced; its octets are e->body */
@@ -39,7 +39,7 @@ struct edit {
 	struct edit   *next;
 	enum edit_kind kind;
 	uint32_t       index;
-	struct span    name, value; /* value without the blank behind the colon, lines parted by LF */
+	struct span    name, value; /* value: all behind the colon, lines parted by LF */
 	struct addr    addr;
 	struct reply  *reply; /* EDIT_ASIDE, or NULL */
 };
@@ -68,6 +68,16 @@ struct edits {
 	uint64_t           mark_octets;
 	bool               mark_cr;
 };
+
+/**
+ * edit_as_said(e, kind, index, name, value, blank):
+ * As edit_add_header(), edit_insert_header() or edit_change_header(), by ${kind},
+ * of a value by somebody who does not hold himself to what they want: it stands
+ * behind the colon as it is, or with ${blank} behind one that is put there
+ * whatever it begins with; a line that is no continuation becomes one by a tab, a CR
+ * that stands alone a blank, and a line end at the end is dropped.
+ */
+int edit_as_said(struct edits *e, enum edit_kind kind, uint32_t index, struct span name, struct span value, bool blank);
 
 #pragma GCC visibility push(default) /* for C modules */
 

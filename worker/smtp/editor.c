@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#include "common/field.h"
+
 void
 editor_init(struct editor *ed, const struct edits *e)
 {
@@ -83,21 +85,6 @@ field_new(struct editor *ed, struct span name, struct span text)
 	return f;
 }
 
-/* What stands before the colon, without blanks; empty if it is no name. */
-static struct span
-name_of(struct span line)
-{
-	const uint8_t *colon = line.n > 0 ? memchr(line.p, ':', line.n) : NULL;
-	size_t n = colon != NULL ? (size_t)(colon - line.p) : 0;
-
-	while (n > 0 && (line.p[n - 1] == ' ' || line.p[n - 1] == '\t'))
-		n--;
-	for (size_t i = 0; i < n; i++)
-		if (line.p[i] <= ' ' || line.p[i] >= 0x7f)
-			return span_head(line, 0);
-	return span_head(line, n);
-}
-
 /* Octets of the first line, with its LF if it has one. */
 static size_t
 line_length(struct span s)
@@ -107,15 +94,28 @@ line_length(struct span s)
 	return lf != NULL ? (size_t)(lf - s.p) + 1 : s.n;
 }
 
+/* The name of the field that begins in ${line}. */
+static struct span
+name_of(struct span line)
+{
+	size_t n;
+
+	(void)field_colon(line, &n);
+	return span_head(line, n);
+}
+
+/* All of ${header} is fields.  The first of the list stands for our trace, which is not in it: what is inserted at 0 comes before that. */
 static int
 fields_read(struct editor *ed, struct span header)
 {
-	struct editor_field **tail = &ed->fields, *last = NULL;
+	struct editor_field **tail = &ed->trace.next, *last = NULL;
 
-	while (header.n > 0) {
+	ed->fields = &ed->trace;
+
+	while (header.p != NULL && header.n > 0) {
 		size_t n = line_length(header);
 
-		if (last != NULL && (header.p[0] == ' ' || header.p[0] == '\t')) {
+		if (last != NULL && field_blank(header.p[0])) {
 			last->text.n += n;
 		} else {
 			last = field_new(ed, name_of(span_head(header, n)), span_head(header, n));
@@ -129,23 +129,20 @@ fields_read(struct editor *ed, struct span header)
 	return 0;
 }
 
-/* "NAME: VALUE" and LF. */
+/* "NAME:VALUE" and LF. */
 static int
 field_write(struct editor *ed, const struct edit *e, struct span *out)
 {
-	bool blank = e->value.n > 0 && (e->value.p[0] == ' ' || e->value.p[0] == '\t');
-	size_t n = e->name.n + 1 + (blank ? 0 : 1) + e->value.n + 1, w = e->name.n;
+	size_t n = e->name.n + 1 + e->value.n + 1;
 	uint8_t *p = arena_alloc(&ed->arena, n);
 
 	if (p == NULL)
 		return -1;
 	memcpy(p, e->name.p, e->name.n);
-	p[w++] = ':';
-	if (!blank)
-		p[w++] = ' ';
+	p[e->name.n] = ':';
 	if (e->value.n > 0)
-		memcpy(p + w, e->value.p, e->value.n);
-	p[w + e->value.n] = '\n';
+		memcpy(p + e->name.n + 1, e->value.p, e->value.n);
+	p[n - 1] = '\n';
 	*out = span_of(p, n);
 	return 0;
 }
@@ -174,13 +171,13 @@ fields_end(struct editor *ed)
 	return at;
 }
 
-/* Number ${n} of all, counted from 1; 0 is the first too; the end if there are fewer. */
+/* Number ${n} of all, counted from 1; 0 is our trace; the end if there are fewer. */
 static struct editor_field **
 fields_at(struct editor *ed, uint32_t n)
 {
 	struct editor_field **at = &ed->fields;
 
-	for (uint32_t i = 1; i < n && *at != NULL; i++)
+	for (uint32_t i = 0; i < n && *at != NULL; i++)
 		at = &(*at)->next;
 	return at;
 }
@@ -237,23 +234,26 @@ fields_end_lines(struct editor *ed)
 		bool more = f->next != NULL || ed->blank || (ed->edits->has_body && ed->edits->body_octets > 0);
 		uint8_t *p;
 
-		if (!more || (f->text.n > 0 && f->text.p[f->text.n - 1] == '\n'))
+		if (!more || f->text.n == 0 || f->text.p[f->text.n - 1] == '\n')
 			continue;
 		p = arena_alloc(&ed->arena, f->text.n + 1);
 		if (p == NULL)
 			return -1;
-		if (f->text.n > 0)
-			memcpy(p, f->text.p, f->text.n);
+		memcpy(p, f->text.p, f->text.n);
 		p[f->text.n] = '\n';
 		f->text = span_of(p, f->text.n + 1);
 	}
 	return 0;
 }
 
+/* The first ${n} octets that are kept are the header. */
 static int
-header_whole(struct editor *ed)
+header_whole(struct editor *ed, size_t n)
 {
-	if (names_read(ed) != 0 || fields_read(ed, buf_view(&ed->header)) != 0)
+	struct span kept = buf_view(&ed->header);
+
+	ed->odd = span_skip(kept, n);
+	if (names_read(ed) != 0 || fields_read(ed, span_head(kept, n)) != 0)
 		return -1;
 	for (const struct edit *e = ed->edits->first; e != NULL; e = e->next)
 		if (header_edit(ed, e) != 0)
@@ -267,28 +267,53 @@ header_whole(struct editor *ed)
 
 /* --- content in --- */
 
+/* The line that is kept last is complete.  True: the header ended before it. */
+static bool
+line_odd(struct editor *ed)
+{
+	struct span line = span_skip(buf_view(&ed->header), ed->line);
+	size_t name;
+
+	if (line.p == NULL || line.n == 0)
+		return false;
+	if (field_blank(line.p[0]) ? ed->line == 0 : field_colon(line, &name) == 0)
+		return true;
+	ed->line += line.n;
+	return false;
+}
+
+static int
+header_put(struct editor *ed, struct span s)
+{
+	if (buf_put(&ed->header, s.p, s.n) == 0)
+		return 0;
+	errno = errno == ENOBUFS ? EMSGSIZE : errno;
+	return -1;
+}
+
 /* Take lines of the header.  The empty line is not kept: it is written anew. */
 static int
 header_take(struct editor *ed, struct span *in)
 {
 	while (in->n > 0) {
 		size_t n = line_length(*in);
-		bool starts = ed->line == buf_view(&ed->header).n;
+		bool starts = ed->line == buf_len(&ed->header), whole = in->p[n - 1] == '\n';
 
 		if (starts && in->p[0] == '\n') {
 			*in = span_skip(*in, 1);
 			ed->blank = true;
-			return header_whole(ed);
+			return header_whole(ed, ed->line);
 		}
-		if (buf_put(&ed->header, in->p, n) != 0) {
-			errno = EMSGSIZE;
+		if (header_put(ed, span_head(*in, n)) != 0)
 			return -1;
-		}
-		if (in->p[n - 1] == '\n')
-			ed->line = buf_view(&ed->header).n;
 		*in = span_skip(*in, n);
+		if (whole && line_odd(ed))
+			return header_whole(ed, ed->line);
 	}
-	return ed->ended ? header_whole(ed) : 0;
+	if (!ed->ended)
+		return 0;
+	(void)line_odd(ed);
+	return header_whole(ed, ed->line);
 }
 
 /* --- content out --- */
@@ -299,10 +324,15 @@ body_replaced(const struct editor *ed)
 	return ed->edits->has_body;
 }
 
-static void
-blank_done(struct editor *ed)
+/* Whether an empty line is written.  Where there was none, there is one if somebody edited what it parts, as Postfix has it. */
+static bool
+empty_line(const struct editor *ed)
 {
-	ed->step = body_replaced(ed) ? EDITOR_NEW_BODY : EDITOR_BODY;
+	if (ed->blank)
+		return true;
+	if (body_replaced(ed))
+		return ed->edits->body_octets > 0 || ed->edits->body_cr;
+	return ed->names != NULL && ed->odd.n > 0;
 }
 
 /* One piece, or none. */
@@ -319,9 +349,13 @@ give(struct editor *ed, struct span *in, struct span *out)
 		ed->at = ed->at->next;
 		break;
 	case EDITOR_BLANK:
-		if (ed->blank || (body_replaced(ed) && (ed->edits->body_octets > 0 || ed->edits->body_cr)))
+		if (empty_line(ed))
 			*out = SPAN("\n");
-		blank_done(ed);
+		ed->step = body_replaced(ed) ? EDITOR_NEW_BODY : EDITOR_ODD;
+		break;
+	case EDITOR_ODD:
+		*out = ed->odd;
+		ed->step = EDITOR_BODY;
 		break;
 	case EDITOR_BODY:
 		*out = *in;

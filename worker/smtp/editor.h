@@ -1,10 +1,10 @@
 /*
  * editor: carries out an edit list on a message's content.
  * Content goes in as the store has it (LF line ends), in any pieces, and comes
- * out edited.  The header ends at the first empty line, as for content.h; it
- * is kept until it is whole, so that "the second field of that name" is what
- * it says, edit by edit in the order of the list.  The body passes untouched, or
- * is replaced.  PURE.
+ * out edited.  Where the header ends: common/field.h.  It is kept until it is
+ * whole, so that "the second field of that name" is what it says, edit by edit
+ * in the order of the list.  The body passes untouched, or is replaced; where no
+ * empty line stands before it one is written if its header was edited.  PURE.
  */
 #ifndef WORKER_SMTP_EDITOR_H_
 #define WORKER_SMTP_EDITOR_H_
@@ -18,7 +18,7 @@ enum {
 	EDITOR_ARENA_MAX  = 8 << 20  /* octets of the list of fields, with what is added */
 };
 
-enum editor_step { EDITOR_HEADER, EDITOR_FIELDS, EDITOR_BLANK, EDITOR_BODY, EDITOR_NEW_BODY, EDITOR_REST };
+enum editor_step { EDITOR_HEADER, EDITOR_FIELDS, EDITOR_BLANK, EDITOR_ODD, EDITOR_BODY, EDITOR_NEW_BODY, EDITOR_REST };
 
 /* A name that an edit is about. */
 struct editor_name {
@@ -30,7 +30,7 @@ struct editor_name {
 struct editor_field {
 	struct editor_field *next;
 	struct span          text;   /* all of it, with its LF */
-	uint32_t             number; /* of its name, 0: no edit is about it, or it is no field */
+	uint32_t             number; /* of its name, 0: no edit is about it */
 };
 
 struct editor {
@@ -38,11 +38,13 @@ struct editor {
 	struct arena         arena;
 	struct buf           header;
 	enum editor_step     step;
+	struct editor_field  trace; /* stands for our own fields, which come before the content */
 	struct editor_field *fields, *at;
 	struct editor_name  *names;
 	uint32_t             nfields;
 	struct edit_chunk   *chunk;
 	size_t               line;  /* where the line that is coming begins in header */
+	struct span          odd;   /* the line, kept in header, that ended it otherwise */
 	bool                 blank; /* the header ended with an empty line */
 	bool                 ended; /* all content is in */
 	int                  error;

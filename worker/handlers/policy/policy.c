@@ -99,7 +99,8 @@ static bool
 policy_prepended(const struct edits *e, struct span name, struct span value)
 {
 	for (const struct edit *d = e->first; d != NULL; d = d->next)
-		if (d->kind == EDIT_INSERT_HEADER && span_eq(d->name, name) && span_eq(d->value, value))
+		if (d->kind == EDIT_INSERT_HEADER && span_eq(d->name, name) && d->value.n > 0 &&
+		    span_eq(span_skip(d->value, 1), value)) /* behind its blank */
 			return true;
 	return false;
 }
