@@ -162,7 +162,7 @@ account_said(struct log_line *l, struct account_said *last, const struct reply *
 		return;
 	}
 	account_code(l, r->code, r->enh, r->reason);
-	log_str(l, "by", by);
+	log_str(l, "by", by[0] != '\0' ? by : NULL);
 	log_span(l, "text", span_of(r->text, r->n));
 	fields = log_since(l, from);
 	last->n = 0;
@@ -322,6 +322,23 @@ account_dsn(struct log_line *l, const struct txn *t)
 	account_orcpt(l, t);
 }
 
+/* Where handlers had it put, the last one that stands. */
+static void
+account_folder(struct log_line *l, const struct txn *t)
+{
+	const struct edit *folder = NULL;
+
+	for (const struct edit *e = t->edits != NULL ? t->edits->first : NULL; e != NULL; e = e->next)
+		if (e->kind == EDIT_FOLDER)
+			folder = e;
+	if (folder == NULL || folder->value.n == 0)
+		return;
+	log_span(l, "folder", folder->value);
+	log_str(l, "folder_by", folder->by);
+	if (folder->name.n > 0)
+		log_span(l, "folder_reason", folder->name);
+}
+
 void
 account_transaction(struct session *s, struct smtp_sent how)
 {
@@ -365,6 +382,7 @@ account_transaction(struct session *s, struct smtp_sent how)
 	if (stored) {
 		log_u64(&l, "mailboxes", (uint64_t)mailboxes);
 		log_ms(&l, "commit_ms", commit_us);
+		account_folder(&l, t);
 	}
 	account_code(&l, how.code, how.enh, how.reason);
 	account_tags(s, &l, t);

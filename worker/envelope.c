@@ -95,16 +95,19 @@ folder_set(struct txn *t, struct span folder)
 }
 
 int
-envelope_edit(struct session *s, const char **why)
+envelope_edit(struct session *s, const struct edit **failed, const char **why)
 {
 	struct txn *t = smtp_txn(s->smtp);
 	const struct edit *folder = NULL;
 
+	*failed = NULL;
 	for (const struct edit *e = t->edits->first; e != NULL; e = e->next)
 		switch (e->kind) {
 		case EDIT_ADD_RCPT:
-			if (recipient_add(s, t, &e->addr, why) != 0)
+			if (recipient_add(s, t, &e->addr, why) != 0) {
+				*failed = e;
 				return -1;
+			}
 			break;
 		case EDIT_DELETE_RCPT:
 			recipient_delete(t, &e->addr);

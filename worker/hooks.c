@@ -176,17 +176,25 @@ hooks_edits(const struct session *s, struct txn *t)
 		if (t->edits != NULL)
 			edits_init(t->edits, s->w->conf->message_size_limit);
 	}
+	if (t->edits != NULL)
+		t->edits->by = NULL;
 	return t->edits;
 }
 
 struct edits *
 handler_edits(const struct question *q)
 {
+	const struct session *s = q->session_private;
+	struct edits *e;
+
 	if (q->txn == NULL) {
 		errno = EINVAL;
 		return NULL;
 	}
-	return hooks_edits(q->session_private, q->txn);
+	e = hooks_edits(s, q->txn);
+	if (e != NULL)
+		e->by = s->w->chain.link[q->index_private].name;
+	return e;
 }
 
 static bool

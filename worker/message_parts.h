@@ -33,6 +33,7 @@ struct message {
 	int          error;   /* the store's errno, before commit */
 	struct reply verdict; /* the handlers'; code 0: no objection */
 	bool         refused; /* each recipient was, by itself: LMTP */
+	const char  *by;      /* whose it is, "" for nobody's, where that is not who was asked last; else NULL */
 	struct store_done done;
 	uint64_t          commit_start_us, commit_us;
 	struct dsn       *dsn;        /* NULL: no report is asked for */

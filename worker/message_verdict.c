@@ -49,6 +49,7 @@ message_loops(struct session *s, struct message *m, bool each)
 	uint32_t n = 0, before = 0;
 
 	if (content_received(m->content) >= CONTENT_RECEIVED_MAX) {
+		m->by = "";
 		reply_set(&m->verdict, 554, ENH(5, 4, 6), "too-many-hops",
 		    "this mail goes round in a loop: it has %u Received fields", CONTENT_RECEIVED_MAX);
 		return;
@@ -59,10 +60,12 @@ message_loops(struct session *s, struct message *m, bool each)
 		return;
 	for (const struct rcpt *rc = t->rcpts; rc != NULL; rc = rc->next)
 		before += delivered_before(m, rc);
-	if (each && before < t->nrcpt)
+	if (each && before < t->nrcpt) {
 		set_aside(s, m, t);
-	else
-		say_delivered_before(&m->verdict);
+		return;
+	}
+	m->by = "";
+	say_delivered_before(&m->verdict);
 }
 
 static void
@@ -130,16 +133,42 @@ message_open(const struct session *s, const struct message *m)
 	return m->verdict.code == 0 && m->error == 0 && smtp_txn(s->smtp)->discard == NULL;
 }
 
-/* Edits that can't be carried out: all of them or none, so the message is not taken. */
-static void
-message_not_edited(struct session *s, struct message *m, const char *why)
+static const char *
+edit_by(const struct edit *e)
 {
-	struct log_line l;
+	return e != NULL && e->by != NULL ? e->by : "";
+}
 
+/* The last edit of ${a} or ${b}, or NULL. */
+static const struct edit *
+edit_last(const struct edits *edits, enum edit_kind a, enum edit_kind b)
+{
+	const struct edit *last = NULL;
+
+	for (const struct edit *e = edits->first; e != NULL; e = e->next)
+		if (e->kind == a || e->kind == b)
+			last = e;
+	return last;
+}
+
+/* Edits that can't be carried out: all of them or none, so the message is not taken.  ${failed}: the one, or NULL. */
+static void
+message_not_edited(struct session *s, struct message *m, const struct edit *failed, const char *why)
+{
+	char text[ADDR_TEXT_MAX];
+	struct log_line l;
+	ssize_t n = -1;
+
+	m->by = edit_by(failed);
+	if (failed != NULL && failed->kind == EDIT_ADD_RCPT)
+		n = addr_format(&failed->addr, text, sizeof(text));
 	log_begin(&l, LOG_L_WARN, "edits-failed");
 	log_str(&l, "session", s->id);
 	log_str(&l, "id", smtp_txn(s->smtp)->id);
 	log_str(&l, "reason", why);
+	log_str(&l, "by", m->by[0] != '\0' ? m->by : NULL);
+	if (n > 0)
+		log_span(&l, "to", span_of(text, (size_t)n));
 	log_end(&l);
 	reply_set(&m->verdict, 451, ENH(4, 3, 0), "edits-failed", "this mail could not be processed, try again later");
 }
@@ -148,7 +177,8 @@ message_not_edited(struct session *s, struct message *m, const char *why)
 static void
 message_too_large(struct session *s, struct message *m)
 {
-	message_not_edited(s, m, "header-too-large");
+	message_not_edited(
+	    s, m, edit_last(smtp_txn(s->smtp)->edits, EDIT_ADD_HEADER, EDIT_INSERT_HEADER), "header-too-large");
 	reply_set(&m->verdict, 552, ENH(5, 3, 4), "header-too-large",
 	    "the header of this mail is too large for the filters here");
 }
@@ -231,7 +261,7 @@ message_for_nobody(const struct session *s, struct message *m, struct txn *t)
 	for (const struct rcpt *rc = t->rcpts; rc != NULL && m->refused; rc = rc->next)
 		m->refused = rc->aside != NULL;
 	if (!m->refused)
-		t->discard = "edits";
+		t->discard = edit_by(edit_last(t->edits, EDIT_DELETE_RCPT, EDIT_ASIDE));
 }
 
 /* Begin the message anew, for the envelope as it is now. */
@@ -239,10 +269,11 @@ static void
 message_edit_begin(struct session *s, struct message *m)
 {
 	struct txn *t = smtp_txn(s->smtp);
+	const struct edit *failed;
 	const char *why = "";
 
-	if (envelope_edit(s, &why) != 0) {
-		message_not_edited(s, m, why);
+	if (envelope_edit(s, &failed, &why) != 0) {
+		message_not_edited(s, m, failed, why);
 		return;
 	}
 	if (t->ntargets == 0) {
@@ -297,7 +328,7 @@ message_not_stored(struct session *s, struct message *m)
 	if (m->verdict.code < 400 && m->error == 0 && !m->refused && smtp_txn(s->smtp)->discard == NULL)
 		return false;
 	if (m->verdict.code >= 400)
-		account_refusal(s, NULL, &m->verdict, chain_name(&s->w->chain, &s->run));
+		account_refusal(s, NULL, &m->verdict, m->by != NULL ? m->by : chain_name(&s->w->chain, &s->run));
 	message_abort_store(s, m);
 	m->step = MESSAGE_DONE;
 	return true;

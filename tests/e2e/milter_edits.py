@@ -93,6 +93,31 @@ def quarantine_goes_to_a_folder():
         s.send().is_(250)
         folder = s.path("mail/example.org/alice/.Quarantine/new")
         equal((len(s.messages(ALICE)), len(os.listdir(folder))), (0, 1), "in the inbox, in the folder")
+        line = s.line("transaction")
+        equal([line.get(k) for k in ("result", "folder", "folder_by", "folder_reason")],
+              ["accepted", "Quarantine", "fake", '"looks odd"'], "the log")
+
+
+@test
+def what_cannot_be_carried_out_has_a_name():
+    """Of three filters the one in the middle adds a recipient that is not ours."""
+    tag = packet("h", header("X-Added", "one"))
+    with FakeMilter(on=at_end(tag)) as a, FakeMilter(on=at_end(tag, packet("+", b"<else@where.example>\0"))) as b, \
+            FakeMilter(on=at_end(tag)) as c, MilterServer(*(section(m, n) for m, n in ((a, "a"), (b, "b"), (c, "c")))) as s:
+        s.send().is_(451)
+        line = s.line("edits-failed")
+        equal([line.get(k) for k in ("reason", "by", "to")], ["added-recipient-unknown", "b", "else@where.example"], "the log")
+        line = s.line("refusal")
+        equal([line.get(k) for k in ("reason", "by")], ["edits-failed", "b"], "the refusal")
+
+
+@test
+def without_recipients_it_is_thrown_away():
+    with FakeMilter(on=at_end(packet("-", b"<alice@example.org>\0"))) as a, FakeMilter() as b, \
+            MilterServer(section(a, "a"), section(b, "b")) as s:
+        s.send().is_(250)
+        line = s.line("transaction")
+        equal([line.get(k) for k in ("result", "by")], ["discarded", "a"], "the log")
 
 
 @test

@@ -84,6 +84,21 @@ def json_is_told():
 
 
 @test
+def what_became_of_the_mail():
+    """Thrown away, put into a folder, or not taken: by whom, and why."""
+    line = (WHEN % 1) + "event=transaction id=aaaa1111 session=abcd1234 remote=192.0.2.1 listener=mx result=%s from=x@y.example nrcpt=1 to=a@b.example %s\n"
+    has(story("aaaa1111", text=(line % ("discarded", "by=grey code=250 enhanced=2.0.0")).encode()),
+        'was taken, 250 2.0.0, and thrown away, as the handler "grey" wanted')
+    has(story("aaaa1111", text=(line % ("accepted", 'folder=Quarantine folder_by=rspamd folder_reason="looks odd" code=250')).encode()),
+        'It was put into the folder "Quarantine", as the handler "rspamd" wanted: looks odd.')
+    has(story("aaaa1111", text=(line % ("accepted", "folder=Junk folder_by=m code=250")).encode()),
+        'It was put into the folder "Junk", as the handler "m" wanted.')
+    failed = (WHEN % 1) + "event=edits-failed session=abcd1234 id=aaaa1111 reason=added-recipient-unknown by=b to=z@y.example\n"
+    has(story("abcd1234", text=failed.encode()),
+        'What the handler "b" wanted changed in message aaaa1111 could not be carried out: the recipient <z@y.example> it added is none of ours.')
+
+
+@test
 def files_rotated_and_compressed():
     raw, session, queued, out = tells_all("logfmt")
     d = scratch()

@@ -134,6 +134,35 @@ tell_recipients(FILE *f, const struct line *l)
 		say(f, "", "%" PRIu64 " recipient%s had been refused.", refused, plural(refused));
 }
 
+/* A quarantine, a policy server's HOLD, a module's choice. */
+static void
+tell_folder(FILE *f, const struct line *l)
+{
+	const char *folder = line_get(l, "folder"), *why = get(l, "folder_reason", NULL);
+
+	if (folder != NULL)
+		say(f, "", "It was put into the folder \"%s\", as the handler \"%s\" wanted%s%s.", folder,
+		    get(l, "folder_by", "?"), why != NULL ? ": " : "", why != NULL ? why : "");
+}
+
+/* What handlers wanted changed, and could not have. */
+static void
+tell_not_edited(FILE *f, const struct line *l)
+{
+	const char *to = line_get(l, "to"), *reason = get(l, "reason", "?");
+	char at[STORY_TIME_MAX];
+
+	if (to != NULL && strcmp(reason, "added-recipient-unknown") == 0)
+		say(f, stamp(l, at),
+		    "What the handler \"%s\" wanted changed in message %s could not be carried out: "
+		    "the recipient <%s> it added is none of ours.",
+		    get(l, "by", "?"), get(l, "id", "?"), to);
+	else
+		say(f, stamp(l, at),
+		    "What the handler \"%s\" wanted changed in message %s could not be carried out: %s.",
+		    get(l, "by", "?"), get(l, "id", "?"), reason);
+}
+
 static void
 tell_transaction(FILE *f, const struct line *l)
 {
@@ -147,6 +176,10 @@ tell_transaction(FILE *f, const struct line *l)
 		say(f, at, "Message %s from <%s> was accepted: %s.", id, from, c);
 		say(f, "", "It has %" PRIu64 " octet%s and was stored in %" PRIu64 " mailbox%s, durable after %s ms.",
 		    size, plural(size), boxes, boxes == 1 ? "" : "es", get(l, "commit_ms", "?"));
+		tell_folder(f, l);
+	} else if (line_is(l, "result", "discarded")) {
+		say(f, at, "Message %s from <%s> was taken, %s, and thrown away, as the handler \"%s\" wanted.  %s", id,
+		    from, c, get(l, "by", "?"), "Nothing was stored, and the sender does not know.");
 	} else if (line_is(l, "result", "refused")) {
 		say(f, at, "Message %s from <%s> was %s: %s.  Nothing was stored.", id, from,
 		    c[0] == '4' ? "put off" : "refused", c);
@@ -234,6 +267,7 @@ tell_line(FILE *f, const struct line *l)
 		{ "refusal", tell_refusal },
 		{ "transaction", tell_transaction },
 		{ "store-error", tell_store_error },
+		{ "edits-failed", tell_not_edited },
 		{ "tls-failed", tell_tls },
 		{ "tls", tell_tls },
 		{ "session", tell_end },

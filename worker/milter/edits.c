@@ -59,7 +59,7 @@ apply(struct talk *t, const struct milter_reply *r)
 	case MILTER_R_CHGFROM:
 		return edit_sender(e, r->name);
 	case MILTER_R_QUARANTINE:
-		return edit_folder(e, span_str(TALK_QUARANTINE));
+		return edit_folder_why(e, span_str(TALK_QUARANTINE), r->value);
 	case MILTER_R_SHUTDOWN:
 	case MILTER_R_OPTNEG:
 	case MILTER_R_ACCEPT:

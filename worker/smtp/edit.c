@@ -91,6 +91,7 @@ edit_new(struct edits *e, enum edit_kind kind, size_t octets)
 		return NULL;
 	e->held += octets;
 	new->kind = kind;
+	new->by = e->by;
 	return new;
 }
 
@@ -422,14 +423,21 @@ folder_ok(struct span f)
 int
 edit_folder(struct edits *e, struct span folder)
 {
+	return edit_folder_why(e, folder, (struct span){ NULL, 0 });
+}
+
+int
+edit_folder_why(struct edits *e, struct span folder, struct span why)
+{
 	struct edit *new;
 
 	if (folder.n > EDIT_FOLDER_MAX)
 		return refuse(EMSGSIZE);
 	if (!folder_ok(folder))
 		return refuse(EINVAL);
-	new = edit_new(e, EDIT_FOLDER, folder.n);
-	if (new == NULL || arena_dup(&e->arena, folder, &new->value) != 0)
+	why = span_head(why, why.n < EDIT_WHY_MAX ? why.n : EDIT_WHY_MAX);
+	new = edit_new(e, EDIT_FOLDER, folder.n + why.n);
+	if (new == NULL || arena_dup(&e->arena, folder, &new->value) != 0 || arena_dup(&e->arena, why, &new->name) != 0)
 		return -1;
 	return edit_put(e, new);
 }

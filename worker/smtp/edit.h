@@ -18,6 +18,7 @@ enum {
 	EDIT_NAME_MAX   = 128,      /* octets of a field name */
 	EDIT_VALUE_MAX  = 64 << 10, /* octets of a field's value */
 	EDIT_FOLDER_MAX = 64,       /* octets of a folder's name */
+	EDIT_WHY_MAX    = 256,      /* octets of why it is put there; more is cut */
 	EDIT_FIRST      = 1024,     /* octets of the arena's first chunk */
 	EDIT_ROOM       = 1 << 20   /* octets that the list may hold beside a body */
 };
@@ -31,8 +32,8 @@ enum edit_kind {
 	EDIT_ADD_RCPT,      /* addr */
 	EDIT_DELETE_RCPT,   /* addr: whoever was given so, or reaches that mailbox */
 	EDIT_SENDER,        /* addr, may be null: the new reverse-path */
-	EDIT_FOLDER,        /* value: the folder of the mailbox, made where it is missing; empty: none again */
-	EDIT_ASIDE          /* addr: this recipient does not get it; LMTP says reply to it */
+	EDIT_FOLDER, /* value: the folder of the mailbox, made where it is missing; empty: none again; name: why, hostile */
+	EDIT_ASIDE /* addr: this recipient does not get it; LMTP says reply to it */
 };
 
 struct edit {
@@ -42,6 +43,7 @@ struct edit {
 	struct span    name, value; /* value: all behind the colon, lines parted by LF */
 	struct addr    addr;
 	struct reply  *reply; /* EDIT_ASIDE, or NULL */
+	const char    *by;    /* the handler whose it is, or NULL */
 };
 
 struct edit_chunk {
@@ -67,6 +69,7 @@ struct edits {
 	struct edit_chunk *mark_body, **mark_body_tail;
 	uint64_t           mark_octets;
 	bool               mark_cr;
+	const char        *by; /* the handler whose the next ones are, a name that outlives them, or NULL */
 };
 
 /**
@@ -118,6 +121,9 @@ int edit_sender(struct edits *e, struct span address);
 
 /* Maildir++: "Junk", "Lists.work": [A-Za-z0-9_-] and single dots inside, EDIT_FOLDER_MAX octets. */
 int edit_folder(struct edits *e, struct span folder);
+
+/* The same, with the reason that the log gives for it: any octets. */
+int edit_folder_why(struct edits *e, struct span folder, struct span why);
 
 /* ${reply} (4xx or 5xx, copied) is what LMTP says for this recipient; NULL: it is accepted and dropped, as in SMTP. */
 int edit_aside(struct edits *e, const struct addr *rcpt, const struct reply *reply);

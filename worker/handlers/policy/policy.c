@@ -138,7 +138,7 @@ policy_edit(const struct question *q, const struct policy_answer *a)
 	if (a->kind == POLICY_BCC)
 		return edit_add_rcpt(e, a->text) == 0 ? V_NEXT : V_FAIL;
 	handler_log(q, LOG_L_INFO, "held: %.*s", (int)a->text.n, (const char *)a->text.p);
-	return edit_folder(e, span_str(POLICY_HOLD_FOLDER)) == 0 ? V_NEXT : V_FAIL;
+	return edit_folder_why(e, span_str(POLICY_HOLD_FOLDER), a->text) == 0 ? V_NEXT : V_FAIL;
 }
 
 static enum verdict
