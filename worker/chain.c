@@ -313,6 +313,18 @@ chain_call(const struct chain *c, struct chain_run *run, const struct chain_abou
 	return chain_judge(c, k, run, ab, v, r);
 }
 
+/* A recipient that is put off already: who notes the recipients of a message is told so, and not asked. */
+static bool
+chain_tell_put_off(const struct chain_link *k, const struct chain_run *run, const struct chain_about *ab, unsigned i)
+{
+	struct question q = chain_question(i, ab);
+
+	if (run->put_off == NULL || run->again || run->stage != CHAIN_RCPT || k->ops->on_rcpt_refused == NULL)
+		return false;
+	k->ops->on_rcpt_refused(k->ctx, &q, run->put_off);
+	return true;
+}
+
 enum verdict
 chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about *about, struct reply *r)
 {
@@ -322,7 +334,7 @@ chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about
 
 		if (chain_hook_of(k, (enum chain_stage)run->stage) == NULL ||
 		    (!run->again && !chain_wanted(k, about->view)) || !chain_can_tell(k, about) ||
-		    chain_missed(c, k, run, about)) {
+		    chain_missed(c, k, run, about) || chain_tell_put_off(k, run, about, run->next)) {
 			run->next++;
 			continue;
 		}

@@ -64,6 +64,8 @@ struct chain_run {
 	uint8_t    extended; /* times its deadline was put off */
 	uint32_t   since_us; /* asked, or the one before it answered, at: the loop's clock, low bits; 0: not yet */
 	struct ask ask;      /* its right, while waiting */
+	/* What the recipient is put off with if nobody refuses it (handler_defer()), or NULL. */
+	const struct reply *put_off;
 };
 
 /* What a stage is about; fields that do not apply are NULL or empty. */

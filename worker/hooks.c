@@ -348,6 +348,8 @@ handler_defer(const struct question *q, const struct reply *r, bool if_reject)
 		h->defer->reply[if_reject] = *r;
 		h->defer->by[if_reject] = (uint8_t)q->index_private;
 	}
+	if (!if_reject)
+		s->run.put_off = &h->defer->reply[0];
 	return 0;
 }
 

@@ -303,6 +303,32 @@ def recipients_that_others_refuse_later():
 
 
 @test
+def recipients_that_a_policy_server_puts_off():
+    """DEFER_IF_PERMIT waits for the others' word; but a filter behind it must not take them for recipients of the message."""
+    grey = Policy(lambda r, c: "DEFER_IF_PERMIT wait" if not r["recipient"].startswith("alice") else "DUNNO")
+    block = Policy(lambda r, c: "REJECT no" if r["recipient"].startswith("carol") else "DUNNO")
+
+    def hears(steps):
+        with FakeMilter(steps=steps) as m, MilterServer(
+                'policy "grey" { socket = "%s" }' % grey.name, m, 'policy "block" { socket = "%s" }' % block.name) as s:
+            c = s.client()
+            c.hello()
+            c.cmd("MAIL FROM:<a@b.example>").is_(250)
+            c.cmd("RCPT TO:<%s>" % BOB).is_(450, "4.7.1")
+            c.cmd("RCPT TO:<carol@example.org>").is_(554, "5.7.1")
+            c.cmd("RCPT TO:<%s>" % ALICE).is_(250)
+            c.cmd("DATA").is_(354)
+            c.send(TEXT + b".\r\n")
+            c.reply().is_(250)
+            c.quit()
+            wait_for(lambda: m.said()[-1:] in ("Q", "K"), why="no good-bye")
+            macros = [dict(zip(w[::2], w[1::2])) for w in (d[1:].split(b"\0") for d in m.data("D") if d[:1] == b"R")]
+            return [(d[1:d.index(b">")].decode(), x.get(b"{rcpt_mailer}")) for d, x in zip(m.data("R"), macros)]
+    equal(hears(0), [(ALICE, b"local")], "who does not ask for refused ones")
+    equal(hears(RCPT_REJ), [(BOB, b"error"), ("carol@example.org", b"error"), (ALICE, b"local")], "who does")
+
+
+@test
 def edits_behind_a_refused_recipient_are_no_answer_to_it():
     with FakeMilter(on={"R": [packet("h", header("X-A", "b")), CONTINUE]}, steps=RCPT_REJ) as m, MilterServer(m) as s:
         c = s.client()

@@ -161,7 +161,8 @@ struct handler_ops {
 	enum verdict (*on_mail_from)(void *ctx, const struct question *q, struct reply *r);
 	/* May call txn_deliver(q->txn, q->rcpt, ...): a recipient that no handler gave a mailbox is refused with 451. */
 	enum verdict (*on_rcpt_to)(void *ctx, const struct question *q, struct reply *r);
-	/* Told, not asked: ${r} (4xx, 5xx) is what another one before it has refused q->rcpt with. */
+	/* Told, not asked: ${r} (4xx, 5xx) is what another one before it has refused q->rcpt with, or puts it off with by
+	   handler_defer(), though somebody behind this one may still refuse it for good. */
 	void (*on_rcpt_refused)(void *ctx, const struct question *q, const struct reply *r);
 	/* DATA or the first BDAT was said; no content has come yet. */
 	enum verdict (*on_data_begin)(void *ctx, const struct question *q, struct reply *r);
