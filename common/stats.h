@@ -68,6 +68,7 @@ enum {
 	X(LOOKUP_ERRORS, "lookup_errors", "recipients that could not be looked up") \
 	X(DISCARDED, "discarded", "messages accepted and dropped because a handler said so") \
 	X(HANDLER_TIMEOUTS, "handler_timeouts", "handlers that did not answer in time") \
+	X(MILTERS_PASSED_OVER, "milters_passed_over", "sessions that went on without a milter that failed (accept)") \
 	X(ACCEPT_ERRORS, "accept_errors", "times no descriptor was left for a connection") \
 	X(TRACE_LOST, "trace_lost", "records of sessions dropped because a trace was not read fast enough") \
 	X(LOG_DROPPED, "log_dropped", "log lines dropped because their reader was too slow") \

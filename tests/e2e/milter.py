@@ -659,6 +659,54 @@ def nobody_is_there():
 
 
 @test
+def by_accept_it_is_passed_over_for_the_rest_of_the_session():
+    """One that hangs costs a session its timeout once, whenever it begins to hang, and the next session asks it again."""
+    quiet = lambda c, d: None
+    for n, (at, step) in enumerate((("O", "connect"), ("H", "helo"), ("R", "rcpt"), ("E", "end")), 1):
+        with FakeMilter(on={at: quiet}) as m, MilterServer(section(m, timeout="1s", on_failure="accept")) as s:
+            c = s.client()
+            c.hello()
+            for _ in range(2):
+                c.message([ALICE, BOB], TEXT).is_(250)
+            c.hello("other.example")
+            c.message([ALICE], TEXT).is_(250)
+            c.quit()
+            s.says("event=session")
+            lines = s.lines("milter-failed")
+            equal([(x["step"], x["reason"], x.get("passed_over")) for x in lines], [(step, "no-answer", "yes")], "log")
+            equal((len(m.data(at)), len(m.connections)), (1, 1), "questions, connections")
+            equal((s.counter("handler_timeouts"), s.counter("milters_passed_over")), (1, 1), "counters")
+            equal(len(s.messages(ALICE)), 3, "stored")
+            m.on.clear()
+            s.send().is_(250)
+            equal(len(m.connections), 2, "connections of the next session")
+
+
+@test
+def it_is_not_passed_over_where_that_is_no_consent():
+    quiet = lambda c, d: None
+    with FakeMilter(on={"M": quiet}) as m, MilterServer(section(m, timeout="1s")) as s:
+        c = s.client()
+        c.hello()
+        for _ in range(2):
+            c.cmd("MAIL FROM:<a@b.example>").is_(451)
+        c.quit()
+        equal([x.get("passed_over") for x in s.lines("milter-failed", 2)], [None, None], "log")
+        equal(m.said().count("M"), 2, "questions")
+    # Half an edit is 451 for that message, and the next one is shown to it.
+    with FakeMilter(on={"E": [packet("h", header("X-A", "b")), packet("Z")]}) as m, \
+            MilterServer(section(m, timeout="1s", on_failure="accept")) as s:
+        c = s.client()
+        c.hello()
+        c.message([ALICE], TEXT).is_(451)
+        m.on.clear()
+        c.message([ALICE], TEXT).is_(250)
+        c.quit()
+        equal(len(m.connections), 2, "connections")
+        equal(s.counter("milters_passed_over"), 0, "counter")
+
+
+@test
 def progress_takes_its_time():
     def slow(c, d):
         for _ in range(6):

@@ -22,6 +22,7 @@ milter_open(const struct handler_env *env, void **ctx)
 	}
 	m->conf = conf;
 	m->name = env->name;
+	m->stats = env->stats;
 	milter_pool_init(&m->pool, env->loop, (const struct sockaddr *)&conf->socket.ss, conf->socket.len);
 	*ctx = m;
 	return 0;

@@ -68,7 +68,24 @@ talk_log(const struct talk *t, const char *why)
 	log_str(&l, "by", t->m->name);
 	log_str(&l, "step", step_name(t));
 	log_str(&l, "reason", why);
+	log_str(&l, "passed_over", t->passed ? "yes" : NULL);
 	log_end(&l);
+}
+
+/*
+ * A failure that the section takes for consent is one for the rest of the session: a filter that hangs would cost its
+ * timeout at each step of it.  Half an edit is no consent.  Postfix does the same (milter_default_action = accept).
+ */
+static void
+talk_pass_over(struct talk *t)
+{
+	bool half = t->edits != NULL && edits_since_mark(t->edits);
+
+	if (t->m->conf->on_failure != CONF_F_ACCEPT || half || t->passed)
+		return;
+	t->passed = true;
+	if (t->m->stats != NULL)
+		stats_add(t->m->stats, STATS_MILTERS_PASSED_OVER, 1);
 }
 
 /*
@@ -78,6 +95,8 @@ talk_log(const struct talk *t, const char *why)
 void
 talk_fail(struct talk *t, const char *why)
 {
+	if (t->goal != TALK_NONE || t->message)
+		talk_pass_over(t);
 	talk_log(t, why);
 	milter_pool_give(&t->m->pool, &t->seat, false);
 	if (t->goal == TALK_NONE && !t->message)
@@ -150,11 +169,11 @@ talk_settled(struct talk *t, enum talk_goal goal, struct reply *r, enum verdict 
 			*r = *t->early_reply;
 		return true;
 	}
-	if (t->failed) {
+	if (t->failed && !t->passed) {
 		*v = goal == TALK_CONTENT ? V_NEXT : V_FAIL;
 		return true;
 	}
-	return t->accepted || talk_needless(t, goal) || (k != NULL && t->message && k->st.done_message);
+	return t->accepted || t->passed || talk_needless(t, goal) || (k != NULL && t->message && k->st.done_message);
 }
 
 static void
@@ -279,7 +298,7 @@ talk_refused(struct talk *t, const struct question *q, const struct reply *r)
 {
 	struct milter_link *k = t->seat.link;
 
-	if (k == NULL || k->connecting || k->st.version == 0 || !t->message || t->failed || t->accepted ||
+	if (k == NULL || k->connecting || k->st.version == 0 || !t->message || t->failed || t->accepted || t->passed ||
 	    t->goal != TALK_NONE || buf_len(&k->out) >= MILTER_OUT_HIGH)
 		return;
 	if (say_refused(k, t->facts, t->txn, q->rcpt, r) != 0)
@@ -293,8 +312,10 @@ talk_cancel(struct talk *t)
 {
 	uint64_t waited = loop_now_ms(t->m->pool.loop) - t->extended_ms;
 
-	if (t->waiting && waited + LOOP_TICK_MS >= t->m->conf->timeout_ms)
+	if (t->waiting && waited + LOOP_TICK_MS >= t->m->conf->timeout_ms) {
+		talk_pass_over(t);
 		talk_log(t, t->seat.waiting ? "no-connection" : "no-answer");
+	}
 	t->waiting = false;
 	t->goal = TALK_NONE;
 	t->failed = t->message;

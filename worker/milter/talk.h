@@ -8,6 +8,7 @@
 #define WORKER_MILTER_TALK_H_
 
 #include "common/conf.h"
+#include "common/stats.h"
 #include "worker/milter/fields.h"
 #include "worker/milter/macros.h"
 #include "worker/milter/pool.h"
@@ -27,6 +28,7 @@ struct milter {
 	const struct conf_handler *conf;
 	const char                *name;
 	struct milter_pool         pool;
+	struct stats_slot         *stats; /* or NULL */
 };
 
 enum talk_goal {
@@ -57,6 +59,7 @@ struct talk {
 	bool                 message;    /* from MAIL to reset */
 	bool                 failed;     /* could not be asked about this message any more */
 	bool                 accepted;   /* it wants to hear no more of this session */
+	bool                 passed;     /* it failed where that is no objection: this session goes on without it */
 	bool                 body_begun; /* ... its new body, of this message */
 	bool                 told_end;   /* the end of the message was answered */
 	bool                 content;    /* fields, todo and body are in use */
