@@ -65,7 +65,7 @@ ACTIONS = [
     ("OK", 250, "2.1.5"), ("DUNNO", 250, "2.1.5"), ("WARN x", 250, "2.1.5"), ("FILTER smtp:x", 250, "2.1.5"),
     ("REDIRECT a@b.example", 250, "2.1.5"), ("REJECT", 554, "5.7.1"), ("REJECT 5.7.23 no", 554, "5.7.23"),
     ("DEFER", 450, "4.7.1"), ("DEFER_IF_PERMIT Greylisted", 450, "4.7.1"), ("DEFER_IF_REJECT x", 250, "2.1.5"),
-    ("550 5.7.23 SPF says no", 550, "5.7.23"), ("451 4.7.24 SPF cannot say", 451, "4.7.24"),
+    ("550 5.7.23 SPF says no", 550, "5.7.23"), ("451 4.7.24 SPF cannot say", 451, "4.7.24"), ("450 wait", 450, "4.7.1"), ("550 no", 550, "5.7.1"),
     ("nonsense", 451, "4.3.0"), ("", 451, "4.3.0"), ("550", 451, "4.3.0"), ("REJECT a\x01b", 451, "4.3.0"),
 ]
 
@@ -84,7 +84,8 @@ def actions_become_replies():
             check((r.code, r.enhanced) == (code, enhanced), "%s: %s" % (action, r))
             c.cmd("RSET").is_(250)
         c.quit()
-        s.says("makes no sense")
+        s.says('text="the policy server\'s answer makes no sense: \\"action=nonsense')
+        s.says(r'makes no sense: \"action=REJECT a\x01b\"')
         s.says("FILTER is for servers that relay")
         equal(len(p.conns), 4, "connections: a new one after each nonsense")
 
@@ -168,6 +169,33 @@ def prepends_holds_and_discards():
         c.message(["carol@example.org"], TEXT).is_(250)
         equal(s.messages("carol@example.org"), [], "discarded messages")
         c.quit()
+
+
+@test
+def prepended_as_they_were_said():
+    """access(5): the first one stands first; what a filter puts on top later stands above all."""
+    first, second = (Policy(lambda r, c, n=n: "PREPEND X-%s: %s" % (n, r["recipient"][0])) for n in ("A", "B"))
+    with serve(first.section("first"), second.section("second")) as s:
+        c = s.client()
+        c.hello()
+        c.message([ALICE, BOB], TEXT).is_(250)
+        c.quit()
+        check(b"\nX-A: a\nX-B: a\nX-A: b\nX-B: b\nSubject: x\n" in s.messages(ALICE)[0].raw, "order: %r" % s.messages(ALICE)[0].raw)
+
+
+@test
+def a_warning_and_a_word():
+    say = []
+    p = Policy(lambda r, c: say[0])
+    with serve(p.section("p")) as s:
+        c = s.client()
+        c.hello()
+        for word in ("WARN", "INFO"):
+            say[:] = [word + " look"]
+            c.envelope([ALICE])
+            c.cmd("RSET").is_(250)
+        c.quit()
+        equal([(x["level"], x["text"]) for x in s.lines("handler", 2)], [("warn", "look"), ("info", "look")], "log")
 
 
 @test

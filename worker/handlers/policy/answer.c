@@ -29,7 +29,7 @@ static const struct answer_word answer_words[] = {
 	{ "PREPEND", POLICY_PREPEND, 0, 0, "", "", true },
 	{ "HOLD", POLICY_HOLD, 0, 0, "", "", false },
 	{ "WARN", POLICY_WARN, 0, 0, "", "", false },
-	{ "INFO", POLICY_WARN, 0, 0, "", "", false },
+	{ "INFO", POLICY_INFO, 0, 0, "", "", false },
 	{ "FILTER", POLICY_UNSUPPORTED, 0, 0, "", "", true },
 	{ "REDIRECT", POLICY_UNSUPPORTED, 0, 0, "", "", true },
 	{ "BCC", POLICY_BCC, 0, 0, "", "", true },
@@ -74,14 +74,18 @@ answer_reply(uint16_t code, const char *reason, struct span text, struct reply *
 	return 0;
 }
 
-/* "550 5.7.1 text": the server's own code. */
+/* "550 5.7.1 text": the server's own code; without an enhanced one it is a matter of policy, as in Postfix. */
 static int
 answer_code(struct policy_answer *out)
 {
 	uint16_t code = (uint16_t)((out->word.p[0] - '0') * 100 + (out->word.p[1] - '0') * 10 + (out->word.p[2] - '0'));
 
 	out->kind = POLICY_REFUSE;
-	return answer_reply(code, code < 500 ? "policy-defer" : "policy-reject", out->text, &out->reply);
+	if (answer_reply(code, code < 500 ? "policy-defer" : "policy-reject", out->text, &out->reply) != 0)
+		return -1;
+	if (!answer_enhanced(out->text))
+		out->reply.enh = ENH(code / 100u, 7, 1);
+	return 0;
 }
 
 /* "X-Field: value", so that what is put on top of a message is a header field (RFC 5322 2.2). */

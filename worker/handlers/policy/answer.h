@@ -23,7 +23,8 @@ enum policy_kind {
 	POLICY_PREPEND,         /* text: a header field */
 	POLICY_HOLD,            /* set the message aside */
 	POLICY_BCC,             /* text: the address of one more recipient */
-	POLICY_WARN,            /* text is for the log */
+	POLICY_WARN,            /* text is for the log, as a warning */
+	POLICY_INFO,            /* ... as a remark */
 	POLICY_UNSUPPORTED      /* FILTER, REDIRECT...: what a relay does; word says which */
 };
 

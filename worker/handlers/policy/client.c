@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 enum {
-	CLIENT_RETRY_MS = 100,  /* a unix socket whose backlog is full says EAGAIN and is to be tried again */
-	CLIENT_SWEEP_MS = 10000 /* how often idle connections are looked at */
+	CLIENT_RETRY_MS = 100,   /* a unix socket whose backlog is full says EAGAIN and is to be tried again */
+	CLIENT_SWEEP_MS = 10000, /* how often idle connections are looked at */
+	CLIENT_QUOTE = 80        /* octets of an answer without sense that are quoted */
 };
 
 struct policy_conn {
@@ -138,6 +139,23 @@ client_answered(struct policy_conn *k, const struct policy_answer *a, size_t too
 		loop_later(c->loop, &c->task);
 }
 
+/* What it says is no answer: the beginning of it is quoted, for whoever has to find out why. */
+static void
+client_nonsense(struct policy_conn *k)
+{
+	char why[POLICY_WHY_MAX], said[CLIENT_QUOTE] = "";
+	size_t n = k->n < sizeof(said) ? k->n : sizeof(said);
+
+	while (n > 0 && k->in[n - 1] == '\n')
+		n--;
+	for (size_t i = 0; i < n; i++)
+		said[i] = k->in[i] != 0 ? (char)k->in[i] : '?';
+	snprintf(why, sizeof(why), "the policy server's answer makes no sense: \"%.*s\"%s", (int)n, said,
+	    k->n > sizeof(said) ? "..." : "");
+	k->used = false;
+	client_lost(k, why);
+}
+
 /* Read until there is an answer, or nothing more. */
 static void
 client_read(struct policy_conn *k)
@@ -162,8 +180,7 @@ client_read(struct policy_conn *k)
 		k->n += (size_t)n;
 		took = policy_answer(span_of(k->in, k->n), &a);
 		if (took == POLICY_BAD) {
-			k->used = false;
-			client_lost(k, "the policy server's answer makes no sense");
+			client_nonsense(k);
 			return;
 		}
 		if (took > 0) {

@@ -16,6 +16,7 @@
 #include "worker/net/loop.h"
 
 enum {
+	POLICY_WHY_MAX   = 160,  /* octets of why there is no answer, in words */
 	POLICY_CONNS_MAX = 64,   /* connections to one server of one worker */
 	POLICY_WAIT_MAX  = 4096, /* questions that may wait for one of them */
 	POLICY_IDLE_MS   = 60000 /* an idle connection is kept for so long; servers close theirs in their own time */
@@ -32,7 +33,7 @@ struct policy_job {
 	size_t              n, sent;   /* octets */
 	bool                again; /* a connection that had been idle failed: this is the second try, on a new one */
 
-	/* The answer (good for the call), or NULL and ${why} there is none, in words.  Called once, never from within
+	/* The answer (good for the call), or NULL and ${why} there is none, in words (good for the call, hostile).  Called once, never from within
 	   policy_client_ask(); the job is not under way any more. */
 	void (*done)(struct policy_job *j, const struct policy_answer *a, const char *why);
 };

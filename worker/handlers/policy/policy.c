@@ -5,6 +5,7 @@
 #include "worker/handlers/policy/policy.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/conf.h"
@@ -22,7 +23,7 @@ struct policy {
 struct policy_asked {
 	struct policy_job job; /* first */
 	struct ask ask;
-	const char *why;             /* there is no answer: the reason, a static word or strerror()'s */
+	char why[POLICY_WHY_MAX];    /* there is no answer: the reason; "" there is one */
 	struct policy_answer answer; /* its spans lie in text */
 	char text[POLICY_ANSWER_MAX];
 };
@@ -62,7 +63,7 @@ policy_done(struct policy_job *j, const struct policy_answer *a, const char *why
 {
 	struct policy_asked *m = (struct policy_asked *)j;
 
-	m->why = why;
+	snprintf(m->why, sizeof(m->why), "%s", a == NULL ? why : "");
 	if (a != NULL) {
 		m->answer = *a;
 		memcpy(m->text, a->text.p, a->text.n);
@@ -94,15 +95,24 @@ policy_ask(struct policy *p, const struct question *q)
 	return V_FAIL;
 }
 
-/* The same field again, for another recipient of the message, is once. */
-static bool
-policy_prepended(const struct edits *e, struct span name, struct span value)
+/*
+ * The place behind what was put on top before: the first answer's field stands first (access(5)).  0: the same field
+ * again, for another recipient of the message, is once.
+ */
+static uint32_t
+policy_place(const struct edits *e, struct span name, struct span value)
 {
-	for (const struct edit *d = e->first; d != NULL; d = d->next)
-		if (d->kind == EDIT_INSERT_HEADER && span_eq(d->name, name) && d->value.n > 0 &&
+	uint32_t at = 1;
+
+	for (const struct edit *d = e->first; d != NULL; d = d->next) {
+		if (d->kind != EDIT_INSERT_HEADER)
+			continue;
+		if (span_eq(d->name, name) && d->value.n > 0 &&
 		    span_eq(span_skip(d->value, 1), value)) /* behind its blank */
-			return true;
-	return false;
+			return 0;
+		at += d->index <= at;
+	}
+	return at;
 }
 
 static enum verdict
@@ -111,10 +121,12 @@ policy_prepend(const struct question *q, struct edits *e, struct span field)
 	const uint8_t *colon = memchr(field.p, ':', field.n);
 	struct span name = span_of(field.p, (size_t)(colon - field.p));
 	struct span value = span_skip(field, name.n + 1);
+	uint32_t at;
 
 	while (value.n > 0 && (value.p[0] == ' ' || value.p[0] == '\t'))
 		value = span_skip(value, 1);
-	if (policy_prepended(e, name, value) || edit_insert_header(e, 0, name, value) == 0)
+	at = policy_place(e, name, value);
+	if (at == 0 || edit_insert_header(e, at, name, value) == 0)
 		return V_NEXT;
 	handler_log(q, LOG_L_WARN, "a field to prepend cannot be taken: %s", strerror(errno));
 	return V_FAIL;
@@ -162,7 +174,9 @@ policy_act(const struct question *q, const struct policy_answer *a, struct reply
 	case POLICY_BCC:
 		return policy_edit(q, a);
 	case POLICY_WARN:
-		handler_log(q, LOG_L_WARN, "%.*s", (int)a->text.n, (const char *)a->text.p);
+	case POLICY_INFO:
+		handler_log(q, a->kind == POLICY_WARN ? LOG_L_WARN : LOG_L_INFO, "%.*s", (int)a->text.n,
+		    (const char *)a->text.p);
 		break;
 	case POLICY_UNSUPPORTED:
 		handler_log(q, LOG_L_WARN, "%.*s is for servers that relay mail: taken for DUNNO", (int)a->word.n,
@@ -181,7 +195,7 @@ policy_question(void *ctx, const struct question *q, struct reply *r)
 
 	if (!q->again)
 		return policy_ask(p, q);
-	if (m->why != NULL)
+	if (m->why[0] != '\0')
 		handler_log(q, LOG_L_WARN, "%s", m->why);
 	else
 		v = policy_act(q, &m->answer, r);

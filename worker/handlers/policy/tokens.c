@@ -6,6 +6,7 @@
 #include "worker/handlers/policy/tokens.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/conf.h"
@@ -17,7 +18,7 @@
 struct tokens_asked {
 	struct policy_job job; /* first */
 	struct ask ask;
-	const char *why; /* there is no answer: the reason, a static word or strerror()'s */
+	char why[POLICY_WHY_MAX]; /* there is no answer: the reason; "" there is one */
 	bool yes, no;
 	size_t n; /* octets of ${user} */
 	char user[POLICY_TEXT_MAX];
@@ -50,7 +51,7 @@ tokens_done(struct policy_job *j, const struct policy_answer *a, const char *why
 {
 	struct tokens_asked *m = (struct tokens_asked *)j;
 
-	m->why = why;
+	snprintf(m->why, sizeof(m->why), "%s", a == NULL ? why : "");
 	if (a != NULL)
 		tokens_take(m, a);
 	(void)ask_answer(m->ask, V_AGAIN, NULL);
@@ -85,7 +86,7 @@ tokens_ask(struct policy_client *c, const struct question *q)
 static enum verdict
 tokens_act(const struct question *q, const struct tokens_asked *m, struct reply *r)
 {
-	if (m->why != NULL) {
+	if (m->why[0] != '\0') {
 		handler_log(q, LOG_L_WARN, "%s", m->why);
 	} else if (m->no) {
 		reply_set(r, 535, ENH(5, 7, 8), "auth-wrong", "that is not how anybody here proves who it is");
