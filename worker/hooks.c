@@ -18,6 +18,7 @@ void
 hooks_view(const struct session *s, struct session_view *out)
 {
 	const struct hooks *h = s->hooks;
+	const char *method = smtp_auth_method(s->smtp);
 
 	*out = (struct session_view){
 		.id = span_str(s->id),
@@ -37,7 +38,8 @@ hooks_view(const struct session *s, struct session_view *out)
 		.tls_sni = s->tls != NULL ? s->tls->sni : NULL,
 		.client_name = s->name,
 		.user = s->user,
-		.auth_method = smtp_auth_method(s->smtp),
+		.auth_method =
+		    method == NULL && s->user != NULL ? "XCLIENT" : method, /* as Postfix calls a claimed login */
 		.messages = s->messages,
 		.age_us = loop_now_us(s->w->loop) - s->opened_us,
 	};

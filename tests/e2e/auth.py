@@ -16,7 +16,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[0] = os.path.join(HERE, "..", "lib")
+from fakemilter import FakeMilter
 from harness import BIN, TOP, Skip, check, equal, main, test
+import milterserver
 from policy import Policy, drip
 from server import Server, free_port, wait_for
 from tls import certificate, context, section
@@ -110,6 +112,21 @@ def a_module_decides_before_the_credentials():
         equal(plain(c, "bert", "open it")[0], 235, "of the file")
         c.quit()
         wait_for(lambda: re.search(r"event=auth-failed .*claimed=evil", s.log()), why="the refusal is not logged")
+
+
+@test
+def filters_hear_who_it_is():
+    """As from Postfix and Sendmail: {auth_author} is what MAIL's AUTH= says, as given."""
+    with FakeMilter() as m, server(sections=milterserver.section(m), workers=1) as s:
+        c = smtp(s)
+        equal(plain(c, "bert", "open it")[0], 235, "AUTH")
+        said = []
+        for more in ("", "AUTH=x+2By@b.example", "AUTH=<>"):
+            equal(c.docmd("MAIL", "FROM:<a@client.example> " + more)[0], 250, "MAIL")
+            said.append([m.macros_at["M"].get(x) for x in ("{auth_type}", "{auth_authen}", "{auth_author}")])
+            c.rset()
+        c.quit()
+        equal(said, [["PLAIN", "bert", x] for x in (None, "x+2By@b.example", None)], "macros")
 
 
 @test

@@ -5,7 +5,10 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from fakemilter import FakeMilter
 from harness import check, equal, main, test
+from milterserver import section
+from policy import Policy
 from server import Server, free_port, wait_for
 
 ALICE = "alice@example.org"
@@ -57,6 +60,25 @@ def nobody_else_may():
         c.quit()
         equal(s.line("session")["remote"], "127.0.0.2", "the client")
         check("([127.0.0.2])" in s.messages(ALICE)[0]["Received"], "the client in Received")
+
+
+@test
+def a_claimed_login_is_told_to_filters_as_postfix_tells_it():
+    p = Policy()
+    with FakeMilter() as m, XclientServer(extra=section(m) + "\n" + p.section("p"), workers=1) as s:
+        c = s.client()
+        c.cmd("XCLIENT LOGIN=joe").is_(220)
+        c.hello()
+        c.message(ALICE, TEXT).is_(250)
+        said = dict(m.macros_at["M"])
+        c.cmd("XCLIENT LOGIN=[UNAVAILABLE]").is_(220)
+        c.hello()
+        c.message(ALICE, TEXT).is_(250)
+        c.quit()
+        names = ["{auth_type}", "{auth_authen}", "{auth_author}"]
+        equal([said.get(x) for x in names], ["XCLIENT", "joe", None], "macros")
+        equal([m.macros_at["M"].get(x) for x in names], [None, None, None], "without a login")
+        equal([(r["sasl_method"], r["sasl_username"]) for r in p.requests], [("XCLIENT", "joe"), ("", "")], "the policy server")
 
 
 @test

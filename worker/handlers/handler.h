@@ -66,7 +66,7 @@ struct session_view {
 	const char    *client_name;              /* host name, verified by forward DNS, or NULL */
 	const char    *reverse_name;             /* by reverse DNS alone, not verified, or NULL */
 	const char    *user;                     /* authenticated, or NULL */
-	const char    *auth_method;              /* "PLAIN"..., or NULL */
+	const char    *auth_method;              /* "PLAIN"..., "XCLIENT" of a login that it claims, or NULL */
 	const char    *tls_version, *tls_cipher; /* or NULL */
 	const char    *tls_sni;                  /* the name the client asked for, hostile, or NULL */
 	uint64_t       messages;                 /* accepted in this session so far */

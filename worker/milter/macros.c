@@ -182,6 +182,26 @@ VALUE(v_cipher, span_str(ab->facts->tls_cipher))
 VALUE(v_sni, span_str(ab->facts->tls_sni))
 VALUE(v_method, span_str(ab->facts->user != NULL ? ab->facts->method : NULL))
 VALUE(v_user, span_str(ab->facts->user))
+
+/* AUTH= of MAIL as given, unless it is "<>": nobody (RFC 4954 5).  Postfix's and Sendmail's meaning of it. */
+static struct span
+v_author(struct milter_about *ab)
+{
+	struct span s = ab->txn != NULL && ab->facts->user != NULL ? ab->txn->params : span_of(NULL, 0), word;
+
+	while (s.n > 0) {
+		size_t n = 0;
+
+		while (n < s.n && s.p[n] != ' ')
+			n++;
+		word = span_head(s, n);
+		s = span_skip(s, n < s.n ? n + 1 : n);
+		if (word.n > 5 && span_caseeq(span_head(word, 5), SPAN("AUTH=")))
+			return span_eq(span_skip(word, 5), SPAN("<>")) ? span_of(NULL, 0) : span_skip(word, 5);
+	}
+	return span_of(NULL, 0);
+}
+
 VALUE(v_id, ab->txn != NULL ? span_str(ab->txn->id) : span_of(NULL, 0))
 VALUE(v_mail, ab->txn != NULL ? address(ab, &ab->txn->from) : span_of(NULL, 0))
 VALUE(v_mail_host, ab->txn != NULL ? ab->txn->from.domain : span_of(NULL, 0))
@@ -241,7 +261,7 @@ static const struct macro {
 	M("tls_sni", v_sni),
 	M("auth_type", v_method),
 	M("auth_authen", v_user),
-	M("auth_author", v_user),
+	M("auth_author", v_author),
 	M("mail_addr", v_mail),
 	M("mail_host", v_mail_host),
 	M("mail_mailer", v_mail_mailer),
