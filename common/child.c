@@ -72,11 +72,12 @@ child_read(const char *file, struct conf **out)
 }
 
 void
-child_log(const struct conf *cf, const char *who, int slot)
+child_log(const struct conf *cf, const char *who, int slot, bool inherited)
 {
 	log_init(who, slot, cf->log.format == CONF_LOG_JSON, (enum log_level)cf->log.level);
 	log_set_rate(cf->log.rate);
-	log_to_inherited(cf->log.to);
+	if (inherited)
+		log_to_inherited(cf->log.to);
 }
 
 struct conf *
@@ -87,7 +88,7 @@ child_conf(const char *who, const char *file)
 
 	if (code != EX_OK)
 		child_fail(code);
-	child_log(cf, who, -1);
+	child_log(cf, who, -1, true);
 	return cf;
 }
 

@@ -40,7 +40,7 @@ struct conf *child_conf(const char *who, const char *file);
 
 /* Its two halves, for a worker: EX_OK with *out, or the code to end with; and the log from here on, ${slot} -1: none. */
 int  child_read(const char *file, struct conf **out);
-void child_log(const struct conf *cf, const char *who, int slot);
+void child_log(const struct conf *cf, const char *who, int slot, bool inherited);
 
 /**
  * child_hear(m):

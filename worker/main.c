@@ -111,7 +111,8 @@ main_conf(void)
 	if (code != EX_OK)
 		main_fail(code);
 	me.w.conf = me.conf;
-	child_log(me.conf, "worker", (int)me.args.slot);
+	/* One that pretends logs to its own standard error, where the one who asks reads. */
+	child_log(me.conf, "worker", (int)me.args.slot, !me.pretends);
 }
 
 /* The shared memory: our own slot and table; the whole files are out of reach afterwards. */

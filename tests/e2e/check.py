@@ -131,6 +131,21 @@ def a_whole_chain_is_told_in_full():
 
 
 @test
+def its_log_is_on_standard_error():
+    """Wherever the server's goes: standard output is for what was answered."""
+    p = Policy()
+    p.close()
+    for to in "stderr", "file:/nonexistent/log", "journal":
+        with Server(start=False, log='to = "%s"' % to) as s:
+            s.settings["extra"] = p.section("grey")
+            s.write_config()
+            r = subprocess.run([os.path.join(BIN, "letterplate-mailboxes"), "check", "-c", s.path("letterplate.conf"), "--ip", "192.0.2.7",
+                                "--to", ALICE], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            check("event=" not in r.stdout and "PRIORITY" not in r.stdout, "%s: standard output: %s" % (to, r.stdout))
+            check("event=handler" in r.stderr and "Connection refused" in r.stderr, "%s: standard error: %s" % (to, r.stderr))
+
+
+@test
 def what_cannot_be_asked():
     with Server(start=False) as s:
         s.write_config()
