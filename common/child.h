@@ -38,7 +38,8 @@ _Noreturn void child_fail(int code);
  */
 struct conf *child_conf(const char *who, const char *file);
 
-/* Its two halves, for a worker: EX_OK with *out, or the code to end with; and the log from here on, ${slot} -1: none. */
+/* Its two halves, for a worker: EX_OK with *out, or the code to end with; and the log from here on, ${slot} -1: none, to where it
+ * was inherited or, for one that pretends, to its own standard error. */
 int  child_read(const char *file, struct conf **out);
 void child_log(const struct conf *cf, const char *who, int slot, bool inherited);
 

@@ -175,7 +175,7 @@ setup_ops(const struct worker *w, const struct conf_handler *h)
 {
 	if (h->kind == CONF_K_HANDLER && w->plugins != NULL)
 		return w->plugins[h - w->conf->handler].ops;
-	return handlers_of(h->kind);
+	return handlers_of(h);
 }
 
 static int

@@ -115,7 +115,7 @@ def a_whole_chain_is_told_in_full():
             f.write("Subject: x\n\n" + "line\n" * 400)
         text = ask(s, "--from", "a@c.example", "--to", ALICE, big)
         check("> MAIL FROM:<a@c.example> SIZE=2414\n" in text, text)
-        equal(lines(text, "edited"), ["inserted at 0 X-Greylist: passed", "added X-Spam: no", "another body"], text)
+        equal(lines(text, "edited"), ["inserted at 1 X-Greylist: passed", "added X-Spam: no", "another body"], text)
         equal(lines(text, "stored"), [ALICE + " in example.org/alice, folder Quarantine"], text)
         text = ask(s, "--from", "a@c.example", "--to", BOB, "-", stdin=open(big, "rb").read(), status=75)
         equal(lines(text, "quota")[-1], "defers: 452 over-quota", text)

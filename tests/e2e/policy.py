@@ -47,6 +47,8 @@ def each_stage_has_its_request():
         equal(len(set(ids[2:])), 1, "queue_ids of one message")
         equal(s.messages(ALICE)[0].id, ids[2], "queue_id and id")
         equal(len(p.conns), 6, "connections: one for each section")
+        rows = s.stats()["handlers"]
+        equal([rows["p-" + x]["asked"] for x in STAGES], [1] * 6, "questions that are counted")
 
 
 @test

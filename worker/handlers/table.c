@@ -13,15 +13,15 @@
 #include "worker/milter/milter.h"
 
 const struct handler_ops *
-handlers_of(enum conf_kind kind)
+handlers_of(const struct conf_handler *h)
 {
-	switch (kind) {
+	switch (h->kind) {
 	case CONF_K_HANDLER:
 		break;
 	case CONF_K_MILTER:
 		return &milter_ops;
 	case CONF_K_POLICY:
-		return &policy_ops;
+		return policy_ops(h->stage);
 	case CONF_K_NETWORKS:
 		return &networks_ops;
 	case CONF_K_DNS:

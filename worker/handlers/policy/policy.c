@@ -204,18 +204,6 @@ policy_question(void *ctx, const struct question *q, struct reply *r)
 	return v;
 }
 
-#define AT(hook, at) \
-	static enum verdict policy_on_##hook(void *ctx, const struct question *q, struct reply *r) \
-	{ \
-		return ((struct policy *)ctx)->stage == (at) ? policy_question(ctx, q, r) : V_NEXT; \
-	}
-AT(connect, POLICY_CONNECT)
-AT(helo, POLICY_HELO)
-AT(mail_from, POLICY_MAIL)
-AT(rcpt_to, POLICY_RCPT)
-AT(data_begin, POLICY_DATA)
-AT(end, POLICY_END)
-
 /* Nobody waits any more: the question and its connection go. */
 static void
 policy_on_cancel(void *ctx, const struct question *q)
@@ -239,19 +227,25 @@ policy_close(void *ctx)
 	free(p);
 }
 
-const struct handler_ops policy_ops = {
-	.abi = HANDLER_ABI,
-	.name = "policy",
-	.check = true,
-	.edits = true,
-	.open = policy_open,
-	.on_connect = policy_on_connect,
-	.on_helo = policy_on_helo,
-	.on_mail_from = policy_on_mail_from,
-	.on_rcpt_to = policy_on_rcpt_to,
-	.on_data_begin = policy_on_data_begin,
-	.on_end = policy_on_end,
-	.on_cancel = policy_on_cancel,
-	.on_close = policy_on_cancel,
-	.close = policy_close,
-};
+const struct handler_ops *
+policy_ops(enum conf_stage stage)
+{
+	/* What all have in common, and the one hook. */
+#define OPS(hook) \
+	{ \
+		.abi = HANDLER_ABI, .name = "policy", .check = true, .edits = true, .open = policy_open, \
+		.hook = policy_question, .on_cancel = policy_on_cancel, .on_close = policy_on_cancel, \
+		.close = policy_close, \
+	}
+	static const struct handler_ops at[] = {
+		[CONF_S_CONNECT] = OPS(on_connect),
+		[CONF_S_HELO] = OPS(on_helo),
+		[CONF_S_MAIL] = OPS(on_mail_from),
+		[CONF_S_RCPT] = OPS(on_rcpt_to),
+		[CONF_S_DATA] = OPS(on_data_begin),
+		[CONF_S_END] = OPS(on_end),
+	};
+#undef OPS
+
+	return &at[stage];
+}
