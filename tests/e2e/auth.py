@@ -464,6 +464,36 @@ def the_process_dies_and_comes_back():
         d.quit()
 
 
+@test
+def who_comes_before_it_is_ready_waits_for_it():
+    """Workers listen before letterplate-auth has its list; READY=1 is said behind both."""
+    def caught():
+        """Stopped before it was ready: it has passwords to hash first."""
+        s.start(wait=False)
+        while not pids_of_auth(s):
+            check(s.child.poll() is None, "it ended")
+        os.kill(pids_of_auth(s)[0], signal.SIGSTOP)
+        s.says("event=worker-ready")
+        if "event=auth-ready" not in s.log():
+            return True
+        os.kill(pids_of_auth(s)[0], signal.SIGCONT)
+        s.term()
+        os.truncate(s.log_path, 0)
+        return False
+    with server(workers=1) as s:
+        s.term()
+        os.truncate(s.log_path, 0)
+        check(any(caught() for _ in range(50)), "it was always ready at once")
+        c = smtp(s)
+        c.putcmd("AUTH", "PLAIN " + b64("\0anna\0sesame"))
+        time.sleep(1)               # its question is on its way
+        check("event=auth-ready" in s.log() or not any("READY=1" in x for x in s.notes), "READY=1 too early: %s" % s.notes)
+        os.kill(pids_of_auth(s)[0], signal.SIGCONT)
+        equal(c.getreply()[0], 235, "AUTH")
+        s.wait_note("READY=1")
+        c.quit()
+
+
 GOOD = "ya29.a0Af_H6SM-c1~2/3+4=="
 
 

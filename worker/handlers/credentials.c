@@ -33,6 +33,7 @@ static struct {
 	TAILQ_HEAD(, pending) list;
 	unsigned n;
 	bool gone, others;
+	bool met; /* something came from it, or a predecessor, since we began */
 } chan = { .src.fd = -1, .list = TAILQ_HEAD_INITIALIZER(chan.list) };
 
 static void
@@ -122,8 +123,13 @@ heard(const struct auth_answer *m)
 	struct pending *p;
 	struct reply r;
 
+	bool again = chan.met;
+
+	chan.met = true;
 	if (m->boot == 0) {
-		told_all();
+		/* The first one that we hear of takes what has waited in the channel for it; a second one has lost some. */
+		if (again)
+			told_all();
 		return;
 	}
 	/* To a predecessor in this slot. */
