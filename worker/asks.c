@@ -172,6 +172,17 @@ asks_open(void *who, struct ask *out)
 	return error;
 }
 
+bool
+asks_waits(struct ask a)
+{
+	bool waits;
+
+	pthread_mutex_lock(&asks.lock);
+	waits = asks_find(a) != NULL;
+	pthread_mutex_unlock(&asks.lock);
+	return waits;
+}
+
 void
 asks_close(struct ask a)
 {

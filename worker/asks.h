@@ -22,6 +22,9 @@ void asks_fini(void);
 /* A right for ${who}.  0, or -1 with errno ENOMEM. */
 int asks_open(void *who, struct ask *out);
 
+/* Whether somebody waits for ${a}; from any thread. */
+bool asks_waits(struct ask a);
+
 /* Nobody waits for ${a} any more.  Harmless when it was answered. */
 void asks_close(struct ask a);
 #endif

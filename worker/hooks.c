@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/asks.h"
 #include "worker/login.h"
 #include "worker/store/iopool.h"
 
@@ -401,10 +402,12 @@ job_of(struct iojob *j)
 	return (struct handler_job *)((char *)j - offsetof(struct handler_job, private_));
 }
 
+/* Clients that gave up must not keep the threads from those that wait: what has not begun when nobody waits is not begun. */
 static void
 job_run(struct iojob *j)
 {
-	job_of(j)->run(job_of(j));
+	if (asks_waits(job_of(j)->ask))
+		job_of(j)->run(job_of(j));
 }
 
 static void

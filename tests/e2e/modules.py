@@ -315,6 +315,18 @@ def what_the_pool_has_no_room_for_fails_at_once():
 
 
 @test
+def jobs_of_clients_that_left_are_not_begun():
+    """600 that wait for 16 threads take 19 s; who comes when their clients are gone waits for those alone that have begun."""
+    with Server(extra=section("trouble", timeout="8s"), workers=1, limits="connections_per_ip = 0", count=False) as s:
+        for c in rcpts(s, "busy", 600):
+            c.vanish()
+        wait_for(lambda: s.sessions_open() == 0, 5, "sessions of clients that are gone")
+        c, = rcpts(s, "busy", 1)
+        c.reply().is_(250)
+        c.quit()
+
+
+@test
 def how_long_it_took_is_a_histogram():
     with Server(extra=section("trouble")) as s:
         c, = rcpts(s, "busy", 1)

@@ -247,7 +247,9 @@ void handler_log(const struct question *q, int level, const char *fmt, ...) __at
  * handler_pool(q, j):
  * Have j->run(j) called in a thread that may block, then j->done(j) in the loop.
  * The hook says V_LATER, and run() or done() answers j->ask, which is set here.
- * The job owns what it needs: the session may be gone when it runs.  Threads are
+ * The job owns what it needs: the session may be gone when it runs.  A job whose
+ * turn comes when nobody waits for it any more (the client left, it is too late)
+ * is not run: done() alone is called.  Threads are
  * few (16) and not the store's.  0, or -1 with errno EAGAIN when
  * too many jobs wait: say V_FAIL.
  */
