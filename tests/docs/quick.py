@@ -11,7 +11,7 @@ from machine import Machine
 from pages import Reader, blocks
 
 # Pages that tests/peers/pages.py runs, since they are about other programs.
-PEERS = ["docs/DOVECOT.md", "docs/HAPROXY.md", "docs/RSPAMD.md"]
+PEERS = ["docs/DOVECOT.md", "docs/FILTERS.md", "docs/HAPROXY.md", "docs/RSPAMD.md"]
 QUICK = ["README.md", "docs/SETUP.md", "docs/FROM-POSTFIX.md", "docs/MONITORING.md", "docs/OPERATION.md"]
 # For people who work on it.
 OTHERS = ["docs/ARCHITECTURE.md", "docs/DURABILITY.md", "docs/HANDLERS.md", "docs/LOGS.md", "docs/PERFORMANCE.md", "docs/PROTOCOL-COVERAGE.md",

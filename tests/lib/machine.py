@@ -42,7 +42,7 @@ mkdir -p /run/services
 case $1 in daemon-reload) exit 0 ;; esac
 verb=$1 now=no; shift
 for s; do
-    s=${s%.service}
+    s=${s%.service} ready=
     case $s in --now) now=yes; continue ;; -*) continue ;; esac
     unit=$(ls /{etc,usr/local/lib,lib}/systemd/system/$s.service 2>/dev/null | head -1)
     get() { sed -n "s/^$1=//p" "$unit" | head -1; }
@@ -51,9 +51,14 @@ for s; do
     haproxy) start='/usr/sbin/haproxy -Ws -f /etc/haproxy/haproxy.cfg' reload='kill -USR2 $pid' ;;
     rspamd) start='/usr/bin/rspamd -f --insecure' reload='kill -HUP $pid' ;;
     postfix) start='sleep infinity' reload=: ;;
+    postgrey) . /etc/default/postgrey; start="/usr/sbin/postgrey $POSTGREY_OPTS" reload='kill -HUP $pid' ;;
+    spamd) . /etc/default/spamd; start="/usr/sbin/spamd $OPTIONS" reload='kill -HUP $pid' ready='(: >/dev/tcp/127.0.0.1/783)' ;;
+    clamav-daemon) install -d -o clamav /run/clamav; start='/usr/sbin/clamd --foreground=true' ready='[ -S /run/clamav/clamd.ctl ]' ;;
+    clamav-milter | spamass-milter) /etc/init.d/$s "$verb" >/dev/null || exit; continue ;;
     *) [ -n "$unit" ] || { echo "Unit $s.service not found." >&2; exit 5; }
         start=$(get ExecStart) reload=$(get ExecReload)
         [ -z "$(get RuntimeDirectory)" ] || mkdir -p "/run/$(get RuntimeDirectory)"
+        [ ! -e "/usr/lib/tmpfiles.d/$s.conf" ] || systemd-tmpfiles --create "/usr/lib/tmpfiles.d/$s.conf"
         ;;
     esac
     pid=$(cat "/run/services/$s" 2>/dev/null)
@@ -62,12 +67,20 @@ for s; do
         pre=$([ -z "$unit" ] || get ExecStartPre)
         [ -z "$pre" ] || $pre >/run/services/$s.log 2>&1 || { cat /run/services/$s.log >&2; exit 1; }
         rm -f /run/services/$s.notify
+        if [ "$unit" ] && [ "$(get Type)" = forking ]; then
+            $start </dev/null >>/run/services/$s.log 2>&1 || { cat /run/services/$s.log >&2; exit 1; }
+            pidfile=$(get PIDFile)
+            for _ in $(seq 100); do [ ! -s "$pidfile" ] || break; sleep 0.1; done
+            cat "$pidfile" >/run/services/$s
+            return 0
+        fi
         setsid $start </dev/null >>/run/services/$s.log 2>&1 &
         echo $! >/run/services/$s
         new=$!
         sleep 0.7
         # It loads its rules first.
         [ $s != rspamd ] || for _ in $(seq 450); do (: >/dev/tcp/127.0.0.1/11332) 2>/dev/null && break; sleep 0.2; done
+        [ -z "$ready" ] || for _ in $(seq 450); do eval "$ready" 2>/dev/null && break; sleep 0.2; done
         kill -0 $new 2>/dev/null || { cat /run/services/$s.log >&2; exit 1; }
     }
     case $verb in

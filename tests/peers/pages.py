@@ -1,6 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # check: no timeout=300
-"""pages: the pages in docs/ about other programs: each block is run, in order, with the real haproxy, Dovecot and rspamd."""
+"""pages: the pages in docs/ about other programs: each block is run, in order, with the real haproxy, Dovecot, rspamd and the other filters."""
 import os
 import sys
 
@@ -35,6 +35,12 @@ def haproxy():
 @test
 def dovecot():
     follow("docs/DOVECOT.md", "/usr/sbin/dovecot", "/usr/lib/dovecot/imap")
+
+
+@test
+def filters():
+    follow("docs/FILTERS.md", "/usr/sbin/opendkim", "/usr/sbin/opendmarc", "/usr/sbin/clamav-milter", "/usr/sbin/clamd", "/usr/sbin/spamd",
+           "/usr/sbin/spamass-milter", "/usr/sbin/postgrey", "/usr/bin/policyd-spf", "/usr/bin/socat", "/usr/sbin/unbound")
 
 
 @test
