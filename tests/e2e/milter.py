@@ -50,7 +50,7 @@ def macros_as_postfix_gives_them():
         r = s.send()
         at = m.macros_at
         equal([at["C"][k] for k in ("j", "{daemon_name}", "{client_addr}", "{client_name}", "{client_ptr}", "_", "{daemon_addr}")],
-              ["mx.test.example", "mx", "127.0.0.1", "unknown", "unknown", "unknown [127.0.0.1]", "127.0.0.1"], "at connect")
+              ["mx.test.example", "mx.test.example", "127.0.0.1", "unknown", "unknown", "unknown [127.0.0.1]", "127.0.0.1"], "at connect")
         check(at["C"]["v"].startswith("Letterplate ") and at["C"]["{client_port}"].isdigit(), "at connect: %s" % at["C"])
         equal(at["C"]["{daemon_port}"], str(s.port), "port")
         equal(at["M"], {"i": r.queued, "{mail_addr}": "a@b.example", "{mail_host}": "b.example", "{mail_mailer}": "smtp"}, "at MAIL")

@@ -60,8 +60,8 @@ family_of(const char *remote)
 static size_t
 size_of(const struct session_view *s)
 {
-	const char *const text[] = { s->hostname, s->listener, s->user, s->auth_method, s->tls_version, s->tls_cipher,
-		s->tls_sni, s->client_name, s->reverse_name, s->remote, s->local };
+	const char *const text[] = { s->hostname, s->user, s->auth_method, s->tls_version, s->tls_cipher, s->tls_sni,
+		s->client_name, s->reverse_name, s->remote, s->local };
 	size_t n = s->helo.n + 1 + s->id.n + 1;
 
 	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
@@ -85,7 +85,6 @@ milter_facts_new(const struct session_view *s)
 		return NULL;
 	c = (struct copy){ f->text, n + 1, false };
 	f->hostname = copy_text(&c, s->hostname);
-	f->listener = copy_text(&c, s->listener);
 	f->helo = copy_span(&c, s->helo);
 	f->user = copy_text(&c, s->user);
 	f->method = copy_text(&c, s->auth_method);
@@ -169,7 +168,6 @@ v_version(struct milter_about *ab)
 	return span_str("Letterplate " LETTERPLATE_VERSION);
 }
 
-VALUE(v_listener, span_str(ab->facts->listener))
 VALUE(v_here, span_str(ab->facts->here))
 VALUE(v_here_port, made(ab, "%u", (unsigned)ab->facts->here_port))
 VALUE(v_addr, span_str(ab->facts->addr))
@@ -245,7 +243,8 @@ static const struct macro {
 	M("v", v_version),
 	M("_", v_client),
 	M("s", v_helo),
-	M("daemon_name", v_listener),
+	/* Postfix's default; rspamd takes it for the name of its Authentication-Results, and only hostname's are kept clean. */
+	M("daemon_name", v_hostname),
 	M("daemon_addr", v_here),
 	M("daemon_port", v_here_port),
 	M("if_addr", v_here),

@@ -18,7 +18,7 @@ enum {
 
 /* One allocation; texts point into it. */
 struct milter_facts {
-	const char *hostname, *listener, *helo, *user, *method, *tls_version, *tls_cipher, *tls_sni;
+	const char *hostname, *helo, *user, *method, *tls_version, *tls_cipher, *tls_sni;
 	const char *name;        /* verified, or NULL */
 	const char *reverse;     /* not verified, or NULL */
 	const char *addr, *here; /* without "IPv6:"; "unknown" */
