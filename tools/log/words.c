@@ -56,8 +56,6 @@ static const struct words_row reasons[] = {
 	{ "network-deferred", "its network is one that a networks section puts off" },
 	{ "dns-list", "its address is on as many block lists in DNS as are enough" },
 	{ "no-memory", "memory was out" },
-	{ "edits-failed",
-	    "what the handler wanted changed in it could not be carried out; its own line above says why" },
 	{ "too-many-hops", "it has so many Received fields that it must be going round in a loop" },
 	{ "delivered-before", "it was delivered to that mailbox before, and came back: a loop" },
 	{ "bare-newline", "the content has a CR or LF that stands alone, which can smuggle a second message in" },
