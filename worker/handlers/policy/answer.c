@@ -83,7 +83,7 @@ answer_code(struct policy_answer *out)
 	out->kind = POLICY_REFUSE;
 	if (answer_reply(code, code < 500 ? "policy-defer" : "policy-reject", out->text, &out->reply) != 0)
 		return -1;
-	if (!answer_enhanced(out->text))
+	if (!reply_enhanced_at(out->text))
 		out->reply.enh = ENH(code / 100u, 7, 1);
 	return 0;
 }
