@@ -139,5 +139,6 @@ main(int argc, char **argv, char **envp)
 	(void)ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
 	serve(n);
 	log_flush(1000);
-	return EX_OK;
+	/* Not exit(): threads may be in the middle of a hash, and would find libcrypto cleaned up under them. */
+	_exit(EX_OK);
 }
