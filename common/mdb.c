@@ -36,6 +36,7 @@ struct mdb {
 	int fd;              /* LMDB's, of the mapped file; good while env is not NULL */
 	struct stat st;      /* of that, when it was mapped */
 	bool older;          /* the newest cannot be used */
+	bool spoilt;         /* the file was changed since it was mapped, which nobody is to do */
 	struct mdb_info info;
 };
 
@@ -69,13 +70,19 @@ unmap(struct mdb *m)
 	m->env = NULL;
 }
 
-/* Whether the file was changed since it was mapped, which nobody is to do. */
-static bool
-spoilt(const struct mdb *m)
+void
+mdb_watch(struct mdb *m)
 {
 	struct stat st;
 
-	return m->env == NULL || fstat(m->fd, &st) != 0 || !same_file(&st, &m->st);
+	if (m != NULL && m->env != NULL && (fstat(m->fd, &st) != 0 || !same_file(&st, &m->st)))
+		m->spoilt = true;
+}
+
+static bool
+spoilt(const struct mdb *m)
+{
+	return m->env == NULL || m->spoilt;
 }
 
 /* Map and check the file by ourselves: LMDB divides by what it reads there, so it must not be the first. */
@@ -309,6 +316,7 @@ mdb_refresh(struct mdb *m)
 	struct mdb fresh = { .path = m->path };
 	int rc;
 
+	mdb_watch(m);
 	if (spoilt(m)) {
 		unmap(m);
 		m->info = (struct mdb_info){ 0 };

@@ -46,10 +46,16 @@ int mdb_open(const char *dir, const char *name, struct mdb **out);
  * Not mdb_get, which is LMDB's.  1 with *val pointing into the map (good until mdb_close() or a newer
  * mdb_refresh()), 0 if there is no such key, -1 with errno EBADMSG or another
  * when it cannot be known.  A key that an older snapshot lacks is 0 all the same: see mdb_state().
- * The file is asked each time whether it is as it was: nobody changes one that was published, and who does it all the same
- * has us say so, not trip over a page that is no more (SIGBUS).
+ * A file that mdb_watch() has found changed is EBADMSG.
  */
 int mdb_find(struct mdb *m, struct span key, struct span *val);
+
+/*
+ * Ask the mapped file whether it is as it was (an fstat: 3 microseconds inside the sandbox, so now and then, not for each
+ * key).  Nobody changes one that was published; who does it all the same has us say so, not trip over a page that is
+ * no more (SIGBUS).  NULL is a no-op.
+ */
+void mdb_watch(struct mdb *m);
 
 /* Compare every page with its checksum: 0, or -1 with errno EBADMSG.  Reads all of the file: for tools. */
 int mdb_check(struct mdb *m);

@@ -14,6 +14,8 @@
 #include "common/resolve.h"
 #include "common/xtext.h"
 
+enum { WATCH_US = 100 }; /* how long a file that was asked is believed */
+
 struct recipients {
 	const struct conf *conf;
 	struct stats_slot *stats;
@@ -22,6 +24,7 @@ struct recipients {
 	struct arena arena;   /* for one look-up */
 	struct resolve_conf resolve;
 	int last_error;
+	uint64_t watched_us; /* when the file was last asked whether it is as it was */
 };
 
 static uint64_t
@@ -31,6 +34,15 @@ recipients_clock_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void
+recipients_watch(struct recipients *rs, uint64_t now_us)
+{
+	if (now_us - rs->watched_us < WATCH_US)
+		return;
+	rs->watched_us = now_us;
+	mdb_watch(rs->mdb);
 }
 
 /* What the counters tell of the directory, as it is now. */
@@ -114,6 +126,7 @@ recipients_domain(struct recipients *rs, struct span domain)
 
 	if (n < 0)
 		return errno == ENOMEM ? -1 : 0;
+	recipients_watch(rs, recipients_clock_us());
 	if (mdb_state(rs->mdb) == MDB_STATE_NONE) {
 		errno = ENOENT;
 		return -1;
@@ -141,6 +154,7 @@ recipients_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 	uint64_t t0 = recipients_clock_us();
 	enum verdict v = V_NEXT;
 
+	recipients_watch(rs, t0);
 	switch (resolve(rs->mdb, &rs->resolve, &q->rcpt->addr, &rs->arena, &boxes, r, NULL, NULL)) {
 	case RESOLVE_OK:
 		for (const struct resolve_box *b = boxes; b != NULL && v == V_NEXT; b = b->next)
