@@ -41,23 +41,30 @@ struct check {
 	bool failed;
 };
 
+void
+conf_tell(
+    const struct conf *cf, unsigned line, conf_report *report, void *arg, const char *what, const char *fmt, va_list ap)
+{
+	char text[LINE_MAX_];
+	int n = snprintf(text, sizeof text, "%s:%u: %s", cf->file, line > 0 ? line : 1, what);
+
+	if (n < 0 || (size_t)n >= sizeof text)
+		return;
+	vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+	report(arg, text);
+}
+
 static void say(struct check *c, unsigned line, bool error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 static void
 say(struct check *c, unsigned line, bool error, const char *fmt, ...)
 {
-	char text[LINE_MAX_];
-	/* A default stands on no line; the message names what it is about. */
-	int n = snprintf(text, sizeof text, "%s:%u: ", c->cf->file, line > 0 ? line : 1);
 	va_list ap;
 
-	if (n < 0 || (size_t)n >= sizeof text)
-		return;
 	va_start(ap, fmt);
-	vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+	conf_tell(c->cf, line, c->report, c->arg, "", fmt, ap);
 	va_end(ap);
 	c->failed |= error;
-	c->report(c->arg, text);
 }
 
 /* ${what} at ${path} must be a folder in which ${mode} (of access(2)) is allowed to whom we are. */

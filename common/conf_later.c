@@ -36,16 +36,11 @@ static void warn(const struct later *l, unsigned line, const char *fmt, ...) __a
 static void
 warn(const struct later *l, unsigned line, const char *fmt, ...)
 {
-	char text[CONF_PATH_MAX + 2 * LATER_LINE_MAX];
-	int n = snprintf(text, sizeof text, "%s:%u: warning: ", l->cf->file, line > 0 ? line : 1);
 	va_list ap;
 
-	if (n < 0 || (size_t)n >= sizeof text)
-		return;
 	va_start(ap, fmt);
-	vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+	conf_tell(l->cf, line, l->report, l->arg, "warning: ", fmt, ap);
 	va_end(ap);
-	l->report(l->arg, text);
 }
 
 /* A child whose standard output is *from; it ends in LATER_S, whatever hangs, or with us.  0 in it, -1 with errno. */

@@ -36,6 +36,7 @@ struct helper {
 	pid_t pid;   /* 0 when none runs */
 	int control; /* -1 when closed */
 	bool ready, dismissed;
+	bool dropped; /* killed by us, for what it said */
 	unsigned deaths;
 	int64_t began_ms, start_ms; /* start_ms: 0, or when to start the next one */
 };
@@ -175,7 +176,7 @@ start(struct master *m, struct helper *h)
 	if (pid < 0)
 		return -1;
 	h->pid = pid;
-	h->ready = false;
+	h->ready = h->dropped = false;
 	h->began_ms = master_now_ms();
 	h->start_ms = 0;
 	return 0;
@@ -266,7 +267,8 @@ hear(struct master *m, struct helper *h)
 	close(h->control);
 	h->control = -1;
 	/* One that may leave is about to end by itself. */
-	if (h->pid > 0 && (errno != 0 || !h->kind->leaves))
+	h->dropped = errno != 0;
+	if (h->pid > 0 && (h->dropped || !h->kind->leaves))
 		process_kill(h->pid, SIGKILL, h->gen->conf->user);
 }
 
@@ -316,7 +318,9 @@ died(struct master *m, struct helper *h, pid_t pid, int status)
 	h->ready = false;
 	if (h->dismissed)
 		return;
-	h->start_ms = 1 + process_again_ms(status, false, h->began_ms, &h->deaths);
+	h->start_ms = 1 +
+	    process_again_ms(
+		!left && (!process_was_killed(status) || h->dropped), h->began_ms, master_now_ms(), &h->deaths);
 	if (left)
 		return;
 	process_words(status, how, sizeof how);

@@ -207,16 +207,19 @@ process_backoff_ms(unsigned deaths)
 	return ms < MASTER_BACKOFF_MAX_MS ? ms : MASTER_BACKOFF_MAX_MS;
 }
 
-int64_t
-process_again_ms(int status, bool ours, int64_t began_ms, unsigned *deaths)
+bool
+process_was_killed(int status)
 {
-	int64_t now = master_now_ms();
-	bool innocent = WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL && !ours : WEXITSTATUS(status) == 0;
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
 
-	if (innocent) {
+int64_t
+process_again_ms(bool to_blame, int64_t began_ms, int64_t now_ms, unsigned *deaths)
+{
+	if (!to_blame) {
 		*deaths = 0;
-		return now > began_ms + MASTER_AGAIN_MS ? now : began_ms + MASTER_AGAIN_MS;
+		return now_ms > began_ms + MASTER_AGAIN_MS ? now_ms : began_ms + MASTER_AGAIN_MS;
 	}
-	*deaths = now - began_ms >= MASTER_LIVED_MS ? 1 : *deaths + 1;
-	return now + process_backoff_ms(*deaths);
+	*deaths = now_ms - began_ms >= MASTER_LIVED_MS ? 1 : *deaths + 1;
+	return now_ms + process_backoff_ms(*deaths);
 }

@@ -48,10 +48,13 @@ int process_code(int status);
 /* Milliseconds until the next try after ${deaths} quick deaths in a row: of one slot there is at most one a second (TRUST S5). */
 int64_t process_backoff_ms(unsigned deaths);
 
+/* Whether ${status} of waitpid is SIGKILL: whoever did not send it knows that the process is not to blame. */
+bool process_was_killed(int status);
+
 /*
- * When (master_now_ms()) the successor of one that began at ${began_ms} and has just ended with ${status} may start.
- * *${deaths}, the quick ones in a row, is kept up.  One that somebody else has killed (SIGKILL, and not ${ours}) is not
- * to blame, nor is one that was to leave: its successor comes at once, if not more often than ten times a second.
+ * When (master_now_ms()) the successor of one that began at ${began_ms} and has ended at ${now_ms} may start.  *${deaths}, the
+ * quick ones in a row, is kept up.  The successor of one that is not to blame comes at once, if not more often than ten
+ * times a second.
  */
-int64_t process_again_ms(int status, bool ours, int64_t began_ms, unsigned *deaths);
+int64_t process_again_ms(bool to_blame, int64_t began_ms, int64_t now_ms, unsigned *deaths);
 #endif

@@ -118,7 +118,8 @@ died(struct master *m, unsigned i, pid_t pid, int status)
 
 	process_words(status, how, sizeof how);
 	stats_add(m->stats, STATS_WORKERS_DIED, 1);
-	s->start_ms = process_again_ms(status, s->hung || s->dropped, s->began_ms, &s->deaths);
+	s->start_ms =
+	    process_again_ms(!process_was_killed(status) || s->hung || s->dropped, s->began_ms, now, &s->deaths);
 	about(&l, LOG_L_ERROR, "worker-died", s, i, pid);
 	log_str(&l, "how", how);
 	if (replace)

@@ -127,6 +127,14 @@ def both(s, text, n):
     equal(s.log().count(text), 2 * n, "lines with %r" % text)
 
 
+def published(s):
+    """The snapshot's path, and what is in it; replies are not counted against what clients saw."""
+    s.count = False
+    path = s.path("directory", "mailboxes.mdb")
+    with open(path, "rb") as f:
+        return path, f.read()
+
+
 def never_refused(s, name, sessions, rcpts=KNOWN):
     for a in sessions:
         codes = a.codes(rcpts)
@@ -145,10 +153,7 @@ def good_again(s, good, sessions, n):
 def damaged_where_it_stands():
     """The file that is open is itself written over: nothing can be known, and nobody is told that a mailbox is not there."""
     with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
-        s.count = False
-        path = s.path("directory", "mailboxes.mdb")
-        with open(path, "rb") as f:
-            good = f.read()
+        path, good = published(s)
         flipped = bytes(b ^ 0xff if i % 97 == 0 else b for i, b in enumerate(good))
         sessions = askers(s)
         for n, (name, content) in enumerate((("flipped", flipped), ("zero", bytes(len(good))), ("garbage", os.urandom(len(good))),
@@ -167,10 +172,7 @@ def damaged_where_it_stands():
 def pages_damaged_where_they_stand():
     """What the check at opening does not see: the names there are not known, the others are, and none is refused."""
     with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
-        s.count = False
-        path = s.path("directory", "mailboxes.mdb")
-        with open(path, "rb") as f:
-            good = f.read()
+        path, good = published(s)
         sessions = askers(s)
         names = ["user%d@example.org" % i for i in range(0, 20000, 97)]
         for page in range(2, len(good) // 4096, 3):
@@ -184,10 +186,7 @@ def pages_damaged_where_they_stand():
 def truncated_where_it_stands():
     """At every page, to nothing, to half: no worker dies of it, and none of the names is refused."""
     with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
-        s.count = False
-        path = s.path("directory", "mailboxes.mdb")
-        with open(path, "rb") as f:
-            good = f.read()
+        path, good = published(s)
         sessions = askers(s)
         names = ["user%d@example.org" % i for i in range(0, 20000, 997)] + KNOWN
         for cut in range(len(good) // 4096 * 4096, -1, -4096):
@@ -233,10 +232,7 @@ def unusable(s, path):
 def the_newest_is_not_known():
     """The one before is asked for what it has; that a name is not in it says nothing."""
     with Server(mailboxes=LIST, limits="connections_per_ip = 0 errors = 0") as s:
-        s.count = False
-        path = s.path("directory", "mailboxes.mdb")
-        with open(path, "rb") as f:
-            good = f.read()
+        path, good = published(s)
         sessions = askers(s)
         unknown = ["nobody@example.org", "nobody+alice@example.org", "nobody@example.net", "a@elsewhere.example"]
         listed = ["old@example.org", "moving@example.org", "spamtrap@example.com", "a@[127.0.0.1]"]

@@ -27,6 +27,13 @@ def sources(*folders):
             yield n, re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
 
 
+def of_both(found, name, text):
+    """Words that are a reply's reason and a session's end."""
+    for pattern in LAST_WORD, AT_ACCEPT:
+        for w in pattern.findall(text):
+            found.setdefault(w, name)
+
+
 def reasons():
     found = {}
     for name, text in sources("worker", "common/resolve.c"):
@@ -34,9 +41,7 @@ def reasons():
             for m in pattern.finditer(text):
                 for w in re.findall(WORD, m.group(1)):
                     found.setdefault(w, name)
-        for pattern in LAST_WORD, AT_ACCEPT:
-            for w in pattern.findall(text):
-                found.setdefault(w, name)
+        of_both(found, name, text)
     return found
 
 
@@ -46,9 +51,7 @@ def ends():
         for m in END.finditer(text):
             for w in re.findall(WORD, m.group(0)):
                 found.setdefault(w, name)
-        for pattern in LAST_WORD, AT_ACCEPT:
-            for w in pattern.findall(text):
-                found.setdefault(w, name)
+        of_both(found, name, text)
     return found
 
 

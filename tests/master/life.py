@@ -174,24 +174,23 @@ def one_that_is_killed_again_and_again_is_replaced_at_once():
     check(len(waits) == 12 and max(waits) <= 100, "waits: %s" % waits)
 
 
-@test
-def malformed_message_ends_the_worker():
+def is_dropped(word, why):
     m = Master()
-    m.stub("garbage")
+    m.stub(word)
     os.kill(m.a_worker(), signal.SIGKILL)
-    m.wait_log(r'event=worker-dropped .*why="it sent something malformed"')
+    m.wait_log(r'event=worker-dropped .*why="%s"' % why)
     m.stub("")
     m.wait_log(r"how=\"killed by signal 9", 2)
+
+
+@test
+def malformed_message_ends_the_worker():
+    is_dropped("garbage", "it sent something malformed")
 
 
 @test
 def one_that_speaks_without_end_is_ended():
-    m = Master()
-    m.stub("flood")
-    os.kill(m.a_worker(), signal.SIGKILL)
-    m.wait_log(r'event=worker-dropped .*why="it speaks without end"')
-    m.stub("")
-    m.wait_log(r"how=\"killed by signal 9", 2)
+    is_dropped("flood", "it speaks without end")
 
 
 @test

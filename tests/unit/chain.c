@@ -402,6 +402,17 @@ static const struct {
 	{ CONF_K_MILTER, CHAIN_END, V_REPLY, "abc|abc|abc|abc|a|" },
 };
 
+/* A chain of ${first} and two that follow a message. */
+static void
+setup_followed(struct chain *c, const struct handler_ops *first, const struct conf_handler section[static 3])
+{
+	setup(c);
+	*c = (struct chain){ .n = 0 };
+	ck_assert_int_eq(chain_add(c, first, NULL, &section[0]), 0);
+	ck_assert_int_eq(chain_add(c, &follower_1, NULL, &section[1]), 0);
+	ck_assert_int_eq(chain_add(c, &follower_2, NULL, &section[2]), 0);
+}
+
 START_TEST(whole_sequences)
 {
 	struct conf_handler section[3] = { { .kind = CONF_K_POLICY }, { .kind = sequences[_i].kind },
@@ -415,11 +426,7 @@ START_TEST(whole_sequences)
 
 	about.who = &me;
 	about.missed = &missed;
-	setup(&c);
-	c = (struct chain){ .n = 0 };
-	ck_assert_int_eq(chain_add(&c, &follower_0, NULL, &section[0]), 0);
-	ck_assert_int_eq(chain_add(&c, &follower_1, NULL, &section[1]), 0);
-	ck_assert_int_eq(chain_add(&c, &follower_2, NULL, &section[2]), 0);
+	setup_followed(&c, &follower_0, section);
 	for (enum chain_stage stage = CHAIN_MAIL; stage <= CHAIN_END; stage++) {
 		says[0] = stage == sequences[_i].stage ? sequences[_i].says : V_NEXT;
 		chain_begin(&run, stage);
@@ -445,11 +452,7 @@ START_TEST(refused_is_not_missed)
 
 	about.who = &me;
 	about.missed = &missed;
-	setup(&c);
-	c = (struct chain){ .n = 0 };
-	ck_assert_int_eq(chain_add(&c, &ops_0, NULL, &section[0]), 0);
-	ck_assert_int_eq(chain_add(&c, &follower_1, NULL, &section[1]), 0);
-	ck_assert_int_eq(chain_add(&c, &follower_2, NULL, &section[2]), 0);
+	setup_followed(&c, &ops_0, section);
 	says[0] = V_REPLY; /* 550 */
 	chain_begin(&run, CHAIN_MAIL);
 	ck_assert_int_eq(chain_ask(&c, &run, &about, &r), V_REPLY);
