@@ -211,10 +211,11 @@ conf_set conf_set_hostname, conf_set_user, conf_set_u32, conf_set_size, conf_set
 
 /* Fill p->why; for setters: return conf_why(p, ...). */
 const char *conf_why(struct conf_parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* --- conf_check.c --- */
 
 /* Report "FILE:LINE: WHAT" and the words of ${fmt}; line 0 is told as 1: a default stands on no line, and the words say what it is about. */
 void conf_tell(const struct conf *cf, unsigned line, conf_report *report, void *arg, const char *what, const char *fmt,
-    va_list ap);
+    va_list ap) __attribute__((format(printf, 6, 0)));
 
 #endif

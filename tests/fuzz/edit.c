@@ -1,13 +1,14 @@
 /*
  * fuzz edit: any edits of any message: what comes out does not depend on how
  * the message was cut, ends in the right body, has the field that was added
- * last, and is no larger than message and edits.  Input: two octets that
+ * last, is no larger than message and edits.  Input: two octets that
  * choose pieces, then edits (kind, index, octets of name, octets of value,
  * name, value) up to one of kind 0xff, then the message.
  */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "tests/fuzz/parts/field.h"
 #include "worker/smtp/editor.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -43,7 +44,7 @@ make_edits(struct edits *e, struct span *in, struct made *m)
 	struct span body = { NULL, 0 };
 
 	while (in->n >= 4 && in->p[0] != 0xff) {
-		uint8_t kind = in->p[0] % 6, index = in->p[1];
+		uint8_t kind = in->p[0] % 7, index = in->p[1];
 		size_t nname = in->p[2], nvalue = in->p[3];
 		struct span name, value;
 		int rc = -1;
@@ -70,6 +71,10 @@ make_edits(struct edits *e, struct span *in, struct made *m)
 			if (rc == 0)
 				body = value;
 			break;
+		case 5:
+			rc = edit_as_said(e, EDIT_CHANGE_HEADER, index, name, value, index % 2 == 0);
+			m->added += value.n;
+			break;
 		default:
 			edits_mark(e);
 			(void)edit_add_header(e, SPAN("X-Never"), value);
@@ -85,6 +90,8 @@ make_edits(struct edits *e, struct span *in, struct made *m)
 		m->last = kind == 0 ? name : (struct span){ NULL, 0 };
 	}
 	(void)take(in, 1);
+	for (const struct edit *ed = e->first; ed != NULL; ed = ed->next)
+		must(ed->kind > EDIT_CHANGE_HEADER || one_field(ed->value));
 	m->body = body;
 	m->all_lf = body.n == 0 || memchr(body.p, '\r', body.n) == NULL;
 }

@@ -4,8 +4,12 @@
  */
 #include "worker/milter/packet.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "tests/fuzz/parts/field.h"
+#include "worker/smtp/edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,19 +26,23 @@ inside(struct span part, struct span all)
 	must(part.n == 0 || (part.p >= all.p && part.n <= all.n && part.p + part.n <= all.p + all.n));
 }
 
+/* What a field becomes in the list of edits: one field, whatever line ends its value came with. */
 static void
-header(struct span name, struct span value)
+header(const struct milter_reply *r)
 {
-	must(name.n > 0 && name.n <= MILTER_NAME_MAX);
-	must(memchr(name.p, '\n', name.n) == NULL && memchr(name.p, '\r', name.n) == NULL &&
-	    memchr(name.p, ':', name.n) == NULL);
-	for (size_t i = 0; i < value.n; i++) {
-		must(value.p[i] != 0);
-		if (value.p[i] == '\n')
-			must(i + 1 < value.n && (value.p[i + 1] == ' ' || value.p[i + 1] == '\t'));
-		if (value.p[i] == '\r')
-			must(i + 1 < value.n && value.p[i + 1] == '\n');
-	}
+	static const enum edit_kind kinds[] = { EDIT_ADD_HEADER, EDIT_INSERT_HEADER, EDIT_CHANGE_HEADER };
+	struct edits e;
+
+	must(r->name.n > 0 && r->name.n <= MILTER_NAME_MAX);
+	for (size_t i = 0; i < r->name.n; i++)
+		must(r->name.p[i] > ' ' && r->name.p[i] < 0x7f && r->name.p[i] != ':');
+	edits_init(&e, 0);
+	for (size_t k = 0; k < 6; k++)
+		if (edit_as_said(&e, kinds[k / 2], r->index, r->name, r->value, k % 2 == 0) != 0)
+			must(errno == EINVAL || errno == EMSGSIZE);
+	for (const struct edit *ed = e.first; ed != NULL; ed = ed->next)
+		must(one_field(ed->value));
+	edits_fini(&e);
 }
 
 /* What goes to the client: lines that all have the code, none too long. */
@@ -98,7 +106,7 @@ one(uint8_t cmd, struct span data)
 	inside(r.value, data);
 	must(r.index <= MILTER_HEADERS_MAX);
 	if (r.what == MILTER_R_ADDHEADER || r.what == MILTER_R_INSHEADER || r.what == MILTER_R_CHGHEADER)
-		header(r.name, r.value);
+		header(&r);
 	if (r.what == MILTER_R_REPLYCODE)
 		reply(r.value);
 }

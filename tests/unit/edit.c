@@ -97,7 +97,10 @@ static const struct {
 	{ "\n", "" },
 	{ "a\n \nb", "a\n\tb" },
 	{ "a\n \n b\n ", "a\n b" },
-	{ "a\n\r\r\nb", "a\n\t \n\tb" },
+	{ "a\n\r\r\nb", "a\n\tb" }, /* a CR that stands alone is a blank, also where a line begins */
+	{ "a\nb\n\r", "a\n\tb" },
+	{ "a\n \r", "a" },
+	{ "a\n\rb", "a\n b" },
 	{ "a\rb\r", "a b " },
 	{ "\x01\x02\x1f\x7f\xff\x0b\x0c", "\x01\x02\x1f\x7f\xff\x0b\x0c" },
 };

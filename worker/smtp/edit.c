@@ -129,13 +129,20 @@ line_end(struct span v, size_t i)
 	return i + 1 < v.n && v.p[i + 1] == '\n' ? 2 : -1;
 }
 
+/* A blank, or what becomes one: to ${mend} a value, a CR that stands alone is written as a space. */
+static bool
+blank_at(struct span v, size_t i, bool mend)
+{
+	return field_blank(v.p[i]) || (mend && line_end(v, i) < 0);
+}
+
 /* How many octets from ${i} on, behind a line end, are a continuation line of blanks alone; 0: it has more. */
 static size_t
-blank_line(struct span v, size_t i)
+blank_line(struct span v, size_t i, bool mend)
 {
 	size_t n = 0;
 
-	while (i + n < v.n && field_blank(v.p[i + n]))
+	while (i + n < v.n && blank_at(v, i + n, mend))
 		n++;
 	return n > 0 && (i + n == v.n || line_end(v, i + n) > 0) ? n : 0;
 }
@@ -146,12 +153,12 @@ blank_line(struct span v, size_t i)
  * 0; 1: what follows is no continuation.
  */
 static int
-value_go_on(struct span v, size_t *i, uint8_t *out, size_t *n)
+value_go_on(struct span v, size_t *i, bool mend, uint8_t *out, size_t *n)
 {
-	if (*i == v.n || !field_blank(v.p[*i]))
+	if (*i == v.n || !blank_at(v, *i, mend))
 		return 1;
-	if (blank_line(v, *i) > 0)
-		*i += blank_line(v, *i);
+	if (blank_line(v, *i, mend) > 0)
+		*i += blank_line(v, *i, mend);
 	else
 		out[(*n)++] = '\n';
 	return 0;
@@ -171,7 +178,7 @@ value_fold(struct span v, uint8_t *out, size_t *n)
 			continue;
 		}
 		i += (size_t)end;
-		if (value_go_on(v, &i, out, n) != 0)
+		if (value_go_on(v, &i, false, out, n) != 0)
 			return refuse(EINVAL);
 	}
 	return 0;
@@ -192,7 +199,7 @@ value_mend(struct span v, uint8_t *out, size_t *n)
 			continue;
 		}
 		i += (size_t)end;
-		if (value_go_on(v, &i, out, n) != 0 && i < v.n && line_end(v, i) <= 0) {
+		if (value_go_on(v, &i, true, out, n) != 0 && i < v.n && line_end(v, i) == 0) {
 			out[(*n)++] = '\n';
 			out[(*n)++] = '\t';
 		}
