@@ -27,4 +27,7 @@ field_blank(uint8_t c)
 /* Where the colon stands in ${line}, behind *name octets of a name and blanks; 0: it begins no field. */
 size_t field_colon(struct span line, size_t *name);
 
+/* The header at the start of ${content}, with the line ends of its fields (LF or CRLF) and without an empty line.  A last line without its end is judged as it is. */
+struct span field_header(struct span content);
+
 #endif

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/field.h"
 #include "common/report.h"
 #include "worker/store/files.h"
 #include "worker/store/folders.h"
@@ -28,7 +29,7 @@ struct dsn {
 	const struct txn *txn;
 	struct buf headers;
 	uint8_t last[2]; /* octets of content before the next one */
-	bool complete;   /* the header is over */
+	bool complete;   /* there was an empty line */
 	bool cut, staged, stored, published;
 	int64_t arrived;
 	int err;
@@ -143,7 +144,7 @@ dsn_begin(struct dsn_spool *sp, const struct txn *t)
 	return d;
 }
 
-/* The header ends at the first empty line, with or without CR. */
+/* Up to the first empty line, with or without CR; header_of() has the rest to say. */
 void
 dsn_content(struct dsn *d, struct span s)
 {
@@ -202,21 +203,35 @@ dsn_end(struct dsn *d)
 
 /* --- the pool's half --- */
 
+/* What was gathered up to the header's end, which no line of the body may pass: it would go back to whom the sender says that he is. */
+static struct span
+header_of(const struct dsn *d, bool *cut)
+{
+	struct span all = buf_view(&d->headers), h = field_header(all), rest = span_skip(all, h.n);
+
+	/* The line that the limit went through may have lost its colon. */
+	*cut = d->cut && (rest.n == 0 || memchr(rest.p, '\n', rest.n) == NULL);
+	return h;
+}
+
 static int
 encode(const struct dsn *d, struct buf *b)
 {
 	const struct txn *t = d->txn;
 	char text[ADDR_TEXT_MAX];
+	bool cut;
 	ssize_t n = addr_format(&t->from, text, sizeof(text));
-	struct report r = { .id = span_str(t->id),
+	struct report r = {
+		.id = span_str(t->id),
 		.from = span_of(text, n > 0 ? (size_t)n : 0),
 		.envid = t->envid,
-		.headers = buf_view(&d->headers),
+		.headers = header_of(d, &cut),
 		.arrived = d->arrived,
 		.smtputf8 = t->smtputf8,
 		.requiretls = t->requiretls,
-		.cut = d->cut };
+	};
 
+	r.cut = cut;
 	if (report_put(b, &r) != 0)
 		return -1;
 	for (const struct rcpt *rc = t->rcpts; rc != NULL; rc = rc->next) {

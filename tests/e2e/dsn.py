@@ -117,6 +117,19 @@ def no_report_where_none_is_due():
 
 
 @test
+def nothing_of_the_body_comes_back():
+    """Where the header ends without an empty line, what is behind it is the body; without any header all is."""
+    for text, want in ((b"Subject: a\r\nX: b\r\n c\r\nbuy this now\r\nPills: here\r\n", "Subject: a\nX: b\n c"),
+                       (b"buy this now\r\nPills: here\r\n", ""), (b" Pills: here\r\nbuy this now\r\n\r\n", "")):
+        with Sink() as relay, DsnServer(relay.address) as s:
+            s.ask(text=text).is_(250)
+            got = relay.wait(1)[0]
+            equal(got.message.get_payload()[2].get_payload().replace("\r\n", "\n").strip(), want, "what comes back")
+            check(b"Pills" not in got.text and b"buy this" not in got.text, "the body came back")
+            wait_for(lambda: not s.waiting(), why="the record is still in the spool")
+
+
+@test
 def of_a_message_that_a_filter_edited():
     """The header that the sender wrote comes back; of whom the filter took out nothing is said, nor of whom it put in."""
     edits = [packet("m", indexed(1, "Subject", "changed")), packet("h", header("X-Added", "secret")), packet("b", b"another body\r\n"),
