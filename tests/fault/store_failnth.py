@@ -8,14 +8,15 @@ visible, and nothing is left in tmp/.
 import errno
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from harness import check, equal, main, scratch, test
 import store
+from server import wait_for
 
 # A small message, a streamed one, each to one mailbox or to three.
 LOADS = {
@@ -92,6 +93,13 @@ def every(call, error, loads=LOADS, survives=False, at_least=1, on=""):
             total += reached
     check(total >= at_least, "only %d calls of %s failed" % (total, call))
     check(survives or refused > 0, "no failure of %s was noticed" % call)
+
+
+def in_use(segment):
+    """Whether something in it is not retired: struct journal_head of journal.h."""
+    with open(segment, "rb") as f:
+        _, _, size, _, retired = struct.unpack("=IIQQQ", f.read(32))
+    return retired < size
 
 
 @test
@@ -303,23 +311,24 @@ def journal_name_that_exists():
 
 @test
 def journal_killed_while_it_is_full():
-    # Whatever segments a kill leaves, none of them free perhaps: the next process's journal comes on (storedrive waits for it).
-    for nth in range(12):
-        base = place()
-        try:
-            path, ledger = os.path.join(base, "mail"), os.path.join(base, "ledger")
-            os.mkdir(path)
-            drive = subprocess.Popen(store.command(path, ledger, "-j", 8, "-n", 20000, "-c", 48, "-t", 8, "-b", 9, "-s", 500, "-S", 200000),
-                                     stdout=subprocess.DEVNULL)
-            time.sleep(0.1 + 0.03 * nth)
-            drive.kill()
-            drive.wait()
-            store.reckon(path, store.read_ledger(ledger))
-            subprocess.run(store.command(path, ledger, "-i", "z", "-j", 8, "-n", 20, "-c", 8, "-b", 9), check=True, timeout=20,
-                           stdout=subprocess.DEVNULL)
-            store.reckon(path, store.read_ledger(ledger))
-        finally:
-            shutil.rmtree(base)
+    # A kill before anything was retired, and all places taken by such segments: the next process's journal comes on (storedrive waits for it).
+    base = place()
+    try:
+        path, ledger, made = (os.path.join(base, x) for x in ("mail", "ledger", "mail/.journal"))
+        os.mkdir(path)
+        drive = subprocess.Popen(store.command(path, ledger, "-j", 8, "-n", 20000, "-c", 48, "-t", 8, "-b", 9, "-s", 500, "-S", 2000),
+                                 stdout=subprocess.DEVNULL)
+        used = os.path.join(made, "0.0")
+        wait_for(lambda: os.path.exists(used) and in_use(used), why="no segment is in use")
+        drive.kill()
+        drive.wait()
+        for no in range(1, 16):
+            shutil.copyfile(used, os.path.join(made, "0.%d" % no))
+        store.reckon(path, store.read_ledger(ledger))
+        store.drive(path, ledger, "-i", "z", "-j", 8, "-n", 20, "-c", 8, "-b", 9)
+        store.reckon(path, store.read_ledger(ledger))
+    finally:
+        shutil.rmtree(base)
 
 
 @test
