@@ -255,7 +255,8 @@ direct_open(void)
 int
 log_out_now(const char *line, size_t n)
 {
-	static bool hangs; /* who did not read the line before is not waited for again */
+	/* Who did not read the line before is not waited for again; threads may come at once. */
+	static atomic_bool hangs;
 	struct timespec none = { 0 };
 	sigset_t pipe_only, old, pending;
 	int fd = direct_open(), r, err;
