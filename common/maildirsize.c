@@ -202,12 +202,21 @@ has_room(const struct maildirsize *m, const struct quota_limit *limit, uint64_t 
 	return !over(m->octets, octets, limit->octets) && !over(m->messages, messages, limit->messages);
 }
 
+/* Seconds since it was changed, or until: who set the clock back has changed it in the future. */
+static time_t
+age(const struct maildirsize *m)
+{
+	time_t s = time(NULL) - m->changed;
+
+	return s < 0 ? -s : s;
+}
+
 /* Whether ${m} has to be counted anew before ${octets} can be promised or refused. */
 static bool
 is_due(const struct maildirsize *m, const struct quota_limit *limit, uint64_t octets)
 {
 	return !quota_same(&m->limit, limit) || m->too_long ||
-	    (!has_room(m, limit, octets, 1) && time(NULL) - m->changed >= MAILDIRSIZE_STALE_S);
+	    (!has_room(m, limit, octets, 1) && age(m) >= MAILDIRSIZE_STALE_S);
 }
 
 /* Open the file, after it was counted anew if need be.  The descriptor and *m, or -1 with errno; EAGAIN: begin again. */
