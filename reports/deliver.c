@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "common/steady.h"
 #include "reports/compose.h"
 
 enum { LOOKUP_AGE_MS = 3600 * 1000 }; /* an idle process looks the relay up again */
@@ -77,7 +78,7 @@ static void
 deferred_how(
     struct deliver *d, struct spool_entry *e, const struct report *r, const char *way, const char *why, bool blameless)
 {
-	if (spool_age_s(e, time(NULL)) > REPORT_LIFE_S) {
+	if (spool_age_s(e, steady_early()) > REPORT_LIFE_S) {
 		given_up(d, e, r, way, why);
 		return;
 	}
@@ -265,6 +266,7 @@ deliver_init(struct deliver *d)
 	d->relay.arg = d;
 	relay_init(&d->relay);
 	d->changed = true;
+	steady_begin();
 	if (spool_open(&d->spool, d->conf->store.path) != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot open the spool of reports in %s: %s", d->conf->store.path,
 		    strerror(errno));
@@ -280,7 +282,7 @@ look(struct deliver *d, int64_t now_ms)
 	if (!d->holds) {
 		d->holds = spool_lock(&d->spool) == 1;
 		if (d->holds)
-			spool_sweep(&d->spool, time(NULL));
+			spool_sweep(&d->spool, steady_early());
 	}
 	if (now_ms - d->scanned_ms < (d->changed ? DELIVER_SCAN_MIN_MS : DELIVER_SCAN_MS))
 		return;

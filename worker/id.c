@@ -4,36 +4,27 @@
 #include "worker/id.h"
 
 #include <bsd/stdlib.h>
-#include <time.h>
+
+#include "common/steady.h"
 
 static struct {
 	uint32_t random; /* 20 bits */
 	uint32_t count;  /* 28 bits */
-	int64_t offset;  /* seconds from the monotonic clock to the wall's, at the start */
 } id_state;
-
-static int64_t
-id_clock(clockid_t which)
-{
-	struct timespec ts;
-
-	clock_gettime(which, &ts);
-	return ts.tv_sec;
-}
 
 void
 id_init(void)
 {
 	id_state.random = arc4random() & 0xfffff;
 	id_state.count = arc4random() & 0xffff;
-	id_state.offset = id_clock(CLOCK_REALTIME) - id_clock(CLOCK_MONOTONIC);
+	steady_begin();
 }
 
 void
 id_next(char out[TXN_ID_MAX])
 {
 	static const char digit[] = "0123456789abcdefghijklmnopqrstuv";
-	uint32_t second = (uint32_t)(id_clock(CLOCK_MONOTONIC) + id_state.offset);
+	uint32_t second = (uint32_t)steady_now();
 	uint64_t low;
 
 	id_state.count = (id_state.count + 1) & 0xfffffff;

@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/steady.h"
+
 bool
 folders_name_ok(struct span s)
 {
@@ -93,7 +95,7 @@ furnish(int home, const struct unique *u, bool lazy)
 			return -1;
 	if ((tmp = folders_open(home, "tmp")) == -1)
 		return -1;
-	folders_sweep(tmp, u, time(NULL));
+	folders_sweep(tmp, u, steady_early());
 	close(tmp);
 	return lazy ? 0 : folders_sync(home);
 }

@@ -5,6 +5,7 @@
  * of ours that is an hour old and unlocked belongs to nobody.  What
  * other programs write there has no such mark and gets the 36 hours that the
  * Maildir format names, by its mtime (docs/decisions/010-maildir-store.md).
+ * A clock that was set forward makes no file older: see common/steady.h.
  */
 #include <dirent.h>
 #include <errno.h>
