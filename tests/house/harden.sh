@@ -25,31 +25,56 @@ has() { # has TEXT PATTERN
 	printf '%s\n' "$1" | grep -qE -- "$2"
 }
 
-for name in letterplate letterplate-worker letterplate-mailboxes letterplate-stats letterplate-log letterplate-trace; do
-	program=build/bin/$name
-	if [ ! -x "$program" ]; then
-		ok 1 "$program is there"
-		continue
-	fi
-	dynamic=$(readelf -dW "$program")
-	segments=$(readelf -lW "$program")
-	calls=$(readelf --dyn-syms -W "$program")
+# What a program and a module have alike.
+image() { # image FILE NAME
+	dynamic=$(readelf -dW "$1")
+	segments=$(readelf -lW "$1")
+	{ has "$segments" GNU_RELRO && has "$dynamic" 'FLAGS\).*BIND_NOW'; }
+	ok $? "$2 has its relocations read-only before it runs"
+	has "$segments" 'GNU_STACK.* RW '
+	ok $? "$2 has no executable stack"
+	! has "$segments" 'LOAD.* RWE '
+	ok $? "$2 has no segment that is writable and executable"
+	! has "$dynamic" 'TEXTREL|RPATH|RUNPATH'
+	ok $? "$2 has no text relocation and no library path of its own"
+	made_with "$1" "$2"
+}
 
+# gcc writes down what each part was made with, and clang does not.
+made_with() { # made_with FILE NAME
+	case $variant in gcc*) ;; *) return ;; esac
+	parts=$(readelf -wi --dwarf-depth=1 "$1" 2>/dev/null | grep 'DW_AT_producer.*GNU C')
+	without=''
+	for flag in $(sed -n 's/^HARDEN :=//p' "build/obj/$variant/flags.mk") -O2; do
+		case $flag in -fno-strict-overflow | -fno-plt) continue ;; esac
+		printf '%s\n' "$parts" | grep -qvF -- " $flag" && without="$without $flag"
+	done
+	[ -n "$parts" ] && [ -z "$without" ]
+	ok $? "$2: its $(printf '%s\n' "$parts" | wc -l) parts are made with all that the compiler takes$without"
+}
+
+for program in build/bin/letterplate*; do
+	name=${program#build/bin/}
+	image "$program" "$name"
+	calls=$(readelf --dyn-syms -W "$program")
 	{ readelf -hW "$program" | grep -q 'Type:.*DYN' && has "$dynamic" 'FLAGS_1.*PIE'; }
 	ok $? "$name is position-independent"
-	{ has "$segments" GNU_RELRO && has "$dynamic" 'FLAGS\).*BIND_NOW'; }
-	ok $? "$name has its relocations read-only before main"
-	has "$segments" 'GNU_STACK.* RW '
-	ok $? "$name has no executable stack"
-	! has "$segments" 'LOAD.* RWE '
-	ok $? "$name has no segment that is writable and executable"
-	! has "$dynamic" 'TEXTREL|RPATH|RUNPATH'
-	ok $? "$name has no text relocation and no library path of its own"
 	has "$calls" '__stack_chk_fail'
 	ok $? "$name has stack canaries"
 	has "$calls" '__(mem|str|v?s?n?printf|fprintf|v?asprintf|dprintf|read|recv|fd|poll)[a-z]*_chk'
 	ok $? "$name has fortified calls: $(printf '%s\n' "$calls" | grep -oE '__[a-z_]+_chk@' | sort -u | wc -l) kinds"
 done
+
+for module in build/modules/*.so; do
+	image "$module" "${module#build/}"
+done
+
+# Which level of fortification it is stands nowhere but in the command.
+make -n V=1 -W common/arena.c "build/obj/$variant/common/arena.o" CC="${variant%%-*}" | grep -q -- '-D_FORTIFY_SOURCE=3'
+ok $? "$variant is made with _FORTIFY_SOURCE=3"
+all=$(sed -n 's/^PROGRAMS := //p' Makefile | wc -w)
+[ "$(find build/bin -name 'letterplate*' | wc -l)" = "$all" ]
+ok $? "all $all programs were looked at"
 
 # The linker drops the mark of a program when one object lacks it, as the C library's start files in Debian 12 do;
 # so the marks of our own objects are asked.
@@ -57,7 +82,7 @@ case $(uname -m) in
 x86_64)
 	bad=''
 	n=0
-	for o in $(find common worker master keys reports tools -name '*.c' | sed "s|\(.*\)\.c|build/obj/$variant/\1.o|"); do
+	for o in $(find common worker master keys auth reports tools -name '*.c' | sed "s|\(.*\)\.c|build/obj/$variant/\1.o|"); do
 		n=$((n + 1))
 		readelf -nW "$o" 2>/dev/null | grep -q 'IBT, SHSTK' || bad="$bad $o"
 	done
