@@ -360,7 +360,7 @@ take_bearer(struct sasl *s, struct span value)
 static enum sasl_got
 take_pairs(struct sasl *s, struct span rest, bool named)
 {
-	bool have = false, ok = true;
+	bool have = false, have_user = false, ok = true;
 
 	for (;;) {
 		const uint8_t *end = rest.n > 0 ? memchr(rest.p, 1, rest.n) : NULL;
@@ -379,6 +379,9 @@ take_pairs(struct sasl *s, struct span rest, bool named)
 			have = true;
 			ok = take_bearer(s, value) && ok;
 		} else if (named && span_eq(name, SPAN("user"))) {
+			if (have_user)
+				return SASL_BAD;
+			have_user = true;
 			ok = take_user(s, value) && ok;
 		}
 	}
