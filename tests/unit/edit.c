@@ -232,6 +232,157 @@ START_TEST(address)
 }
 END_TEST
 
+START_TEST(folder_and_why)
+{
+	static char long_name[EDIT_FOLDER_MAX + 1], why[EDIT_WHY_MAX + 1];
+	struct edits e;
+
+	memset(long_name, 'x', sizeof(long_name));
+	memset(why, 'y', sizeof(why));
+	edits_init(&e, 0);
+	ck_assert_int_eq(edit_folder(&e, span_of(long_name, sizeof(long_name))), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	ck_assert_int_eq(edit_folder_why(&e, span_of(long_name, EDIT_FOLDER_MAX), span_of(why, sizeof(why))), 0);
+	ck_assert_uint_eq(e.n, 1);
+	ck_assert_uint_eq(e.first->value.n, EDIT_FOLDER_MAX);
+	ck_assert_uint_eq(e.first->name.n, EDIT_WHY_MAX);
+	edits_fini(&e);
+}
+END_TEST
+
+/* One recipient does not get it, and hears no, or nothing of it. */
+START_TEST(aside)
+{
+	struct addr who = { .local = SPAN("joe"), .domain = SPAN("b.example") };
+	struct reply r;
+	struct edits e;
+
+	edits_init(&e, 0);
+	reply_set(&r, 250, ENH(2, 0, 0), "ok", "yes");
+	ck_assert_int_eq(edit_aside(&e, &who, &r), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_uint_eq(e.n, 0);
+	reply_set(&r, 550, ENH(5, 7, 1), "policy", "no");
+	ck_assert_int_eq(edit_aside(&e, &who, &r), 0);
+	r.code = 0; /* it was copied */
+	ck_assert_int_eq(edit_aside(&e, &who, NULL), 0);
+	ck_assert_int_eq(e.first->kind, EDIT_ASIDE);
+	ck_assert_uint_eq(e.first->reply->code, 550);
+	ck_assert(span_eq(e.first->addr.local, SPAN("joe")) && e.first->addr.local.p != who.local.p);
+	ck_assert(span_eq(e.first->next->addr.domain, SPAN("b.example")));
+	ck_assert_ptr_null(e.first->next->reply);
+	edits_fini(&e);
+}
+END_TEST
+
+/* An address of any length is too long, not a reason to hold it. */
+START_TEST(address_too_long)
+{
+	static char big[3000];
+	struct edits e;
+
+	memset(big, 'x', sizeof(big));
+	memcpy(big + 1000, "@b.example", 10);
+	edits_init(&e, 0);
+	ck_assert_int_eq(edit_add_rcpt(&e, span_of(big, 1010)), -1);
+	ck_assert_int_eq(errno, EMSGSIZE);
+	ck_assert_int_eq(edit_sender(&e, span_of(big, sizeof(big))), -1);
+	ck_assert_uint_eq(e.n, 0);
+	edits_fini(&e);
+}
+END_TEST
+
+/* Each way to add something, for memory that runs out in it. */
+static int
+add_one(struct edits *e, int which)
+{
+	struct addr who = { .local = SPAN("joe"), .domain = SPAN("b.example") };
+	struct reply r;
+
+	reply_set(&r, 550, ENH(5, 7, 1), "policy", "no");
+	switch (which) {
+	case 0:
+		return edit_add_header(e, sp("Name"), sp("some value"));
+	case 1:
+		return edit_delete_header(e, sp("Name"), 1);
+	case 2:
+		return edit_add_rcpt(e, sp("someone@b.example"));
+	case 3:
+		return edit_sender(e, sp("<someone@b.example>"));
+	case 4:
+		return edit_folder_why(e, sp("Junk"), sp("a reason"));
+	default:
+		return edit_aside(e, &who, &r);
+	}
+}
+
+START_TEST(no_memory_adds_nothing)
+{
+	unsigned refused = 0;
+
+	for (size_t limit = 0; limit < 1200; limit += 4) {
+		struct edits e;
+		int rc;
+
+		edits_init(&e, 100);
+		e.arena.first = 16;
+		e.arena.limit = (uint32_t)limit;
+		errno = 0;
+		rc = add_one(&e, _i);
+		ck_assert(rc == 0 || errno == ENOMEM);
+		ck_assert_uint_eq(e.n, rc == 0);
+		ck_assert_int_eq(e.first != NULL, rc == 0);
+		ck_assert_int_eq(edits_since_mark(&e), rc == 0);
+		refused += rc != 0;
+		edits_fini(&e);
+	}
+	ck_assert_uint_gt(refused, 10);
+	ck_assert_uint_lt(refused, 290);
+}
+END_TEST
+
+/* A body that finds no memory in any of its pieces is refused there. */
+START_TEST(no_memory_for_a_body)
+{
+	unsigned refused = 0;
+
+	for (size_t limit = 0; limit < 20000; limit += 60) {
+		static char big[6000];
+		struct edits e;
+		int rc;
+
+		edits_init(&e, 20000);
+		e.arena.first = 16;
+		e.arena.limit = (uint32_t)limit;
+		edit_body(&e);
+		errno = 0;
+		rc = edit_body_more(&e, sp("a\r"));
+		if (rc == 0)
+			rc = edit_body_more(&e, span_of(big, sizeof(big)));
+		ck_assert(rc == 0 || errno == ENOMEM);
+		ck_assert(rc != 0 || e.body_octets == 2 + sizeof(big));
+		refused += rc != 0;
+		edits_fini(&e);
+	}
+	ck_assert_uint_gt(refused, 10);
+	ck_assert_uint_lt(refused, 300);
+}
+END_TEST
+
+/* Twice its size is more than there are numbers; memory has its own bound then. */
+START_TEST(body_without_bound)
+{
+	struct edits e;
+
+	edits_init(&e, UINT64_MAX);
+	ck_assert_uint_eq(e.arena.limit, UINT32_MAX);
+	ck_assert_int_eq(edit_body(&e), 0);
+	ck_assert_int_eq(edit_body_more(&e, sp("body")), 0);
+	ck_assert_uint_eq(e.body_octets, 4);
+	edits_fini(&e);
+}
+END_TEST
+
 /* --- the editor --- */
 
 #define MAIL "A: 1\nB: 2\n more\na: 3\n\nbody\n.\n\nend"
@@ -269,6 +420,7 @@ static const struct {
 	{ "\nbody", "+X|1", "X: 1\n\nbody" },
 	{ "", "+X|1", "X: 1\n" },
 	{ "", "#b", "\nb" },
+	{ "", "#\r", "\n\r" },
 	{ "", "", "" },
 	/* As many as stand before it, of which our trace is one. */
 	{ MAIL, "^0X|1;^1Y|2;^2Z|3", "X: 1\nY: 2\nZ: 3\n" MAIL },
@@ -427,6 +579,72 @@ START_TEST(header_too_large)
 }
 END_TEST
 
+/* A header of as many fields as there may be takes no further one. */
+START_TEST(too_many_fields)
+{
+	static char header[6 * (EDITOR_FIELDS_MAX + 1) + 1];
+	struct edits e;
+
+	for (int more = -1; more < 2; more++) {
+		struct editor ed;
+		struct span in, out;
+		size_t n = 0;
+		int rc;
+
+		edits_init(&e, 0);
+		ck_assert_int_eq(edit_add_header(&e, sp("Y"), sp("1")), 0);
+		for (int i = 0; i < EDITOR_FIELDS_MAX + more; i++)
+			n += (size_t)snprintf(header + n, sizeof(header) - n, "X: %d\n", i % 10);
+		in = span_of(header, n);
+		editor_init(&ed, &e);
+		editor_end(&ed);
+		rc = editor_next(&ed, &in, &out);
+		ck_assert_int_eq(rc, more < 0 ? 1 : -1);
+		ck_assert(rc == 1 || errno == EMSGSIZE);
+		editor_fini(&ed);
+		edits_fini(&e);
+	}
+}
+END_TEST
+
+/* Memory that runs out anywhere is an error before the first octet comes out. */
+START_TEST(no_memory_to_edit)
+{
+	unsigned refused = 0;
+
+	for (size_t limit = 0; limit < 2000; limit += 4) {
+		struct span in = sp("A: 1\nB: 2"), out;
+		struct editor ed;
+		struct edits e;
+		int rc;
+
+		edits_init(&e, 100);
+		edits_of(&e, "+X|1;=1A|new;^0Y|2;-1B|");
+		editor_init(&ed, &e);
+		ed.arena.first = 16;
+		ed.arena.limit = (uint32_t)limit;
+		editor_end(&ed);
+		errno = 0;
+		rc = editor_next(&ed, &in, &out);
+		ck_assert(rc == 1 ? span_eq(out, sp("Y: 2\n")) : rc == -1 && errno == ENOMEM && out.n == 0);
+		refused += rc != 1;
+		editor_fini(&ed);
+		/* The last line has no LF, and the one that is put there needs room too. */
+		in = sp("A: 1\nB: 2");
+		edits_of(&e, "#body");
+		editor_init(&ed, &e);
+		ed.arena.first = 16;
+		ed.arena.limit = (uint32_t)limit;
+		editor_end(&ed);
+		ck_assert_int_eq(editor_next(&ed, &in, &out), rc);
+		editor_fini(&ed);
+		edits_fini(&e);
+	}
+	ck_assert_uint_gt(refused, 10);
+	ck_assert_uint_lt(refused, 490);
+}
+END_TEST
+
 /* Processor time of so many edits of one field, behind as many others as there may be, of ${name}. */
 static double
 searched(const char *name)
@@ -480,9 +698,17 @@ main(void)
 	tcase_add_test(t, limits);
 	LOOP(t, folder, folders);
 	LOOP(t, address, addresses);
+	tcase_add_test(t, folder_and_why);
+	tcase_add_test(t, aside);
+	tcase_add_test(t, address_too_long);
+	tcase_add_loop_test(t, no_memory_adds_nothing, 0, 6);
+	tcase_add_test(t, no_memory_for_a_body);
+	tcase_add_test(t, body_without_bound);
 	LOOP(t, edited, cases);
 	tcase_add_test(t, taken_back);
 	tcase_add_test(t, header_too_large);
+	tcase_add_test(t, too_many_fields);
+	tcase_add_test(t, no_memory_to_edit);
 	tcase_add_test(t, names_alike);
 	suite_add_tcase(s, t);
 	return suite_run(s);

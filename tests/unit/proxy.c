@@ -92,6 +92,8 @@ static const struct {
 	{ ROW("PROXY TCP4 192.0.2.1 198.51.100.2 1 25\n"), "proxy-syntax" },
 	{ ROW("PROXY TCP4 192.0.2.1 198.51.100.2 1 25\r \n"), "proxy-syntax" },
 	{ ROW("PROXY \n"), "proxy-syntax" },
+	{ ROW("PROXY TCP4 192.0.2.1 198.51.100.2 1: 25\r\n"), "proxy-syntax" },
+	{ ROW("PROXY TCP4 192.0.2.1 198.51.100.2 1 /5\r\n"), "proxy-syntax" },
 	/* 108 octets */
 	{ ROW("PROXY UNKNOWN xffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
 	      "65535\r\n"),

@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include "tests/dialog/stage.h"
+#include "worker/smtp/engine.h"
 
 static const struct smtp_conf usual = {
 	.hostname = "mx.example.org", .size_max = 1000, .flood_max = 1000, .rcpt_max = 10, .errors_max = 20
@@ -293,6 +294,167 @@ START_TEST(t_tiny_chunks)
 	ck_assert_str_eq(st.why, "");
 	ck_assert_uint_eq(st.transaction.held + st.session.held, held);
 	ck_assert_uint_eq(smtp_txn(st.s)->size, 1000001);
+	stage_fini(&st);
+}
+END_TEST
+
+/* What is no yes in a reply that accepts is not said: the engine's own words are. */
+START_TEST(t_odd_answers)
+{
+	static const uint16_t codes[] = { 0, 100, 334, 354 };
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct reply r = { .code = codes[i], .n = 3, .text = "odd", .reason = "odd" };
+		struct smtp_event ev;
+		struct stage st;
+
+		start(&st, &usual);
+		feed(&st, "EHLO a.example\r\n");
+		ck_assert_int_eq(next(&st, "MAIL FROM:<>\r\n", &ev, NULL), SMTP_EV_MAIL);
+		ck_assert_uint_eq(smtp_answer(st.s, &r, &st.out).code, 250);
+		ck_assert_int_eq(next(&st, "RCPT TO:<a@b.example>\r\n", &ev, NULL), SMTP_EV_RCPT);
+		ck_assert_uint_eq(smtp_answer(st.s, &r, &st.out).code, 250);
+		feed(&st, "DATA\r\n");
+		expect(&st, "250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 ");
+		ck_assert_int_eq(next(&st, ".\r\n", &ev, NULL), SMTP_EV_EOM);
+		ck_assert_str_eq(smtp_answer(st.s, &r, &st.out).reason, "queued");
+		text_clear(&st.replies);
+		stage_drain(&st);
+		expect(&st, "250 2.0.0 queued as ");
+		stage_fini(&st);
+	}
+}
+END_TEST
+
+/* A refusal that there is no room for is not reported as said, whatever was asked. */
+START_TEST(t_no_room_for_a_refusal)
+{
+	struct smtp_event ev;
+	struct stage st;
+	struct reply r;
+
+	reply_set(&r, 550, ENH(5, 7, 1), "policy", "no");
+	for (int eom = 0; eom < 3; eom++) {
+		struct smtp_sent sent;
+
+		start(&st, &usual);
+		if (eom > 0)
+			feed(&st, "EHLO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n");
+		ck_assert_int_eq(next(&st, eom > 0 ? ".\r\n" : "EHLO a.example\r\n", &ev, NULL),
+		    eom > 0 ? SMTP_EV_EOM : SMTP_EV_HELO);
+		buf_drop(&st.out, buf_len(&st.out));
+		st.out.max = 5;
+		sent = smtp_answer(st.s, eom == 2 ? NULL : &r, &st.out);
+		ck_assert_uint_eq(sent.code, 0);
+		ck_assert_str_eq(sent.reason, "");
+		ck_assert_uint_eq(buf_len(&st.out), 0);
+		if (eom > 0)
+			ck_assert_int_eq(next(&st, "", &ev, NULL), SMTP_EV_RESET);
+		ck_assert_int_eq(next(&st, "", &ev, NULL), SMTP_EV_CLOSE);
+		stage_fini(&st);
+	}
+}
+END_TEST
+
+/* A handshake that nobody waits for, and a going down without words: it ends, and nothing is said. */
+START_TEST(t_ends_without_words)
+{
+	struct smtp_event ev;
+	struct stage st;
+	struct reply none = { .code = 0 };
+
+	start(&st, &usual);
+	ck_assert_int_eq(smtp_tls_started(st.s, (struct span){ NULL, 0 }), -1);
+	ck_assert_int_eq(next(&st, "NOOP\r\n", &ev, NULL), SMTP_EV_CLOSE);
+	stage_fini(&st);
+	for (int i = 0; i < 2; i++) {
+		start(&st, &usual);
+		buf_drop(&st.out, buf_len(&st.out));
+		ck_assert_uint_eq(smtp_shutdown(st.s, i > 0 ? &none : NULL, &st.out).code, 0);
+		ck_assert_uint_eq(buf_len(&st.out), 0);
+		ck_assert_int_eq(next(&st, "NOOP\r\n", &ev, NULL), SMTP_EV_CLOSE);
+		stage_fini(&st);
+	}
+}
+END_TEST
+
+/* Errors are counted for who wants to know, and forgotten with a message. */
+START_TEST(t_errors_are_told)
+{
+	struct stage st;
+
+	start(&st, &usual);
+	ck_assert_uint_eq(smtp_errors(st.s), 0);
+	feed(&st, "NONSENSE\r\nNONSENSE\r\nEHLO a.example\r\n");
+	ck_assert_uint_eq(smtp_errors(st.s), 2);
+	feed(&st, "MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n.\r\n");
+	ck_assert_uint_eq(smtp_errors(st.s), 0);
+	stage_fini(&st);
+}
+END_TEST
+
+/* What the one who is asked may look up of an exchange, and no longer than he is asked. */
+START_TEST(t_who_it_is)
+{
+	struct smtp_conf cf = usual;
+	struct smtp_event ev;
+	struct stage st;
+	struct reply r;
+
+	cf.ext = SMTP_EXT_AUTH | SMTP_EXT_STARTTLS;
+	stage_init(&st, &cf);
+	ck_assert_int_eq(smtp_tls_started(st.s, (struct span){ NULL, 0 }), 0);
+	stage_feed(&st, "", 0);
+	feed(&st, "EHLO a.example\r\n");
+	ck_assert_ptr_null(smtp_auth_method(st.s));
+	ck_assert(!smtp_secret(st.s));
+	ck_assert_int_eq(next(&st, "AUTH PLAIN AGpvZQBwdw==\r\n", &ev, NULL), SMTP_EV_AUTH);
+	ck_assert_ptr_nonnull(smtp_sasl(st.s));
+	ck_assert(smtp_secret(st.s));
+	reply_set(&r, 235, ENH(2, 7, 0), "auth", "it is you");
+	ck_assert_uint_eq(smtp_answer(st.s, &r, &st.out).code, 235);
+	ck_assert_ptr_null(smtp_sasl(st.s));
+	ck_assert_str_eq(smtp_auth_method(st.s), "PLAIN");
+	ck_assert_int_eq(next(&st, "", &ev, NULL), SMTP_EV_MORE);
+	ck_assert(!smtp_secret(st.s));
+	stage_fini(&st);
+	/* Neither yes nor no is no. */
+	for (int i = 0; i < 2; i++) {
+		stage_init(&st, &cf);
+		ck_assert_int_eq(smtp_tls_started(st.s, (struct span){ NULL, 0 }), 0);
+		stage_feed(&st, "", 0);
+		feed(&st, "EHLO a.example\r\n");
+		if (i > 0)
+			st.transaction.limit = st.transaction.held;
+		if (next(&st, "AUTH PLAIN AGpvZQBwdw==\r\n", &ev, NULL) == SMTP_EV_AUTH) {
+			ck_assert_int_eq(i, 0);
+			reply_set(&r, 354, 0, "odd", "odd");
+			ev.sent = smtp_answer(st.s, &r, &st.out);
+		}
+		ck_assert_uint_eq(ev.sent.code, 454);
+		ck_assert_ptr_null(smtp_auth_method(st.s));
+		stage_fini(&st);
+	}
+}
+END_TEST
+
+/* A count of octets that is past all numbers is a flood, and a limit that is none is no limit. */
+START_TEST(t_flood_at_the_end_of_numbers)
+{
+	struct smtp_conf cf = usual;
+	struct stage st;
+
+	cf.size_max = UINT64_MAX - 10;
+	start(&st, &cf);
+	ck_assert(!smtp_floods(st.s, UINT64_MAX));
+	stage_fini(&st);
+	cf.size_max = 0;
+	start(&st, &cf);
+	ck_assert(!smtp_floods(st.s, UINT64_MAX));
+	stage_fini(&st);
+	start(&st, &usual);
+	ck_assert(!smtp_floods(st.s, 2000));
+	ck_assert(smtp_floods(st.s, 2001));
 	stage_fini(&st);
 }
 END_TEST
@@ -585,6 +747,12 @@ main(void)
 	tcase_add_test(tc, t_tls);
 	tcase_add_test(tc, t_names_are_bounded);
 	tcase_add_test(tc, t_tiny_chunks);
+	tcase_add_test(tc, t_odd_answers);
+	tcase_add_test(tc, t_no_room_for_a_refusal);
+	tcase_add_test(tc, t_ends_without_words);
+	tcase_add_test(tc, t_errors_are_told);
+	tcase_add_test(tc, t_who_it_is);
+	tcase_add_test(tc, t_flood_at_the_end_of_numbers);
 	tcase_add_test(tc, t_no_memory);
 	tcase_add_test(tc, t_no_memory_for_a_refusal);
 	tcase_add_test(tc, t_no_memory_for_names);

@@ -198,6 +198,102 @@ START_TEST(the_only_recipient_refused)
 }
 END_TEST
 
+/* Who named a mailbox first and is taken out is followed by the next who reaches it: he stands for it in the trace. */
+START_TEST(a_mailbox_has_an_heir)
+{
+	struct rcpt *r[3];
+	static const char *const reach[] = { "x@d y@d", "y@d", "z@d y@d" };
+
+	for (int i = 0; i < 3; i++) {
+		char copy[16], *key, *rest = copy;
+
+		snprintf(copy, sizeof(copy), "%s", reach[i]);
+		r[i] = txn_rcpt_new(t);
+		while ((key = strsep(&rest, " ")) != NULL)
+			ck_assert_int_eq(deliver(r[i], key), 0);
+		txn_rcpt_accept(t, r[i]);
+	}
+	txn_undeliver(t, r[0]);
+	ck_assert_str_eq(keys(), "y@d z@d ");
+	ck_assert_ptr_eq(t->targets->rcpt, r[1]);
+	txn_undeliver(t, r[1]);
+	ck_assert_str_eq(keys(), "y@d z@d ");
+	ck_assert_ptr_eq(t->targets->rcpt, r[2]);
+	ck_assert_ptr_eq(t->targets->next->rcpt, r[2]);
+	txn_undeliver(t, r[2]);
+	ck_assert_str_eq(keys(), "");
+}
+END_TEST
+
+/* A mailbox that is taken out goes from all who reach it, and is another one when it is named again. */
+START_TEST(a_mailbox_is_dropped)
+{
+	for (int many = 0; many < 2; many++) {
+		struct rcpt *a, *b, *c;
+		char key[32];
+
+		teardown();
+		setup();
+		a = txn_rcpt_new(t);
+		b = txn_rcpt_new(t);
+		c = txn_rcpt_new(t);
+		for (int i = 0; i < (many ? 100 : 3); i++) {
+			snprintf(key, sizeof(key), "%d@d", i);
+			ck_assert_int_eq(deliver(a, key), 0);
+		}
+		txn_rcpt_accept(t, a);
+		ck_assert_int_eq(deliver(b, "1@d"), 0);
+		txn_rcpt_accept(t, b);
+		ck_assert_int_eq(t->bucket != NULL, many);
+		txn_drop_target(t, t->targets->next);
+		ck_assert_uint_eq(t->ntargets, many ? 99 : 2);
+		ck_assert_uint_eq(a->ntargets, many ? 99 : 2);
+		ck_assert_uint_eq(b->ntargets, 0);
+		ck_assert_ptr_null(b->targets);
+		for (const struct rcpt_target *rt = a->targets; rt != NULL; rt = rt->next)
+			ck_assert(!span_eq(rt->target->key, SPAN("1@d")));
+		ck_assert_int_eq(deliver(c, "1@d"), 0);
+		ck_assert_int_eq(deliver(c, "2@d"), 0);
+		ck_assert_uint_eq(t->ntargets, many ? 100 : 3);
+		ck_assert_ptr_eq(c->targets->next->target->rcpt, c);
+		ck_assert_ptr_eq(c->targets->target->rcpt, a);
+		ck_assert_ptr_null(*t->target_tail);
+	}
+}
+END_TEST
+
+/* Without memory for the table it is slower, and right. */
+START_TEST(many_mailboxes_without_a_table)
+{
+	bool seen = false;
+
+	for (size_t limit = 4000; limit < 14000; limit += 100) {
+		struct arena small;
+		struct txn *u;
+		struct rcpt *r[2];
+		char key[32];
+
+		arena_init(&small, 256, limit);
+		u = txn_new(&small);
+		for (int i = 0; i < 2; i++)
+			r[i] = txn_rcpt_new(u);
+		for (int i = 0; i < 40; i++) {
+			snprintf(key, sizeof(key), "%d@d", i);
+			if (txn_deliver(u, r[0], span_str(key), SPAN("d"), SPAN(""), NULL) != 0)
+				break;
+		}
+		if (u->ntargets == 40 && u->bucket == NULL &&
+		    txn_deliver(u, r[1], SPAN("35@d"), SPAN("d"), SPAN(""), NULL) == 0) {
+			ck_assert_uint_eq(u->ntargets, 40);
+			ck_assert_ptr_eq(r[1]->targets->target->rcpt, r[0]);
+			seen = true;
+		}
+		arena_reset(&small);
+	}
+	ck_assert(seen);
+}
+END_TEST
+
 START_TEST(not_more_than_its_targets)
 {
 	struct rcpt *r = txn_rcpt_new(t);
@@ -258,6 +354,9 @@ main(void)
 	tcase_add_test(tc, many_mailboxes);
 	tcase_add_test(tc, refused_and_asked_again);
 	tcase_add_test(tc, the_only_recipient_refused);
+	tcase_add_test(tc, a_mailbox_has_an_heir);
+	tcase_add_test(tc, a_mailbox_is_dropped);
+	tcase_add_test(tc, many_mailboxes_without_a_table);
 	tcase_add_test(tc, not_more_than_its_targets);
 	tcase_add_test(tc, out_of_memory_changes_nothing);
 	suite_add_tcase(s, tc);
