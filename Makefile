@@ -3,20 +3,25 @@
 #   make                       programs in build/bin (objects in build/obj/VARIANT)
 #   make CC=clang              the same with another compiler
 #   make SANITIZE=address,undefined
+#   make CFI=yes               with clang's control flow integrity: each call by a pointer is of the type that the function has
+#   make COVERAGE=yes          with counters, for gcov; VALGRIND=yes: what would be set to zero is left alone.  See mk/inspect.mk
 #   make run | check | lint | install    see mk/*.mk and README.md
 #
 # A new .c file needs no line here: a folder is a library, tests/unit/*.c are
 # programs of their own.
 
+CFI ?=
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(CFI),clang,gcc)
 endif
 PREFIX ?= /usr/local
 SANITIZE ?=
+COVERAGE ?=
+VALGRIND ?=
 WERROR ?= -Werror
 
 comma := ,
-VARIANT := $(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+VARIANT := $(notdir $(CC))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(CFI),-cfi)$(if $(COVERAGE),-coverage)$(if $(VALGRIND),-valgrind)
 OBJ := build/obj/$(VARIANT)
 BIN := build/bin
 

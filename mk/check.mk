@@ -5,6 +5,7 @@
 #   make check-threads             whatever has threads, built with ThreadSanitizer
 #   make check-mutants             each patch of tests/mutants must make the test that it names fail
 #   make check CC=clang            make check SANITIZE=address,undefined
+#   make check-coverage check-valgrind check-cfi    see mk/inspect.mk
 
 SRC_load := $(wildcard tests/load/*.c)
 LOAD := $(SRC_load:%.c=$(OBJ)/%)

@@ -6,12 +6,6 @@ cd "$(dirname "$0")/../.." || exit 1
 failed=0
 variant=$(cat build/variant)
 
-case $variant in
-*-*)
-	echo "skip harden: a build with a sanitizer is for tests"
-	exit 0 ;;
-esac
-
 ok() { # ok STATUS TEXT
 	if [ "$1" = 0 ]; then
 		echo "ok harden: $2"
@@ -20,6 +14,18 @@ ok() { # ok STATUS TEXT
 		failed=1
 	fi
 }
+
+case $variant in
+*-cfi)
+	for program in build/bin/letterplate*; do
+		readelf --dyn-syms -W "$program" | grep -q ' __cfi_check$' && nm "$program" | grep -q '\.cfi$'
+		ok $? "$program checks its calls by pointers"
+	done
+	exit $failed ;;
+*-*)
+	echo "skip harden: a build with a sanitizer is for tests"
+	exit 0 ;;
+esac
 
 has() { # has TEXT PATTERN
 	printf '%s\n' "$1" | grep -qE -- "$2"

@@ -254,8 +254,10 @@ START_TEST(exact_over_processes)
 	uint8_t a[16];
 
 	for (unsigned s = 1; s <= 4; s++)
-		if (fork() == 0)
+		if (fork() == 0) {
+			conns_unmap(c);
 			work(fd, s, s);
+		}
 	for (unsigned s = 1; s <= 4; s++) {
 		ck_assert_int_gt(wait(&status), 0);
 		ck_assert_int_eq(status, 0);
