@@ -5,6 +5,7 @@ deadlines stay where they were, no worker is taken for hung, and nothing of anyb
 
 All programs of the server run below clockshift.so; the clock of the machine, and so that of the file system, is not touched.
 """
+import calendar
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from dsnserver import DsnServer
-from harness import check, equal, main, sanitized, test
+from harness import Skip, check, equal, main, sanitized, test
 from maildir import NAME
 from server import Server, wait_for
 from sink import Sink
@@ -30,6 +31,8 @@ class Shifted(Server):
     """Its clock is what set() says beside the machine's."""
 
     def __init__(self, **settings):
+        if sanitized():
+            raise Skip("the library would come before the sanitizer's")
         super().__init__(own_bin=True, start=False, **settings)
         self.shift = os.path.join(self.bin, "clock")
         with open(self.shift, "wb") as f:
@@ -53,7 +56,7 @@ class Shifted(Server):
     def log_clock(self):
         """The time of the newest line, by the server's clock, against ours."""
         last = re.findall(r"time=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", self.log())[-1]
-        return time.mktime(time.strptime(last, "%Y-%m-%dT%H:%M:%S")) - time.timezone - time.time()
+        return calendar.timegm(time.strptime(last, "%Y-%m-%dT%H:%M:%S")) - time.time()
 
 
 def new_names(s, address):
@@ -111,7 +114,7 @@ def deadlines_stay_where_they_were():
             # Who keeps still is let go when it is time, whatever the clock says.
             late.reply().is_(421)
             took = time.monotonic() - began
-            check(3.5 < took < 4 + (30 if sanitized() else 8), "a deadline of 4 s came after %.1f s" % took)
+            check(3.5 < took < 12, "a deadline of 4 s came after %.1f s" % took)
             early.send(b"whole\r\n.\r\n")
             early.reply().is_(250, "2.0.0")
             early.quit()
