@@ -1,7 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # check: no timeout=7200
 """memcheck.py: the unit suites, of which one plays all dialogues, under valgrind: no error, and nothing lost for good.
-`make check-valgrind` builds them for it: not sanitized, and what the compiler would set to zero left as it was.
+`make check-valgrind` builds them for it: not sanitized, and what the compiler would set to zero left as it was.  Arguments are
+suites; without any, all are run.
 
 Left out are those that try all strings there are, which takes memcheck hours and tells it nothing new after the first.
 """
@@ -51,7 +52,8 @@ def main():
         return 1
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        chosen = [p for p in suites if os.path.basename(p) not in EXHAUSTIVE]
+        names = sys.argv[1:] or [os.path.basename(p) for p in suites if os.path.basename(p) not in EXHAUSTIVE]
+        chosen = [p for p in suites if os.path.basename(p) in names]
         for path, why in zip(chosen, pool.map(run, chosen)):
             print("%s memcheck: %s%s" % ("not ok" if why else "ok", os.path.basename(path), ": " + why if why else ""), flush=True)
             failed += bool(why)
