@@ -4,7 +4,8 @@
 `make check-valgrind` builds them for it: not sanitized, and what the compiler would set to zero left as it was.  Arguments are
 suites; without any, all are run.
 
-Left out are those that try all strings there are, which takes memcheck hours and tells it nothing new after the first.
+Left out are those that try all strings there are, or millions of addresses: that takes memcheck hours and tells it nothing
+new after the first.
 """
 import concurrent.futures
 import glob
@@ -18,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import TOP
 
 OBJ = os.path.join(TOP, "build/obj/gcc-valgrind/tests/unit")
-EXHAUSTIVE = ("data", "fold")
+EXHAUSTIVE = ("data", "fold", "prefix")
 # Tests that meet memcheck itself.
 EXCUSED = {
     "the_thread_takes_no_signal": "memcheck keeps the last signal for itself",
