@@ -150,6 +150,8 @@ stats_slot_release(struct stats_slot *s)
 {
 	for (size_t g = 0; g < STATS_NGAUGES; g++)
 		atomic_store_explicit(&s->gauge[g], 0, RELAXED);
+	for (size_t h = 0; h < STATS_HANDLERS; h++)
+		atomic_store_explicit(&s->handler[h].running, 0, RELAXED);
 	atomic_store_explicit(&s->beat, 0, RELAXED);
 	atomic_store_explicit(&s->pid, 0, RELAXED);
 }

@@ -23,7 +23,7 @@
 enum {
 	STATS_MAGIC = 0x4c505354, /* "LPST" */
 	/* raised when a struct below changes; new counters, gauges and histograms change the head by themselves */
-	STATS_LAYOUT = 4,
+	STATS_LAYOUT = 5,
 	STATS_HEAD   = 16384, /* octets of the head; slot i stands at STATS_HEAD + i * sizeof(struct stats_slot) */
 	STATS_FORM   = 512,   /* where in the head its form stands: stats_form.h */
 	STATS_PAGE   = 4096,
@@ -34,6 +34,7 @@ enum {
 	STATS_REASONS      = 256, /* different (code, enhanced, reason) a slot; the last one holds the overflow */
 	STATS_HANDLERS     = 56,  /* different handlers a slot; the last one holds the overflow */
 	STATS_HANDLER_MAX  = 72,  /* octets of a handler's name with its NUL */
+	STATS_RUNNING_MAX  = 16,  /* handlers that are named of those whose code runs in a slot */
 	STATS_TAGS         = 64,  /* different tags a slot; the last one holds the overflow */
 	STATS_TAG_MAX      = 32,  /* octets of a tag with its NUL */
 	STATS_TLS_WHYS     = 48,  /* different reasons of failed handshakes a slot; the last one as above */
@@ -168,7 +169,8 @@ struct stats_hist {
 struct stats_handler {
 	char              name[STATS_HANDLER_MAX]; /* NUL-filled; "": the row is free */
 	_Atomic uint64_t  answer[STATS_NANSWERS];
-	struct stats_hist hist; /* from question to answer */
+	struct stats_hist hist;    /* from question to answer */
+	_Atomic uint64_t  running; /* calls of its code under way, in any thread of the worker */
 };
 
 struct stats_tag {
@@ -240,7 +242,7 @@ struct stats_slot *stats_slot_map(int fd, unsigned i, uint64_t generation);
 /* Map it without taking it: for the master to show whom he knows there.  NULL with errno as above. */
 struct stats_slot *stats_slot_borrow(int fd, unsigned i);
 
-/* Its owner is dead: pid and gauges to 0 (master). */
+/* Its owner is dead: pid and gauges to 0, and nobody's code runs (master). */
 void stats_slot_release(struct stats_slot *s);
 
 /* The same for slot ${i} of ${fd}, mapped for the moment (master).  0, or -1 with errno. */
@@ -265,6 +267,13 @@ unsigned stats_handler(struct stats_slot *s, const char *name);
 /* One answer of the handler of ${row}; ${us} microseconds from question to answer. */
 void stats_answer(struct stats_slot *s, unsigned row, enum stats_answer a);
 void stats_answer_time(struct stats_slot *s, unsigned row, uint64_t us);
+
+/* ${by} 1: the code of the handler of ${row} is about to be called, -1: it has come back.  From any thread, unlike all else here. */
+static inline void
+stats_running(struct stats_slot *s, unsigned row, int by)
+{
+	atomic_fetch_add_explicit(&s->handler[row].running, (uint64_t)by, memory_order_relaxed);
+}
 
 /* A message or session has the tag ${word}; counted under "other" once the table is full. */
 void stats_tag(struct stats_slot *s, const char *word);
@@ -297,6 +306,14 @@ stats_beat(struct stats_slot *s, uint64_t now)
 /* The beat of slot ${i} of ${fd}.  0, or -1 with errno. */
 int stats_beat_of(int fd, unsigned i, uint64_t *beat);
 
+/**
+ * stats_running_of(fd, i, name):
+ * The handlers whose code runs in slot ${i} of the segment ${fd}, whichever
+ * build wrote it: how many, of whom the first STATS_RUNNING_MAX are named.
+ * What cannot be read, or could be nobody's name, is left out.
+ */
+size_t stats_running_of(int fd, unsigned i, char name[STATS_RUNNING_MAX][STATS_HANDLER_MAX]);
+
 /* --- who looks --- */
 
 struct stats_row {
@@ -311,6 +328,7 @@ struct stats_handler_sum {
 	uint64_t answer[STATS_NANSWERS];
 	uint64_t bucket[STATS_BUCKETS];
 	uint64_t sum_us;
+	uint64_t running;
 };
 
 struct stats_tag_sum {

@@ -68,6 +68,7 @@ stats_form_write(char out[STATS_FORM_MAX])
 	for (size_t i = 0; i < STATS_NANSWERS; i++)
 		say(&o, "answer %s %zu\n", stats_answer_name[i],
 		    offsetof(struct stats_handler, answer) + i * sizeof(uint64_t));
+	say(&o, "running - %zu\n", offsetof(struct stats_handler, running));
 	say(&o, "tags - %zu %u %zu %zu %zu %u\n", AT(tag), (unsigned)STATS_TAGS, sizeof(struct stats_tag),
 	    offsetof(struct stats_tag, count), offsetof(struct stats_tag, word), (unsigned)STATS_TAG_MAX);
 	return o.n + 1;
@@ -179,6 +180,7 @@ take_handlers(struct stats_form *f, const struct line *l)
 	f->handler.nhist = v[5];
 	/* Those of rows of another size. */
 	memset(f->handler.answer, 0xff, sizeof f->handler.answer);
+	f->handler.running = STATS_FORM_NONE;
 }
 
 static void
@@ -217,6 +219,9 @@ take(struct stats_form *f, const struct line *l)
 		i = find(stats_answer_name, STATS_NANSWERS, l->name);
 		if (i < STATS_NANSWERS && l->n == 1 && inside(l->v[0], 1, 8, f->handler.size, 8))
 			f->handler.answer[i] = l->v[0];
+	} else if (strcmp(l->kind, "running") == 0) {
+		if (l->n == 1 && inside(l->v[0], 1, 8, f->handler.size, 8))
+			f->handler.running = l->v[0];
 	} else if (strcmp(l->kind, "tags") == 0) {
 		take_tags(f, &f->tag, l);
 	}
@@ -236,6 +241,7 @@ stats_form_read(int fd, struct stats_form *f)
 	memset(f->counter, 0xff, sizeof f->counter);
 	memset(f->gauge, 0xff, sizeof f->gauge);
 	memset(f->handler.answer, 0xff, sizeof f->handler.answer);
+	f->handler.running = STATS_FORM_NONE;
 	if (fstat(fd, &st) != 0)
 		return -1;
 	n = pread(fd, &h, sizeof h, 0);

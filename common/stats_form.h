@@ -11,7 +11,7 @@
  *	histogram NAME AT N                  N buckets, and the sum behind them
  *	rows NAME AT N SIZE COUNT ENH CODE WORD WORD_MAX      N rows of SIZE octets; the others are places in a row
  *	handlers - AT N SIZE WORD_MAX HISTOGRAM N
- *	answer NAME AT                       in a row of handlers
+ *	answer NAME AT    running - AT       in a row of handlers
  *	tags - AT N SIZE COUNT WORD WORD_MAX
  */
 #ifndef COMMON_STATS_FORM_H_
@@ -46,7 +46,7 @@ struct stats_form {
 	struct stats_form_rows reason, tls_why;
 	struct {
 		uint32_t at, n, size, word_max, hist, nhist;
-		uint32_t answer[STATS_NANSWERS];
+		uint32_t answer[STATS_NANSWERS], running;
 	} handler;
 	struct stats_form_rows tag; /* enh and code are not used */
 };

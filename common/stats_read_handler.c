@@ -4,7 +4,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/stats_form.h"
 #include "common/stats_priv.h"
 
 /* A name of at most ${max} - 1 octets of what titles and tags are made of, then NULs; copied clean. */
@@ -84,6 +86,7 @@ add_handler(struct stats_sum *sum, const struct stats_handler *h)
 	for (size_t a = 0; a < STATS_NANSWERS; a++)
 		stats_sum_add(&row->answer[a], stats_get(&h->answer[a]));
 	stats_sum_hist(row->bucket, &row->sum_us, &h->hist);
+	stats_sum_add(&row->running, stats_get(&h->running));
 	return 0;
 }
 
@@ -114,4 +117,36 @@ stats_read_handlers(struct stats_sum *sum, const struct stats_slot *s)
 		if (add_tag(sum, &s->tag[i]) != 0)
 			return -1;
 	return 0;
+}
+
+/* The name of row ${row} of the slot at ${slot}, clean.  Whether its code runs, and it has one. */
+static bool
+runs(int fd, const struct stats_form *f, off_t slot, uint32_t row, char *name)
+{
+	off_t at = slot + f->handler.at + (off_t)row * f->handler.size;
+	char raw[STATS_HANDLER_MAX] = "";
+	size_t max = f->handler.word_max < sizeof raw ? f->handler.word_max : sizeof raw;
+	uint64_t n = 0;
+
+	return pread(fd, &n, sizeof n, at + f->handler.running) == (ssize_t)sizeof n && n != 0 &&
+	    pread(fd, raw, max, at) == (ssize_t)max && take_name(raw, name, sizeof raw);
+}
+
+size_t
+stats_running_of(int fd, unsigned i, char name[STATS_RUNNING_MAX][STATS_HANDLER_MAX])
+{
+	char one[STATS_HANDLER_MAX];
+	struct stats_form f;
+	size_t n = 0;
+
+	if (stats_form_read(fd, &f) != 0 || f.handler.running == STATS_FORM_NONE || i >= f.nslots)
+		return 0;
+	for (uint32_t row = 0; row < f.handler.n; row++) {
+		if (!runs(fd, &f, f.head + (off_t)i * f.slot_size, row, one))
+			continue;
+		if (n < STATS_RUNNING_MAX)
+			memcpy(name[n], one, sizeof one);
+		n++;
+	}
+	return n;
 }

@@ -13,6 +13,7 @@
 
 #include "common/conns.h"
 #include "common/log.h"
+#include "master/blame.h"
 #include "master/generation.h"
 #include "master/helper.h"
 #include "master/logs.h"
@@ -108,7 +109,7 @@ free_slot(struct master *m, unsigned i)
 }
 
 static void
-died(struct master *m, unsigned i, pid_t pid, int status)
+died(struct master *m, unsigned i, pid_t pid, int status, const char *in)
 {
 	struct slot *s = &m->slot[i];
 	bool replace = s->gen->state == GENERATION_SERVING && !m->stopping;
@@ -122,6 +123,7 @@ died(struct master *m, unsigned i, pid_t pid, int status)
 	    process_again_ms(!process_was_killed(status) || s->hung || s->dropped, s->began_ms, now, &s->deaths);
 	about(&l, LOG_L_ERROR, "worker-died", s, i, pid);
 	log_str(&l, "how", how);
+	log_str(&l, "in", in);
 	if (replace)
 		log_ms(&l, "replaced_in_ms", (uint64_t)(s->start_ms - now) * 1000);
 	log_end(&l);
@@ -140,6 +142,8 @@ ended(struct master *m, unsigned i, int status)
 	struct slot *s = &m->slot[i];
 	pid_t pid = s->pid;
 	bool asked = m->stopping || s->gen->state == GENERATION_RETIRING || s->gen->state == GENERATION_DEAD;
+	char names[BLAME_MAX];
+	const char *in = blame_names(m, i, names); /* before the slot is cleared */
 	struct log_line l;
 
 	/* What it said last may say why. */
@@ -157,10 +161,11 @@ ended(struct master *m, unsigned i, int status)
 		free_slot(m, i);
 	} else if (asked && ((WIFEXITED(status) && WEXITSTATUS(status) == 0) || s->killed)) {
 		about(&l, LOG_L_INFO, "worker-ended", s, i, pid);
+		log_str(&l, "in", in);
 		log_end(&l);
 		free_slot(m, i);
 	} else {
-		died(m, i, pid, status);
+		died(m, i, pid, status, in);
 	}
 }
 
@@ -275,6 +280,7 @@ void
 spawn_due(struct master *m)
 {
 	int64_t now = master_now_ms();
+	char names[BLAME_MAX];
 	struct log_line l;
 
 	for (unsigned i = 1; i < MASTER_SLOTS; i++) {
@@ -283,6 +289,7 @@ spawn_due(struct master *m)
 		if (s->pid > 0 && s->kill_ms > 0 && now >= s->kill_ms) {
 			about(&l, LOG_L_WARN, "worker-killed", s, i, s->pid);
 			log_str(&l, "why", "it did not end in time");
+			log_str(&l, "in", blame_names(m, i, names));
 			log_end(&l);
 			process_kill(s->pid, SIGKILL, s->gen->conf->user);
 			s->dropped = true;

@@ -13,6 +13,7 @@
 #include <bsd/stdlib.h>
 
 #include "common/log.h"
+#include "master/blame.h"
 #include "master/notify.h"
 #include "master/process.h"
 #include "master/segment.h"
@@ -50,6 +51,7 @@ static void
 end(struct master *m, unsigned i, int64_t now)
 {
 	struct slot *s = &m->slot[i];
+	char names[BLAME_MAX];
 	struct log_line l;
 
 	log_begin(&l, LOG_L_ERROR, "worker-hung");
@@ -57,6 +59,7 @@ end(struct master *m, unsigned i, int64_t now)
 	log_i64(&l, "pid", s->pid);
 	log_u64(&l, "generation", s->gen->number);
 	log_str(&l, "why", "its loop does not turn");
+	log_str(&l, "in", blame_names(m, i, names));
 	log_ms(&l, "ms", (uint64_t)s->late_ms * 1000);
 	log_end(&l);
 	stats_add(m->stats, STATS_WORKERS_HUNG, 1);

@@ -42,6 +42,14 @@ chain_begin(struct chain_run *run, enum chain_stage stage)
 
 typedef enum verdict chain_hook(void *ctx, const struct question *q, struct reply *r);
 
+/* ${k}'s code is about to be called (1), or has come back (-1): should the worker die meanwhile, the master says in whose. */
+static void
+chain_runs(const struct chain *c, const struct chain_link *k, int by)
+{
+	if (c->stats != NULL)
+		stats_running(c->stats, k->row, by);
+}
+
 /* What the handler has for the stage; NULL: it has no say. */
 static chain_hook *
 chain_hook_of(const struct chain_link *k, enum chain_stage stage)
@@ -180,8 +188,11 @@ chain_tell_refused(const struct chain *c, const struct chain_link *k, const stru
 	for (k++; k < &c->link[c->n]; k++) {
 		struct question q = chain_question((unsigned)(k - c->link), ab);
 
-		if (k->ops->on_rcpt_refused != NULL && chain_wanted(k, ab->view) && !chain_missed(c, k, run, ab))
-			k->ops->on_rcpt_refused(k->ctx, &q, r);
+		if (k->ops->on_rcpt_refused == NULL || !chain_wanted(k, ab->view) || chain_missed(c, k, run, ab))
+			continue;
+		chain_runs(c, k, 1);
+		k->ops->on_rcpt_refused(k->ctx, &q, r);
+		chain_runs(c, k, -1);
 	}
 }
 
@@ -301,7 +312,9 @@ chain_call(const struct chain *c, struct chain_run *run, const struct chain_abou
 	q.again = run->again;
 	run->again = false;
 	r->code = 0;
+	chain_runs(c, k, 1);
 	v = chain_hook_of(k, (enum chain_stage)run->stage)(k->ctx, &q, r);
+	chain_runs(c, k, -1);
 	if (v == V_LATER) {
 		run->waiting = true;
 		run->ask = q.ask;
@@ -315,13 +328,16 @@ chain_call(const struct chain *c, struct chain_run *run, const struct chain_abou
 
 /* A recipient that is put off already: who notes the recipients of a message is told so, and not asked. */
 static bool
-chain_tell_put_off(const struct chain_link *k, const struct chain_run *run, const struct chain_about *ab, unsigned i)
+chain_tell_put_off(
+    const struct chain *c, const struct chain_link *k, const struct chain_run *run, const struct chain_about *ab)
 {
-	struct question q = chain_question(i, ab);
+	struct question q = chain_question(run->next, ab);
 
 	if (run->put_off == NULL || run->again || run->stage != CHAIN_RCPT || k->ops->on_rcpt_refused == NULL)
 		return false;
+	chain_runs(c, k, 1);
 	k->ops->on_rcpt_refused(k->ctx, &q, run->put_off);
+	chain_runs(c, k, -1);
 	return true;
 }
 
@@ -334,7 +350,7 @@ chain_ask(const struct chain *c, struct chain_run *run, const struct chain_about
 
 		if (chain_hook_of(k, (enum chain_stage)run->stage) == NULL ||
 		    (!run->again && !chain_wanted(k, about->view)) || !chain_can_tell(k, about) ||
-		    chain_missed(c, k, run, about) || chain_tell_put_off(k, run, about, run->next)) {
+		    chain_missed(c, k, run, about) || chain_tell_put_off(c, k, run, about)) {
 			run->next++;
 			continue;
 		}
@@ -375,7 +391,9 @@ chain_show(const struct chain *c, struct chain_run *run, const struct chain_abou
 	run->again = false;
 	run->since_us = (uint32_t)loop_clock_us();
 	r->code = 0;
+	chain_runs(c, k, 1);
 	v = k->ops->on_data(k->ctx, &q, r);
+	chain_runs(c, k, -1);
 	if (v == V_LATER) {
 		run->waiting = true;
 		run->ask = q.ask;
@@ -439,8 +457,11 @@ chain_tell_cancel(const struct chain *c, unsigned i, const struct chain_about *a
 {
 	struct question q = chain_question(i, about);
 
-	if (c->link[i].ops->on_cancel != NULL)
-		c->link[i].ops->on_cancel(c->link[i].ctx, &q);
+	if (c->link[i].ops->on_cancel == NULL)
+		return;
+	chain_runs(c, &c->link[i], 1);
+	c->link[i].ops->on_cancel(c->link[i].ctx, &q);
+	chain_runs(c, &c->link[i], -1);
 }
 
 enum verdict
@@ -489,7 +510,9 @@ chain_reset(const struct chain *c, const struct chain_about *about, bool deliver
 			continue;
 		q = chain_question(i, about);
 		q.delivered = delivered;
+		chain_runs(c, &c->link[i], 1);
 		c->link[i].ops->on_reset(c->link[i].ctx, &q);
+		chain_runs(c, &c->link[i], -1);
 	}
 }
 
@@ -502,15 +525,21 @@ chain_closed(const struct chain *c, const struct chain_about *about)
 		if (c->link[i].ops->on_close == NULL)
 			continue;
 		q = chain_question(i, about);
+		chain_runs(c, &c->link[i], 1);
 		c->link[i].ops->on_close(c->link[i].ctx, &q);
+		chain_runs(c, &c->link[i], -1);
 	}
 }
 
 void
 chain_close(struct chain *c)
 {
-	for (unsigned i = 0; i < c->n; i++)
-		if (c->link[i].ops->close != NULL)
-			c->link[i].ops->close(c->link[i].ctx);
+	for (unsigned i = 0; i < c->n; i++) {
+		if (c->link[i].ops->close == NULL)
+			continue;
+		chain_runs(c, &c->link[i], 1);
+		c->link[i].ops->close(c->link[i].ctx);
+		chain_runs(c, &c->link[i], -1);
+	}
 	c->n = 0;
 }

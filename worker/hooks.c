@@ -384,13 +384,15 @@ handler_log(const struct question *q, int level, const char *fmt, ...)
 
 static struct {
 	struct iopool *modules, *store;
+	struct stats_slot *stats;
 } hooks_threads;
 
 void
-hooks_pools(struct iopool *modules, struct iopool *store)
+hooks_pools(struct iopool *modules, struct iopool *store, struct stats_slot *stats)
 {
 	hooks_threads.modules = modules;
 	hooks_threads.store = store;
+	hooks_threads.stats = stats;
 }
 
 _Static_assert(
@@ -406,21 +408,29 @@ job_of(struct iojob *j)
 static void
 job_run(struct iojob *j)
 {
-	if (asks_waits(job_of(j)->ask))
-		job_of(j)->run(job_of(j));
+	if (!asks_waits(job_of(j)->ask))
+		return;
+	stats_running(hooks_threads.stats, j->row, 1);
+	job_of(j)->run(job_of(j));
+	stats_running(hooks_threads.stats, j->row, -1);
 }
 
 static void
 job_done(struct iojob *j)
 {
+	unsigned row = j->row; /* the job is freed */
+
+	stats_running(hooks_threads.stats, row, 1);
 	job_of(j)->done(job_of(j));
+	stats_running(hooks_threads.stats, row, -1);
 }
 
 int
 handler_pool(const struct question *q, struct handler_job *j)
 {
 	const struct session *s = q->session_private;
-	const struct conf_handler *conf = s->w->chain.link[q->index_private].conf;
+	const struct chain_link *link = &s->w->chain.link[q->index_private];
+	const struct conf_handler *conf = link->conf;
 	struct iopool *pool = conf != NULL && conf->kind == CONF_K_QUOTA ? hooks_threads.store : hooks_threads.modules;
 	struct iojob *io = (struct iojob *)(void *)j->private_;
 
@@ -428,7 +438,7 @@ handler_pool(const struct question *q, struct handler_job *j)
 		errno = EAGAIN;
 		return -1;
 	}
-	*io = (struct iojob){ .run = job_run, .done = job_done };
+	*io = (struct iojob){ .run = job_run, .done = job_done, .row = (uint16_t)link->row };
 	j->ask = q->ask;
 	return iopool_submit(pool, io);
 }

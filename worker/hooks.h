@@ -55,9 +55,10 @@ void hooks_cancel(struct session *s);
 
 /*
  * The threads that handlers may block in: ${modules}, and the store's for quota, which reads what the store writes and
- * must not wait for a module that hangs, nor mail for one.  NULL: not wanted.  Set by main.c.
+ * must not wait for a module that hangs, nor mail for one.  NULL: not wanted.  ${stats} is told whose code they run.
+ * Set by main.c.
  */
 struct iopool;
-void hooks_pools(struct iopool *modules, struct iopool *store);
+void hooks_pools(struct iopool *modules, struct iopool *store, struct stats_slot *stats);
 
 #endif

@@ -295,7 +295,7 @@ main_inside(void)
 	me.pool = iopool_start(IOPOOL_THREADS, MAIN_POOL_QUEUE);
 	if (me.w.plugins != NULL)
 		me.modules = iopool_start(PLUGIN_THREADS, PLUGIN_QUEUE);
-	hooks_pools(me.modules, me.pool);
+	hooks_pools(me.modules, me.pool, w->stats);
 	if (me.pool == NULL || (me.w.plugins != NULL && me.modules == NULL) || log_thread_start() != 0) {
 		log_msg(LOG_L_ERROR, "start", "cannot start threads: %s", strerror(errno));
 		main_fail(EX_OSERR);

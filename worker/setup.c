@@ -35,6 +35,8 @@ setup_modules(void *arg)
 {
 	struct worker *w = arg;
 	char why[PLUGIN_WHY_MAX];
+	unsigned row;
+	int loaded;
 
 	for (size_t i = 0; i < w->conf->nhandler; i++) {
 		const struct conf_handler *h = &w->conf->handler[i];
@@ -46,7 +48,11 @@ setup_modules(void *arg)
 			log_msg(LOG_L_ERROR, "start", "cannot load modules: %s", strerror(errno));
 			return -1;
 		}
-		if (plugin_load(h->module, &env, &w->plugins[i], why) != 0) {
+		row = stats_handler(w->stats, h->name);
+		stats_running(w->stats, row, 1);
+		loaded = plugin_load(h->module, &env, &w->plugins[i], why);
+		stats_running(w->stats, row, -1);
+		if (loaded != 0) {
 			log_msg(
 			    LOG_L_ERROR, "start", "%s:%u: handler \"%s\": %s", w->conf->file, h->line, h->name, why);
 			return -1;

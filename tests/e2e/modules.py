@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from client import Closed
 from fakemilter import FakeMilter
-from harness import BIN, TOP, check, equal, main, scratch, test
+from harness import BIN, TOP, check, equal, main, sanitized, scratch, test
 from milterserver import section as milter_section
 from server import Server, wait_for
 
@@ -236,6 +236,51 @@ def one_that_crashes_takes_one_worker_and_no_message():
         c.message([ALICE], TEXT).is_(250)
         c.quit()
         equal(len(s.messages(ALICE)), 2, "messages")
+
+
+@test
+def a_worker_s_end_names_whose_code_it_was_in():
+    """Whatever ended it, and in whatever thread; and only whose code it was."""
+    ways = {"crash": "signal 6"}
+    if not sanitized():         # its own handlers would write a report, and there is no filter of system calls
+        ways.update({"segv": "signal 11", "forbidden": "a system call that its sandbox forbids", "exit": "ended with status 0"})
+    with Server(extra=section("before", "yes", argument="none") + section("guilty", "trouble") + section("behind", "yes", argument="none"),
+                workers=1, count=False) as s:
+        s.may_die = True
+        for n, way in enumerate([pool + x for pool in ("", "pool-") for x in ways], 1):
+            c = s.client()
+            c.hello()
+            c.message([ALICE], TEXT).is_(250)
+            c.cmd("MAIL FROM:<%s@client.example>" % way).is_(250)
+            c.send(b"RCPT TO:<%s>\r\n" % ALICE.encode())
+            l = s.line("worker-died", n)
+            c.close()
+            check(ways[way.removeprefix("pool-")] in l["how"], "%s: %s" % (way, l))
+            equal(l.get("in"), "guilty", "whose code, after %s: %s" % (way, l))
+            s.says("event=worker-ready", n + 1)
+        os.kill(s.workers()[0], signal.SIGKILL)         # nobody's code: the slot was handed on without a trace
+        equal(s.line("worker-died", n + 1).get("in"), None, "after kill")
+
+
+@test
+def work_in_the_pool_is_named_with_it():
+    """Several may stand there: who died in the loop, and who was at work in a thread."""
+    with Server(extra=section("thread", "trouble") + section("loop", "trouble"), workers=1, count=False) as s:
+        s.may_die = True
+        stuck = s.client()
+        stuck.hello()
+        stuck.cmd("MAIL FROM:<stuck@client.example>").is_(250)
+        stuck.send(b"RCPT TO:<%s>\r\n" % ALICE.encode())
+        c = s.client()
+        c.hello()
+        c.cmd("MAIL FROM:<x@client.example>").is_(250)
+        wait_for(lambda: s.stats()["handlers"]["thread"]["running"] == 1, why="no thread is at work")
+        equal(s.stats()["handlers"]["loop"]["running"], 0, "at work for the other one")
+        os.kill(s.workers()[0], signal.SIGABRT)
+        equal(s.line("worker-died").get("in"), "thread", "who was at work")
+        wait_for(lambda: s.stats()["handlers"]["thread"]["running"] == 0, why="still at work in a worker that is dead")
+        stuck.close()
+        c.close()
 
 
 @test

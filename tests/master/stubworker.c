@@ -234,8 +234,14 @@ misbehave(const struct words *w)
 		abort();
 	while (w->flood >= 0)
 		ipc_send(IPC_FD_CONTROL, IPC_READY, 0);
-	if (w->stuck >= 0)
+	if (w->stuck >= 0) {
+		struct stats_slot *slot = stats_slot_map(
+		    IPC_FD_STATS, (unsigned)strtol(arg.slot, NULL, 10), (uint64_t)strtol(arg.generation, NULL, 10));
+
+		if (slot != NULL)
+			stats_running(slot, stats_handler(slot, "stub"), 1);
 		deaf();
+	}
 	if (w->hangup >= 0) {
 		close(IPC_FD_CONTROL);
 		deaf();

@@ -36,8 +36,8 @@ def a_stopped_worker_is_replaced():
 def a_loop_that_never_turns_is_ended_by_abrt():
     m = Master(stub="stuck@1", workers=1, env=SOON)
     m.stub("")
-    m.wait_log(r"event=worker-hung slot=1", timeout=15)
-    m.wait_log(r"event=worker-died slot=1 .*signal 6")
+    m.wait_log(r"event=worker-hung slot=1 .* in=stub ", timeout=15)
+    m.wait_log(r"event=worker-died slot=1 .*signal 6.* in=stub ")
     m.wait_log(r"event=worker-ready slot=1 ", 2)
 
 

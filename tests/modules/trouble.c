@@ -1,12 +1,15 @@
 /*
- * trouble: a module that does what it is told by the sender's address: crashes,
+ * trouble: a module that does what it is told by the sender's address: crashes
+ * ("crash", "segv", "forbidden", "exit"; "pool-segv" in a thread of the pool),
  * never answers, says nothing sensible, tells what it was given of a DSN, or
  * keeps a thread of the pool for half a second ("busy") or for ever ("stuck").
  * The same by a line that is no command.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "worker/handlers/handler.h"
 
@@ -16,6 +19,37 @@ told(const struct question *q, const char *word)
 	struct span l = q->txn->from.local;
 
 	return l.n == strlen(word) && memcmp(l.p, word, l.n) == 0;
+}
+
+static void
+crash(struct handler_job *j)
+{
+	(void)j;
+	abort();
+}
+
+static void
+segv(struct handler_job *j)
+{
+	static char *volatile nowhere;
+
+	(void)j;
+	*(volatile char *)nowhere = 1;
+}
+
+/* No worker needs to be the tracee of anybody. */
+static void
+forbidden(struct handler_job *j)
+{
+	(void)j;
+	syscall(SYS_ptrace, 0, 0, 0, 0);
+}
+
+static void
+leave(struct handler_job *j)
+{
+	(void)j;
+	exit(0);
 }
 
 static void
@@ -54,6 +88,25 @@ work(const struct question *q, void (*run)(struct handler_job *))
 	return V_FAIL;
 }
 
+/* What ends the worker, by its word; with "pool-" before it in a thread. */
+static enum verdict
+end(const struct question *q)
+{
+	static const struct {
+		const char *word;
+		void (*run)(struct handler_job *);
+	} ways[] = { { "pool-crash", crash }, { "pool-segv", segv }, { "pool-forbidden", forbidden },
+		{ "pool-exit", leave } };
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		if (told(q, ways[i].word))
+			return work(q, ways[i].run);
+		if (told(q, ways[i].word + sizeof("pool-") - 1))
+			ways[i].run(NULL);
+	}
+	return V_NEXT;
+}
+
 static enum verdict
 trouble_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 {
@@ -65,13 +118,11 @@ trouble_on_rcpt_to(void *ctx, const struct question *q, struct reply *r)
 		    (const char *)q->rcpt->orcpt.p);
 		return V_REPLY;
 	}
-	if (told(q, "crash"))
-		abort();
 	if (told(q, "never"))
 		return V_LATER;
 	if (told(q, "busy") || told(q, "stuck"))
 		return work(q, told(q, "busy") ? work_for_half_a_second : work_for_ever);
-	return told(q, "nonsense") ? V_REPLY : V_NEXT;
+	return told(q, "nonsense") ? V_REPLY : end(q);
 }
 
 /* What an administrator would do with mail that smells: a field, a folder, a tag. */

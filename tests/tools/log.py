@@ -159,7 +159,8 @@ def what_is_missing_is_said():
     has(story("abcd1234", text=(session + dropped + refusal).encode()), "The log lost 7 lines of this worker here")
     check("lost" not in story("abcd1234", text=(session + elsewhere + refusal).encode()), "another worker's gap")
     died = 'time=2026-11-24T20:00:03.000000Z level=error who=master event=worker-died slot=1 pid=1 generation=1 how="signal 9"\n'
-    has(story("abcd1234", text=(refusal + died).encode()), "Its worker died (signal 9)")
+    has(story("abcd1234", text=(refusal + died).encode()), "Its worker died (signal 9): the session")
+    has(story("abcd1234", text=(refusal + died[:-1] + " in=spam,av\n").encode()), "Its worker died (signal 9) in the code of spam,av: the session")
 
 
 @test

@@ -677,7 +677,7 @@ START_TEST(a_form_that_takes_itself_back)
 		.head = STATS_HEAD,
 		.settled = 1 };
 	static const char form[] = "word pid 0\nreplies - 8 1\nhandlers - 0 1 4096 8 0 1\n"
-				   "answer next 4088\nhandlers - 4072 1 24 8 8 0\n";
+				   "answer next 4088\nrunning - 4088\nhandlers - 4072 1 24 8 8 0\n";
 	struct stats_form f;
 
 	ck_assert_int_eq(ftruncate(fd, 0), 0);
@@ -686,6 +686,7 @@ START_TEST(a_form_that_takes_itself_back)
 	ck_assert_int_eq(pwrite(fd, form, sizeof(form), STATS_FORM), sizeof(form));
 	ck_assert_int_eq(stats_form_read(fd, &f), 0);
 	ck_assert_uint_eq(f.handler.at, 4072);
+	ck_assert_uint_eq(f.handler.running, STATS_FORM_NONE);
 	for (size_t i = 0; i < STATS_NANSWERS; i++)
 		ck_assert(f.handler.answer[i] == STATS_FORM_NONE || f.handler.answer[i] + 8 <= f.handler.size);
 }

@@ -334,8 +334,9 @@ tell_around(FILE *f, const struct story *s)
 			    "The log lost %s line%s of this worker here: some of this session's may be among them.",
 			    get(l, "n", "?"), line_is(l, "n", "1") ? "" : "s");
 		else
-			say(f, stamp(l, at), "Its worker died (%s): the session ended with it.",
-			    get(l, "how", "unasked"));
+			say(f, stamp(l, at), "Its worker died (%s)%s%s: the session ended with it.",
+			    get(l, "how", "unasked"), line_get(l, "in") != NULL ? " in the code of " : "",
+			    get(l, "in", ""));
 	}
 }
 

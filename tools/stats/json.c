@@ -95,6 +95,7 @@ handlers(const struct stats_sum *s)
 
 		for (size_t a = 0; a < STATS_NANSWERS; a++)
 			set(o, stats_answer_name[a], number(h->answer[a]));
+		set(o, "running", number(h->running));
 		set(o, "seconds", histogram(h->bucket, h->sum_us));
 		set(all, h->name, o);
 	}

@@ -111,6 +111,10 @@ handlers(FILE *f, const struct stats_sum *s)
 		for (size_t a = 0; a < STATS_NANSWERS; a++)
 			fprintf(f, "letterplate_handler_answers_total{handler=\"%s\",answer=\"%s\"} %" PRIu64 "\n",
 			    s->handler[i].name, stats_answer_name[a], s->handler[i].answer[a]);
+	family(f, "handler_running", "gauge", "calls of a handler's code under way, in the loop and in threads");
+	for (size_t i = 0; i < s->nhandler; i++)
+		fprintf(f, "letterplate_handler_running{handler=\"%s\"} %" PRIu64 "\n", s->handler[i].name,
+		    s->handler[i].running);
 	family(f, "handler_seconds", "histogram", "from a question to a handler's answer");
 	for (size_t i = 0; i < s->nhandler; i++) {
 		snprintf(label, sizeof(label), "handler=\"%s\",", s->handler[i].name);
