@@ -19,6 +19,7 @@
 #include "master/helper.h"
 #include "master/logs.h"
 #include "master/mend.h"
+#include "master/nobody.h"
 #include "master/notify.h"
 #include "master/segment.h"
 #include "master/spawn.h"
@@ -147,6 +148,8 @@ timeout_ms(const struct master *m)
 		next = upgrade_next_ms(m);
 	if (notify_next_ms() < next)
 		next = notify_next_ms();
+	if (nobody_next_ms(m) < next)
+		next = nobody_next_ms(m);
 	/* Once a second the master shows that it lives. */
 	if (next > now + 1000)
 		next = now + 1000;
@@ -156,7 +159,7 @@ timeout_ms(const struct master *m)
 static void
 turn(struct master *m)
 {
-	struct pollfd p[MASTER_SLOTS + HELPER_POLL_MAX + CTL_POLL_MAX + 1];
+	struct pollfd p[MASTER_SLOTS + HELPER_POLL_MAX + CTL_POLL_MAX + 1 + CONF_ADDRESSES_MAX];
 	unsigned slot[MASTER_SLOTS];
 	nfds_t n = 0, nworkers;
 
@@ -171,6 +174,7 @@ turn(struct master *m)
 	n += helper_poll(m, p + n);
 	n += ctl_poll(m, p + n);
 	n += upgrade_poll(m, p + n);
+	n += nobody_poll(m, p + n);
 	if (poll(p, n, timeout_ms(m)) < 0 && errno != EINTR) {
 		log_msg(LOG_L_ERROR, "poll", "%s", strerror(errno));
 		sleep(1);
@@ -195,6 +199,7 @@ turn(struct master *m)
 	upgrade_due(m);
 	watch_due(m);
 	segment_due(m, false);
+	nobody_due(m);
 	ctl_due(m);
 	notify_due();
 	stats_beat(m->stats, (uint64_t)time(NULL));

@@ -19,6 +19,7 @@
 #include "master/caps.h"
 #include "master/helper.h"
 #include "master/logs.h"
+#include "master/nobody.h"
 #include "master/notify.h"
 #include "master/process.h"
 #include "master/segment.h"
@@ -174,8 +175,11 @@ generation_launch(struct master *m, char *why)
 void
 generation_say_serving(const struct master *m, const char *more)
 {
-	notify_send("READY=1\nSTATUS=serving with %u workers, generation %llu%s", m->serving->conf->workers,
-	    (unsigned long long)m->serving->number, more);
+	if (m->nobody.on)
+		notify_send("READY=1\nSTATUS=" NOBODY_STATUS "%s", more);
+	else
+		notify_send("READY=1\nSTATUS=serving with %u workers, generation %llu%s", m->serving->conf->workers,
+		    (unsigned long long)m->serving->number, more);
 }
 
 /* A reload came to nothing. */

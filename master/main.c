@@ -174,6 +174,7 @@ init(struct master *m, const char *file)
 	listen_init(&m->listen);
 	ctl_init(&m->ctl);
 	watch_init(&m->watch);
+	id_init();
 	m->since = time(NULL);
 	(void)process_self();
 	m->null = open("/dev/null", O_RDWR | O_CLOEXEC);

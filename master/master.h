@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "common/conf.h"
+#include "common/id.h"
 #include "common/ipc.h"
 #include "common/log.h"
 #include "common/stats.h"
@@ -103,6 +104,24 @@ struct watch {
 	int64_t  beat_ms;     /* when it last said WATCHDOG=1 */
 };
 
+enum { NOBODY_LINGER_MAX = 64 }; /* sockets that were answered and stay a moment */
+
+/* nobody.h */
+struct nobody {
+	int64_t  since_ms; /* since when no worker has served, 0: one does */
+	bool     on;       /* senders are told, */
+	int64_t  began_ms; /* since then, */
+	uint64_t refused;  /* so many */
+	int64_t  second_ms;
+	unsigned answered;   /* of them in the second that began at second_ms, */
+	char     id[ID_MAX]; /* with this id; "": none yet */
+	struct {
+		int     fd;
+		int64_t until_ms;
+	} lingering[NOBODY_LINGER_MAX]; /* a ring */
+	unsigned first, nlingering;
+};
+
 /* The binary's replacement, as far as it has come: upgrade.h. */
 struct upgrade {
 	pid_t   pid;         /* 0, or the rehearsal that runs */
@@ -146,6 +165,7 @@ struct master {
 	int64_t        log_ms; /* when logs were opened anew */
 	struct upgrade upgrade;
 	struct watch   watch;
+	struct nobody  nobody;
 	/* life */
 	bool           stopping;  /* no new sessions any more */
 	bool           stopped;   /* and the workers were told to send the idle ones away */

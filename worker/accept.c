@@ -19,8 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/id.h"
 #include "common/log.h"
-#include "worker/id.h"
 #include "worker/session.h"
 
 static struct {

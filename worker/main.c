@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/child.h"
+#include "common/id.h"
 #include "common/log.h"
 #include "common/report.h"
 #include "worker/accept.h"
@@ -30,7 +31,6 @@
 #include "worker/handlers/limits.h"
 #include "worker/handlers/recipients.h"
 #include "worker/hooks.h"
-#include "worker/id.h"
 #include "worker/net/dns.h"
 #include "worker/plugin.h"
 #include "worker/pretend.h"

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/id.h"
 #include "worker/accept.h"
 #include "worker/account.h"
 #include "worker/hooks.h"
-#include "worker/id.h"
 #include "worker/message.h"
 #include "worker/peer.h"
 #include "worker/session_parts.h"

@@ -2,9 +2,9 @@
  * session_ask: what the engine asks goes to the chain, and what the handlers
  * say becomes the engine's answer.  It knows neither verbs nor disks.
  */
+#include "common/id.h"
 #include "worker/account.h"
 #include "worker/hooks.h"
-#include "worker/id.h"
 #include "worker/login.h"
 #include "worker/message.h"
 #include "worker/peer.h"

@@ -36,7 +36,7 @@ def of_both(found, name, text):
 
 def reasons():
     found = {}
-    for name, text in sources("worker", "common/resolve.c"):
+    for name, text in sources("worker", "master", "common/resolve.c"):
         for pattern in BEHIND_CODE, CALL, NAMED:
             for m in pattern.finditer(text):
                 for w in re.findall(WORD, m.group(1)):

@@ -12,10 +12,10 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "common/id.h"
 #include "common/log.h"
 #include "tests/unit/suite.h"
 #include "worker/asks.h"
-#include "worker/id.h"
 #include "worker/session.h"
 
 static struct worker   w;

@@ -15,7 +15,7 @@
 
 enum {
 	ID_MAX = 64,                /* octets of an id with its NUL */
-	ID_CHARS = 16,              /* of an id that we made: see worker/id.c */
+	ID_CHARS = 16,              /* of an id that we made: see common/id.c */
 	LINES_MAX = 100000,         /* of one session */
 	ID_SECOND_MIN = 1500000000, /* before that no server of ours made one */
 	AROUND_MAX = 10000,         /* log-dropped and the like */
@@ -92,7 +92,7 @@ find_id(const char *words, char out[ID_MAX])
 	return 0;
 }
 
-/* When the id was made: its first 32 bits are unix seconds (worker/id.c).  0: it is none of ours. */
+/* When the id was made: its first 32 bits are unix seconds (common/id.c).  0: it is none of ours. */
 static uint64_t
 id_second(const char *id)
 {

@@ -293,6 +293,13 @@ end_line(const struct story *s)
 	return NULL;
 }
 
+/* Whether the master said it, in place of its workers: there was no session. */
+static bool
+of_master(const struct story *s)
+{
+	return line_is(&s->line[0], "who", "master");
+}
+
 /* Who it was, and when it began: that is known from its end. */
 static void
 tell_begin(FILE *f, const struct story *s)
@@ -301,6 +308,13 @@ tell_begin(FILE *f, const struct story *s)
 	const char *remote = line_get(l, "remote"), *port = line_get(l, "port");
 	char at[STORY_TIME_MAX] = "";
 
+	if (of_master(s)) {
+		say(f, "",
+		    "A client came to the listener \"%s\" while no worker served; all that the master answered in that "
+		    "second were told this id.",
+		    get(l, "listener", "?"));
+		return;
+	}
 	if (end != NULL) {
 		double ms = strtod(get(end, "ms", "0"), NULL);
 		uint64_t us = story_time(end), long_us = ms > 0 && ms < 1e12 ? (uint64_t)(ms * 1000) : 0;
@@ -349,6 +363,8 @@ tell_missing(FILE *f, const struct story *s)
 
 	for (size_t i = 0; i < s->nline; i++)
 		accepted += line_is(&s->line[i], "result", "accepted");
+	if (end == NULL && of_master(s))
+		return;
 	if (end == NULL)
 		say(f, "",
 		    "How it ended does not stand in this log: it goes on, or its end was cut away, dropped, or stands "

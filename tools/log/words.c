@@ -29,6 +29,7 @@ static const struct words_row reasons[] = {
 	    "that address had begun as many connections in that minute as limits.rate_per_ip allows" },
 	{ "too-many-handshakes",
 	    "that address had begun as many TLS handshakes in that minute as limits.handshakes_per_ip allows" },
+	{ "no-worker", "no worker served, and none became ready: the log of that time says why" },
 	{ "no-session-left", "the server had no descriptor left for one more session" },
 	{ "too-many-errors", "the client had made as many mistakes as limits.errors allows" },
 	{ "session-too-long", "the session had lasted as long as limits.session allows" },

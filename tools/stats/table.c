@@ -101,7 +101,7 @@ server_state(const struct table *t)
 	if (!s->master_alive)
 		fprintf(t->f, "  the counters began %s, version %s\n", format_time(s->sum.started, a), s->sum.version);
 	if (s->master_alive && s->nworker == 0)
-		alarm_line(t, "no worker: nobody answers");
+		alarm_line(t, "no worker: mail is put off");
 	for (size_t i = 0; i < s->sum.nworker; i++)
 		process_state(t, &s->sum.worker[i]);
 }

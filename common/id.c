@@ -1,9 +1,10 @@
 /*
  * id: a clock that cannot go back, a random part, and a counter, in base 32.
  */
-#include "worker/id.h"
+#include "common/id.h"
 
 #include <bsd/stdlib.h>
+#include <stdint.h>
 
 #include "common/steady.h"
 
@@ -21,7 +22,7 @@ id_init(void)
 }
 
 void
-id_next(char out[TXN_ID_MAX])
+id_next(char out[ID_MAX])
 {
 	static const char digit[] = "0123456789abcdefghijklmnopqrstuv";
 	uint32_t second = (uint32_t)steady_now();
