@@ -223,12 +223,14 @@ storehouse_complete(struct store_msg *m)
 static void
 storehouse_read(struct store_msg *m, uint64_t at, void (*done)(void *arg, struct span s, int err), void *arg)
 {
+	size_t most = at < STOREHOUSE_FINE ? storehouse.read_piece : STOREHOUSE_COARSE;
+
 	storehouse_complete(m);
 	if (at > m->n || m->hand_out.prev != NULL || m->lost)
 		breach("content is read that is not there");
 	m->piece = span_skip(span_of(m->p, m->n), (size_t)at);
-	if (storehouse.read_piece != 0 && m->piece.n > storehouse.read_piece)
-		m->piece = span_head(m->piece, at < STOREHOUSE_FINE ? storehouse.read_piece : STOREHOUSE_COARSE);
+	if (storehouse.read_piece != 0 && m->piece.n > most)
+		m->piece.n = most;
 	m->read_done = done;
 	m->read_arg  = arg;
 	if (storehouse.read_later)
