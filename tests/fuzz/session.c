@@ -67,7 +67,7 @@ finish(void)
 }
 
 struct counts {
-	uint64_t reply[STATS_CODES], messages, discarded;
+	uint64_t reply[STATS_CODES], messages, discarded, reports;
 };
 
 static void UNTRACED
@@ -77,6 +77,7 @@ count(struct counts *c)
 		c->reply[i] = atomic_load(&fixed.stats->reply[i]);
 	c->messages = atomic_load(&fixed.stats->counter[STATS_MESSAGES]);
 	c->discarded = atomic_load(&fixed.stats->counter[STATS_DISCARDED]);
+	c->reports = atomic_load(&fixed.stats->counter[STATS_REPORTS_QUEUED]);
 }
 
 /* What was counted, logged and heard is the same. */
@@ -104,6 +105,8 @@ check_counts(const struct counts *before, const uint64_t heard[static STATS_CODE
 		breach("the session counts other replies than the worker");
 	if (now.messages - before->messages != accepted || now.discarded - before->discarded != discarded)
 		breach("the counters and the log have different messages");
+	if (pool.jobs > 0 || now.reports != before->reports)
+		reports_check(now.reports - before->reports);
 	for (unsigned i = 0; i < THINKERS; i++)
 		if (thinkers.resets[i] > 0 &&
 		    (thinkers.resets[i] != ledger.nmessage || thinkers.delivered[i] != accepted + discarded))
@@ -120,6 +123,8 @@ check(const struct counts *before)
 	ledger_replies(client.heard, client.nheard, client.misses, heard);
 	ledger_check(run.ls.smtp.lmtp);
 	check_counts(before, heard);
+	if (pool.pending != 0 || pool.promised != 0)
+		breach("%u jobs and %u promises are left", pool.pending, pool.promised);
 	if (storehouse.held != 0)
 		breach("%u messages are left in the store", storehouse.held);
 	if (run.w.nlingering != 0 || run.w.taps != NULL || conns_total(fixed.conns) != 0)
@@ -140,7 +145,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	answers = data[H_ANSWERS] < size - HEAD ? data[H_ANSWERS] : size - HEAD;
 	says.p = data + HEAD;
 	says.n = answers;
-	ledger.nmessage = ledger.nsession = 0;
+	ledger.nmessage = ledger.nsession = pool.jobs = 0;
 	memset(thinkers.delivered, 0, sizeof(thinkers.delivered));
 	memset(thinkers.resets, 0, sizeof(thinkers.resets));
 	memset(thinkers.waited_for, 0, sizeof(thinkers.waited_for));

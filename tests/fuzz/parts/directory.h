@@ -14,6 +14,7 @@
 
 #include "common/entry.h"
 #include "common/norm.h"
+#include "common/report.h"
 #include "tools/mailboxes/build.h"
 
 static char directory_path[PATH_MAX / 4];
@@ -22,10 +23,14 @@ static void
 directory_remove(void)
 {
 	static const char *const names[] = { MDB_FILE, MDB_PREVIOUS, TOOL_NEW, TOOL_OLD, TOOL_LOCK };
+	static const char *const spool[] = { REPORT_SPOOL "/tmp", REPORT_SPOOL "/new", REPORT_SPOOL "/bad",
+		REPORT_SPOOL };
 	int                      fd      = open(directory_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	for (size_t i = 0; fd != -1 && i < sizeof(names) / sizeof(names[0]); i++)
 		unlinkat(fd, names[i], 0);
+	for (size_t i = 0; fd != -1 && i < sizeof(spool) / sizeof(spool[0]); i++)
+		unlinkat(fd, spool[i], AT_REMOVEDIR);
 	if (fd != -1)
 		close(fd);
 	rmdir(directory_path);

@@ -10,9 +10,13 @@
 #include "tests/fuzz/parts/directory.h"
 #include "tests/fuzz/parts/ledger.h"
 #include "tests/fuzz/parts/peers.h"
+#include "tests/fuzz/parts/pool.h"
+#include "tests/fuzz/parts/reports.h"
 #include "tests/fuzz/parts/storehouse.h"
 #include "tests/fuzz/parts/thinkers.h"
+#include "worker/dsn.h"
 #include "worker/handlers/recipients.h"
+#include "worker/hooks.h"
 #include "worker/id.h"
 #include "worker/plugin.h"
 #include "worker/session.h"
@@ -62,8 +66,11 @@ static struct {
 	struct stats_slot  *stats;
 	struct conns       *conns;
 	struct recipients  *recipients;
+	struct dsn_spool   *dsn;
 	struct peers_server server[SERVERS];
 } fixed;
+
+/* A run's own. */
 static struct {
 	struct conf          conf;
 	struct conf_listener listener_conf;
@@ -110,18 +117,23 @@ start(void)
 	id_init();
 	if (conf_parse("fuzz.conf", conf_text, sizeof(conf_text) - 1, report, NULL, &fixed.conf) != 0)
 		abort();
-	fixed.conf->directory = directory_path;
-	fixed.loop            = loop_new();
+	fixed.conf->directory  = directory_path;
+	fixed.conf->store.path = directory_path;
+	fixed.loop             = loop_new();
 	if (fixed.loop == NULL || asks_init(fixed.loop, session_told) != 0)
 		abort();
 	start_stats();
 	fixed.recipients = recipients_new(fixed.conf, fixed.stats);
+	iopool_start(0, 0);
+	pool.loop = fixed.loop;
+	hooks_pools(&pool, &pool);
+	fixed.dsn = dsn_open(directory_path, &pool);
 	peers_listen(&fixed.server[0], "milter");
 	peers_listen(&fixed.server[1], "policy");
 	fixed.server[0].milter = true;
 	for (unsigned i = 0; i < PEERS_CONNS; i++)
 		peers.conn[i].fd = -1;
-	if (fixed.recipients == NULL)
+	if (fixed.recipients == NULL || fixed.dsn == NULL)
 		abort();
 	storehouse.loop = thinkers.loop = fixed.loop;
 }
@@ -180,7 +192,7 @@ set_handlers(const uint8_t *h)
 		const struct peers_server *s    = &fixed.server[fixed.conf->handler[i].kind != CONF_K_MILTER];
 		unsigned                   beta = strcmp(fixed.conf->handler[i].name, "beta") == 0;
 
-		if ((h[H_WHO] >> i & 1) == 0)
+		if (i < 8 && (h[H_WHO] >> i & 1) == 0)
 			continue;
 		*c                              = fixed.conf->handler[i];
 		c->on_failure                   = (enum conf_on_failure)((h[H_FAILURE] >> 2 * (i % 4) & 3) % 3);
@@ -191,7 +203,7 @@ set_handlers(const uint8_t *h)
 	peers.version = (h[H_STEPS] & 0x80) != 0 ? 2 + (h[H_STEPS] >> 5 & 3) : 6;
 	peers.actions = MILTER_F_ALL & ~(uint32_t)MILTER_F_SETSYMLIST;
 	peers.steps   = (uint32_t)(h[H_STEPS] & 0x1f) << 8 | h[H_STEPS + 1] | (uint32_t)h[H_STEPS + 2] << 13;
-	peers.steps &= MILTER_P_ALL;
+	peers.steps   = (peers.steps ^ MILTER_P_SKIP ^ MILTER_P_RCPT_REJ) & MILTER_P_ALL; /* those, unless it is said */
 }
 
 static void
@@ -208,6 +220,7 @@ set_store(const uint8_t *h)
 	storehouse.breaks_at  = (h[H_STORE] & 0xc0) == 0x80 ? 300 : 0;
 	storehouse.error      = errors[h[H_BREAK] & 3];
 	storehouse.targets    = h[H_BREAK] >> 2 & 0x1f;
+	pool.full             = (h[H_BREAK] & 0x80) != 0;
 }
 
 static void
