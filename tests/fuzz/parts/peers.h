@@ -133,11 +133,11 @@ static const struct peers_answer {
 
 enum { PEERS_ANSWERS = sizeof(peers_answers) / sizeof(peers_answers[0]) };
 
-/* Up to eight packets: what is not the last word is followed by another one. */
+/* Up to 16 packets: what is not the last word is followed by another one. */
 static void
 peers_answer(struct peers_conn *k)
 {
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < 16; i++) {
 		uint8_t                    x = says_next() % (PEERS_ANSWERS + 3);
 		const struct peers_answer *a = &peers_answers[x % PEERS_ANSWERS];
 

@@ -238,6 +238,7 @@ set_worker(const uint8_t *h)
 		     .conns                 = fixed.conns,
 		     .limits                = &run.limits,
 		     .plugins               = run.plugin,
+		     .dsn                   = (h[H_EXT] & SMTP_EXT_DSN) != 0 ? fixed.dsn : NULL,
 		     .store                 = &storehouse_ops,
 		     .trace                 = tap_open,
 		     .sessions_max          = 100,
