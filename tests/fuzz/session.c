@@ -28,13 +28,58 @@ begin(const uint8_t *h)
 		memcpy(&in->sin_addr, ip[h[H_PEER] & 3], 4);
 	}
 	client.fd = fd[0];
-	client.trace = -1;
 	client.deaf = client.ended = client.misses = false;
-	client.nheard = client.nsay = client.nsaid = client.line = 0;
-	client.again = 0;
+	client.nheard = client.nsay = client.line = 0;
+	client.sessions++;
+	memset(thinkers.waited_for, 0, sizeof(thinkers.waited_for));
 	session_start(&run.w, &run.ls, fd[1], &peer);
-	if ((h[H_PEER] & 128) != 0)
-		client_trace();
+	if ((h[H_PEER] & 2) == 0)
+		settle();
+}
+
+static uint64_t heard[STATS_CODES];
+static bool missed; /* some of them need not have been heard */
+
+/* The session is over. */
+static void
+hang_up(void)
+{
+	if (client.fd != -1)
+		close(client.fd);
+	client.fd = -1;
+	ledger_replies(client.heard, client.nheard, client.misses, heard);
+	missed |= client.misses;
+}
+
+/* What the input's ${p} says; when a session has ended, and more is to be said, another one begins. */
+static void
+play(const uint8_t *h, const uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		const uint8_t *ff = memchr(p, 0xff, n);
+		size_t k = ff != NULL ? (size_t)(ff - p) : n;
+		unsigned what;
+
+		if (run.w.nsessions == 0 && client.sessions == SESSIONS_MAX)
+			return;
+		if (run.w.nsessions == 0) {
+			hang_up();
+			begin(h);
+		}
+		client_add(p, k);
+		p += k;
+		n -= k;
+		if (n < 2)
+			break;
+		what = p[1] % 16;
+		k = what == DO_OCTETS || what == DO_LINES ? 3 : 2;
+		if (n < k)
+			break;
+		client_do(what, p[k - 1]);
+		p += k;
+		n -= k;
+	}
+	client_say();
 }
 
 /* The client is done: it hears what is still to be said, and goes.  All that waits comes to its end. */
@@ -51,11 +96,10 @@ finish(void)
 		go_by(i < 4 ? 1000 : 15000);
 	if (run.w.nsessions > 0)
 		breach("a session has no end");
-	if (client.fd != -1)
-		close(client.fd);
+	hang_up();
 	if (client.trace != -1)
 		close(client.trace);
-	client.fd = client.trace = -1;
+	client.trace = -1;
 	settle();
 	thinkers_rest();
 	for (unsigned i = 0; i < run.w.chain.n; i++)
@@ -82,7 +126,7 @@ count(struct counts *c)
 
 /* What was counted, logged and heard is the same. */
 static void UNTRACED
-check_counts(const struct counts *before, const uint64_t heard[static STATS_CODES])
+check_counts(const struct counts *before)
 {
 	struct counts now;
 	uint64_t all = 0, refusals = 0, accepted = 0, discarded = 0;
@@ -93,7 +137,7 @@ check_counts(const struct counts *before, const uint64_t heard[static STATS_CODE
 
 		all += said;
 		refusals += i >= 400 ? said : 0;
-		if (heard[i] > said || (heard[i] < said && !client.misses))
+		if (heard[i] > said || (heard[i] < said && !missed))
 			breach("%u was said %llu times and heard %llu times", i, (unsigned long long)said,
 			    (unsigned long long)heard[i]);
 	}
@@ -102,7 +146,7 @@ check_counts(const struct counts *before, const uint64_t heard[static STATS_CODE
 		discarded += ledger.message[i].discarded;
 	}
 	if (all != ledger.replies || refusals != ledger.refusals)
-		breach("the session counts other replies than the worker");
+		breach("sessions count other replies than the worker");
 	if (now.messages - before->messages != accepted || now.discarded - before->discarded != discarded)
 		breach("the counters and the log have different messages");
 	if (pool.jobs > 0 || now.reports != before->reports)
@@ -117,12 +161,8 @@ check_counts(const struct counts *before, const uint64_t heard[static STATS_CODE
 static void
 check(const struct counts *before)
 {
-	static uint64_t heard[STATS_CODES];
-
-	memset(heard, 0, sizeof(heard));
-	ledger_replies(client.heard, client.nheard, client.misses, heard);
-	ledger_check(run.ls.smtp.lmtp);
-	check_counts(before, heard);
+	ledger_check(client.sessions, run.ls.smtp.lmtp);
+	check_counts(before);
 	if (pool.pending != 0 || pool.promised != 0)
 		breach("%u jobs and %u promises are left", pool.pending, pool.promised);
 	if (storehouse.held != 0)
@@ -146,15 +186,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	says.p = data + HEAD;
 	says.n = answers;
 	ledger.nmessage = ledger.nsession = pool.jobs = 0;
+	ledger.replies = ledger.refusals = ledger.messages = 0;
 	memset(thinkers.delivered, 0, sizeof(thinkers.delivered));
 	memset(thinkers.resets, 0, sizeof(thinkers.resets));
-	memset(thinkers.waited_for, 0, sizeof(thinkers.waited_for));
+	memset(heard, 0, sizeof(heard));
+	missed = false;
+	client.trace = -1;
+	client.nsaid = client.again = client.sessions = 0;
 	count(&before);
 	set_worker(data);
 	begin(data);
-	if ((data[H_PEER] & 2) == 0)
-		settle();
-	client_play(data + HEAD + answers, size - HEAD - answers);
+	if ((data[H_PEER] & 128) != 0)
+		client_trace();
+	play(data, data + HEAD + answers, size - HEAD - answers);
 	finish();
 	check(&before);
 	return 0;

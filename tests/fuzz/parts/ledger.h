@@ -113,9 +113,9 @@ ledger_note(const struct ledger_field *f, unsigned n)
 
 	if (span_eq(event, SPAN("session"))) {
 		ledger.nsession++;
-		ledger.replies  = ledger_number(f, n, "replies");
-		ledger.refusals = ledger_number(f, n, "refusals");
-		ledger.messages = ledger_number(f, n, "messages");
+		ledger.replies += ledger_number(f, n, "replies");
+		ledger.refusals += ledger_number(f, n, "refusals");
+		ledger.messages += ledger_number(f, n, "messages");
 	} else if (span_eq(event, SPAN("transaction"))) {
 		struct entry_of *e = ledger_of(ledger_get(f, n, "id"));
 
@@ -247,14 +247,14 @@ ledger_replies(const uint8_t *p, size_t n, bool cut, uint64_t by_code[static 600
 
 /* --- the end --- */
 
-/* The session is over. */
+/* All is over. */
 static void
-ledger_check(bool lmtp)
+ledger_check(unsigned sessions, bool lmtp)
 {
 	unsigned accepted = 0;
 
-	if (ledger.nsession != 1)
-		breach("%u lines for the end of a session", ledger.nsession);
+	if (ledger.nsession != sessions)
+		breach("%u lines for the end of %u sessions", ledger.nsession, sessions);
 	for (const struct entry_of *e = ledger.message; e < ledger.message + ledger.nmessage; e++) {
 		accepted += e->accepted;
 		if (e->lines != 1)
@@ -267,7 +267,7 @@ ledger_check(bool lmtp)
 			breach("%s is said to be queued twice", e->id);
 	}
 	if (ledger.messages != accepted)
-		breach("the session counts %llu messages, and %u were accepted", (unsigned long long)ledger.messages,
+		breach("sessions count %llu messages, and %u were accepted", (unsigned long long)ledger.messages,
 		    accepted);
 }
 #endif

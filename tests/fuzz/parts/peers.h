@@ -15,7 +15,7 @@
 #include "tests/fuzz/parts/turn.h"
 #include "worker/milter/packet.h"
 
-enum { PEERS_CONNS = 16, PEERS_IN = 1 << 16 };
+enum { PEERS_CONNS = 16, PEERS_IN = 1 << 17 };
 
 /* A server: a listening socket, whose abstract address a section of the config gets. */
 struct peers_server {

@@ -203,7 +203,8 @@ set_handlers(const uint8_t *h)
 	peers.version = (h[H_STEPS] & 0x80) != 0 ? 2 + (h[H_STEPS] >> 5 & 3) : 6;
 	peers.actions = MILTER_F_ALL & ~(uint32_t)MILTER_F_SETSYMLIST;
 	peers.steps   = (uint32_t)(h[H_STEPS] & 0x1f) << 8 | h[H_STEPS + 1] | (uint32_t)h[H_STEPS + 2] << 13;
-	peers.steps   = (peers.steps ^ MILTER_P_SKIP ^ MILTER_P_RCPT_REJ) & MILTER_P_ALL; /* those, unless it is said */
+	peers.steps   = (peers.steps ^ MILTER_P_SKIP ^ MILTER_P_RCPT_REJ) & MILTER_P_ALL &
+	    ~(uint32_t)(MILTER_P_MDS_256K | MILTER_P_MDS_1M); /* those, unless it is said */
 }
 
 static void
