@@ -6,7 +6,9 @@
  *
  * The input: HEAD octets of settings, so many octets that others answer with
  * (see says_next()), then what the client sends.  There \xff and one octet more
- * is no octet but something that happens: see the table of doings.
+ * is no octet but something that happens: see the DO_ words in parts/client.h.
+ * With FUZZ_SHOW in the environment the log of what happens goes to standard
+ * error, which tells what an input means.
  */
 #include "tests/fuzz/parts/client.h"
 
