@@ -17,7 +17,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 begin(const uint8_t *h)
 {
-	static const uint8_t ip[][4] = { { 192, 0, 2, 1 }, { 198, 51, 100, 1 }, { 203, 0, 113, 1 }, { 192, 0, 2, 7 } };
 	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
 	struct sockaddr_in *in = (struct sockaddr_in *)&peer;
 	int fd[2];
@@ -27,7 +26,7 @@ begin(const uint8_t *h)
 	if ((h[H_PEER] & 64) != 0) {
 		peer.ss_family = AF_INET;
 		in->sin_port = htons(4711);
-		memcpy(&in->sin_addr, ip[h[H_PEER] & 3], 4);
+		memcpy(&in->sin_addr, scene_ip[h[H_PEER] & 3], 4);
 	}
 	client.fd = fd[0];
 	client.deaf = client.ended = client.misses = false;
@@ -35,7 +34,7 @@ begin(const uint8_t *h)
 	client.sessions++;
 	memset(thinkers.waited_for, 0, sizeof(thinkers.waited_for));
 	session_start(&run.w, &run.ls, fd[1], &peer);
-	if ((h[H_PEER] & 2) == 0)
+	if ((h[H_EXT] & 8) == 0)
 		settle();
 }
 
@@ -202,6 +201,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		client_trace();
 	play(data, data + HEAD + answers, size - HEAD - answers);
 	finish();
+	if ((data[H_PEER] & 4) != 0)
+		conns_leave(fixed.conns, run.neighbour);
 	check(&before);
 	return 0;
 }

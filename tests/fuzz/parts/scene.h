@@ -25,7 +25,7 @@
 
 /* The settings, an octet each. */
 enum {
-	H_EXT,     /* extensions, LMTP, who may do what */
+	H_EXT,     /* extensions, who talks early, LMTP, who may do what */
 	H_LIMITS,  /* size, recipients, errors, pause, delay of the greeting */
 	H_WHO,     /* sections that are asked */
 	H_FAILURE, /* on_failure of the four kinds, two bits each */
@@ -79,7 +79,10 @@ static struct {
 	struct limits        limits;
 	struct worker        w;
 	struct listener      ls;
+	uint8_t              neighbour[16]; /* has the client's address, and a connection */
 } run;
+
+static const uint8_t scene_ip[][4] = { { 192, 0, 2, 1 }, { 198, 51, 100, 1 }, { 203, 0, 113, 1 }, { 192, 0, 2, 7 } };
 
 /* --- once a process --- */
 
@@ -244,6 +247,10 @@ set_worker(const uint8_t *h)
 		     .trace                 = tap_open,
 		     .sessions_max          = 100,
 		     .lingering_max         = (h[H_PEER] & 32) != 0 ? 0 : 100 };
+	memcpy(run.neighbour, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+	memcpy(run.neighbour + 12, scene_ip[h[H_PEER] & 3], 4);
+	if ((h[H_PEER] & 4) != 0)
+		conns_enter(fixed.conns, run.neighbour);
 	LIST_INIT(&run.w.sessions);
 	run.w.chain.stats = fixed.stats;
 	if (chain_add(&run.w.chain, &limits_ops, &run.limits, NULL) != 0 ||
