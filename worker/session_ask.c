@@ -96,7 +96,8 @@ session_conclude(struct session *s, struct rcpt *rc, enum verdict v, struct repl
 		v = V_REPLY;
 		reply_set(r, 451, ENH(4, 3, 0), "no-mailbox-decided", "no one here could say where this mail belongs");
 	}
-	if (v == V_NEXT && s->run.stage == CHAIN_DATA) {
+	/* A yes in somebody's own words is one too: the engine's are said, and content comes. */
+	if (s->run.stage == CHAIN_DATA && (v == V_NEXT || r->code < 400)) {
 		session_data(s);
 		return;
 	}

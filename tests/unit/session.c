@@ -11,7 +11,7 @@ static struct thinker {
 	bool later[CHAIN_UNKNOWN + 1]; /* by chain_stage */
 	bool never;
 	enum chain_stage refuse_at;
-	bool refuse;
+	bool refuse, kindly; /* kindly: it says yes in its own words */
 	unsigned asked[CHAIN_UNKNOWN + 1], closed, cancelled, reset, delivered;
 	struct ask last;
 } thinker;
@@ -33,7 +33,10 @@ thinker_at(enum chain_stage stage, struct ask a, struct reply *r)
 	thinker.asked[stage]++;
 	thinker.last = a;
 	if (thinker.refuse && thinker.refuse_at == stage) {
-		reply_set(r, 550, ENH(5, 7, 1), "thinker", "no");
+		if (thinker.kindly)
+			reply_set(r, 250, ENH(2, 0, 0), "thinker", "yes");
+		else
+			reply_set(r, 550, ENH(5, 7, 1), "thinker", "no");
 		return V_REPLY;
 	}
 	if (!thinker.later[stage])
@@ -275,6 +278,22 @@ START_TEST(handler_refuses)
 }
 END_TEST
 
+/* A yes that ends the chain is a yes, at each stage. */
+START_TEST(handler_says_yes)
+{
+	size_t n;
+	const char *s;
+
+	setup();
+	thinker.refuse = thinker.kindly = true;
+	thinker.refuse_at = stages[_i];
+	s = script_of(1000, &n);
+	expect_codes(talk(s, n), all_yes);
+	expect_content(1000);
+	ck_assert_uint_eq(fake.committed, 1);
+}
+END_TEST
+
 START_TEST(handler_never_answers)
 {
 	size_t n;
@@ -391,6 +410,7 @@ main(void)
 	tcase_add_loop_test(t, handlers_think, 0, STAGES + 1);
 	tcase_add_loop_test(t, store_is_full_now_and_then, 0, 4);
 	tcase_add_loop_test(t, handler_refuses, 0, STAGES);
+	tcase_add_loop_test(t, handler_says_yes, 0, STAGES);
 	tcase_add_loop_test(t, handler_never_answers, 0, STAGES);
 	tcase_add_loop_test(t, a_line_that_is_no_command, 0, 4);
 	tcase_add_test(t, client_leaves_while_it_is_stored);
