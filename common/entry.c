@@ -160,6 +160,13 @@ domain_key(struct line *l, struct span name, char *out, size_t cap, size_t *n)
 }
 
 static int
+too_long(struct line *l, struct span text)
+{
+	_Static_assert(ADDR_MAX == 254, "the message says how much it is");
+	return bad(l, "the address '%s' is too long (254 octets at the most, the domain as A-labels)", text);
+}
+
+static int
 mailbox_key(struct line *l, struct span text, char *out, size_t *n)
 {
 	struct addr a;
@@ -172,7 +179,7 @@ mailbox_key(struct line *l, struct span text, char *out, size_t *n)
 	case ADDR_ENOMEM:
 		return bad(l, "no memory for '%s'", text);
 	case ADDR_ELONG:
-		return bad(l, "the address '%s' is too long (320 octets at the most, 255 of them the domain)", text);
+		return too_long(l, text);
 	default:
 		return bad(l,
 		    memchr(text.p, '@', text.n) == NULL ? "'%s' is not an address: it needs a '@' and a domain"
@@ -184,6 +191,9 @@ mailbox_key(struct line *l, struct span text, char *out, size_t *n)
 	len = norm_addr(&a, out, NORM_KEY_MAX, &at);
 	if (len < 0)
 		return bad_norm(l, text);
+	/* A-labels, and letters in lower case, may be longer: as it is printed it must be one that can be read. */
+	if (len > ADDR_MAX)
+		return too_long(l, text);
 	*n = (size_t)len;
 	return 0;
 }

@@ -237,6 +237,17 @@ START_TEST(limits)
 	memcpy(line + 92, " alias=a@b.org", 14);
 	ck_assert_int_eq(parse(guarded(line, 106)), 1); /* an alias needs no folder */
 	ck_assert_int_eq(entry_decode(span_of(rec, reclen), &e), 0);
+
+	/* 227 octets of A-labels: what is printed must be short enough to be read again. */
+	for (int local = 26; local <= 27; local++) {
+		memset(line, 'a', (size_t)local);
+		n = (size_t)local + (size_t)snprintf(line + local, 16, "@");
+		for (int i = 0; i < 28; i++)
+			n += (size_t)snprintf(line + n, 16, "\xc3\xbc.");
+		n += (size_t)snprintf(line + n, 16, "org");
+		ck_assert_int_eq(parse(guarded(line, n)), local == 26 ? 1 : -1);
+	}
+	ck_assert_ptr_nonnull(strstr(err, "254 octets"));
 	free(line);
 }
 END_TEST
