@@ -7,6 +7,7 @@
 
 #include <signal.h>
 
+#include "common/id.h"
 #include "tests/fuzz/parts/directory.h"
 #include "tests/fuzz/parts/ledger.h"
 #include "tests/fuzz/parts/peers.h"
@@ -17,7 +18,6 @@
 #include "worker/dsn.h"
 #include "worker/handlers/recipients.h"
 #include "worker/hooks.h"
-#include "worker/id.h"
 #include "worker/plugin.h"
 #include "worker/session.h"
 #include "worker/setup.h"
@@ -129,7 +129,7 @@ start(void)
 	fixed.recipients = recipients_new(fixed.conf, fixed.stats);
 	iopool_start(0, 0);
 	pool.loop = fixed.loop;
-	hooks_pools(&pool, &pool);
+	hooks_pools(&pool, &pool, fixed.stats);
 	fixed.dsn = dsn_open(directory_path, &pool);
 	peers_listen(&fixed.server[0], "milter");
 	peers_listen(&fixed.server[1], "policy");
