@@ -15,16 +15,9 @@
 #include "common/log.h"
 #include "common/reply.h"
 #include "master/notify.h"
+#include "master/status.h"
 
 enum { FDS_SHARE = 8 }; /* of the descriptors that we may have, one in so many may linger */
-
-/* Those of a generation that starts accept too; those that retire do not. */
-static bool
-serves(const struct slot *s)
-{
-	return s->state == WORKER_READY &&
-	    (s->gen->state == GENERATION_SERVING || s->gen->state == GENERATION_STARTING);
-}
 
 /* How long to wait before senders are told. */
 static int64_t
@@ -34,17 +27,6 @@ patience_ms(const struct master *m)
 		if (m->slot[i].gen == m->serving && m->slot[i].deaths == 0)
 			return NOBODY_PATIENCE_MS;
 	return NOBODY_MS;
-}
-
-static bool
-wanted(const struct master *m)
-{
-	if (m->stopping)
-		return false;
-	for (unsigned i = 1; i < MASTER_SLOTS; i++)
-		if (serves(&m->slot[i]))
-			return false;
-	return true;
 }
 
 static void
@@ -219,7 +201,7 @@ nobody_due(struct master *m)
 	int64_t now = master_now_ms();
 
 	let_go(n, now, NOBODY_LINGER_MAX);
-	if (gen == NULL || !wanted(m)) {
+	if (!status_failing(m)) {
 		end(m, now);
 		return;
 	}

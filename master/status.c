@@ -30,7 +30,12 @@ any_ready(const struct master *m)
 bool
 status_failing(const struct master *m)
 {
-	return m->serving != NULL && !m->stopping && !any_ready(m);
+	if (m->serving == NULL || m->stopping)
+		return false;
+	for (unsigned i = 1; i < MASTER_SLOTS; i++)
+		if (m->slot[i].state == WORKER_READY && m->slot[i].gen->state != GENERATION_RETIRING)
+			return false;
+	return true;
 }
 
 const char *

@@ -11,7 +11,7 @@ struct master;
 /* A fact a line: server, config, workers, listeners, and what the workers' gauges say.  Reads the config file and the stats segment. */
 void status_write(const struct master *m, struct facts *f);
 
-/* Whether it is to serve and no worker does. */
+/* Whether it is to serve and no worker does: of one that retires nobody is greeted, one of a generation that starts serves already. */
 bool status_failing(const struct master *m);
 
 /* What the server does, in a word: starting, serving, failing, reloading, draining. */
