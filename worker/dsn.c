@@ -210,7 +210,7 @@ header_of(const struct dsn *d, bool *cut)
 	struct span all = buf_view(&d->headers), h = field_header(all), rest = span_skip(all, h.n);
 
 	/* The line that the limit went through may have lost its colon. */
-	*cut = d->cut && (rest.n == 0 || memchr(rest.p, '\n', rest.n) == NULL);
+	*cut = d->cut && (rest.n == 0 || rest.p == NULL || memchr(rest.p, '\n', rest.n) == NULL);
 	return h;
 }
 
