@@ -323,6 +323,11 @@ def nothing_of_a_password_stays_in_memory():
         equal([d.getreply()[0], d.getreply()[0]], [235, 250], "pipelined")
         gone("pipelined")
         d = again()
+        # Far into its record, where no reply is written over it.
+        d.sock.sendall(("NOOP %s\r\nAUTH PLAIN %s\r\n" % ("x" * 1000, full)).encode())
+        equal([d.getreply()[0], d.getreply()[0]], [250, 235], "behind a long line")
+        gone("behind a long line")
+        d = again()
         d.sock.sendall(("AUTH PLAIN " + full)[:-4].encode())                 # and the rest never comes
         time.sleep(0.2)
         d.close()
