@@ -40,6 +40,8 @@ class Connection:
     def __init__(self, milter, sock, number):
         self.milter, self.sock, self.number, self.ended = milter, sock, number, False
         self.steps = milter.steps
+
+    def start(self):
         threading.Thread(target=self.run, daemon=True).start()
 
     def take(self, n):
@@ -125,7 +127,9 @@ class FakeMilter:
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
                 return
+            # Known before it is served: whoever was answered finds it here.
             self.connections.append(Connection(self, sock, len(self.connections)))
+            self.connections[-1].start()
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
