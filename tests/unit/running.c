@@ -4,40 +4,7 @@
  */
 #include "common/stats.h"
 #include "common/stats_form.h"
-#include "tests/unit/suite.h"
-
-static char dir[64], path[80];
-static int fd;
-
-static void
-setup(void)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(dir, sizeof(dir), "%.40s/running.XXXXXX", tmp != NULL && strlen(tmp) <= 40 ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/%s", dir, STATS_FILE);
-	fd = stats_create(dir, "1.2.3");
-	ck_assert_int_ge(fd, 0);
-}
-
-static void
-teardown(void)
-{
-	close(fd);
-	unlink(path);
-	rmdir(dir);
-}
-
-static void
-look(struct stats_sum *s)
-{
-	struct stats_map *m;
-
-	ck_assert_int_eq(stats_open(path, &m), 0);
-	ck_assert_int_eq(stats_read(m, s), 0);
-	stats_close(m);
-}
+#include "tests/unit/statsfix.h"
 
 static size_t
 running(unsigned i, char name[STATS_RUNNING_MAX][STATS_HANDLER_MAX])
