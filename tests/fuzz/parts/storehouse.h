@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "tests/fuzz/parts/ledger.h"
+#include "tests/fuzz/parts/sent.h"
 #include "worker/store/store.h"
 
 enum {
@@ -141,7 +142,9 @@ storehouse_begin(
 	struct store_msg *m;
 
 	(void)ctx;
-	if (received.n == 0 || received.p[received.n - 1] != '\n' || memchr(received.p, '\0', received.n) != NULL)
+	if (received.n < 10 || memcmp(received.p, "Received: ", 10) != 0 || received.p[received.n - 1] != '\n' ||
+	    memchr(received.p, '\0', received.n) != NULL ||
+	    memmem(received.p, received.n, t->id, strlen(t->id)) == NULL)
 		breach("a Received field that is none");
 	if (t->ntargets == 0 || t->nrcpt == 0)
 		breach("%s is for nobody", t->id);
@@ -246,6 +249,7 @@ storehouse_commit(struct store_msg *m, bool all, void (*done)(void *arg, const s
 		breach("%s is made durable before it is whole", m->t->id);
 	if (storehouse_envelope(m->t) != m->seen)
 		breach("the targets of %s changed since it began", m->t->id);
+	sent_check(m->t, span_of(m->p, m->n), m->raw || m->complete, m->raw);
 	storehouse_complete(m);
 	m->all      = all;
 	m->done     = done;

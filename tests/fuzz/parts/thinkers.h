@@ -5,7 +5,7 @@
 #ifndef TESTS_FUZZ_PARTS_THINKERS_H_
 #define TESTS_FUZZ_PARTS_THINKERS_H_
 
-#include "tests/fuzz/parts/turn.h"
+#include "tests/fuzz/parts/sent.h"
 #include "worker/chain.h"
 
 enum { THINKERS_LATER = 64, THINKERS = 2 };
@@ -299,6 +299,8 @@ thinkers_on_data(void *ctx, const struct question *q, struct reply *r)
 {
 	if (q->chunk.n == 0)
 		breach("content that is empty");
+	if (thinkers_me(ctx) == 0 && !q->again)
+		sent_show(q->chunk);
 	return thinkers_at(ctx, q, r, true);
 }
 
