@@ -33,7 +33,10 @@ begin(const uint8_t *h)
 	client.nheard = client.nsay = client.line = 0;
 	client.sessions++;
 	memset(thinkers.waited_for, 0, sizeof(thinkers.waited_for));
+	login_begin(run.listener_conf.proxy_from.n > 0);
 	session_start(&run.w, &run.ls, fd[1], &peer);
+	if (login.tls && !LIST_EMPTY(&run.w.sessions))
+		(void)smtp_tls_started(LIST_FIRST(&run.w.sessions)->smtp, (struct span){ NULL, 0 });
 	if ((h[H_EXT] & 8) == 0)
 		settle();
 }
@@ -103,6 +106,7 @@ finish(void)
 	client.trace = -1;
 	settle();
 	thinkers_rest();
+	doorman_rest(fixed.loop);
 	for (unsigned i = 0; i < run.w.chain.n; i++)
 		if (run.w.chain.link[i].ops != &recipients_ops && run.w.chain.link[i].ops->close != NULL)
 			run.w.chain.link[i].ops->close(run.w.chain.link[i].ctx);

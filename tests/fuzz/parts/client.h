@@ -51,8 +51,10 @@ client_see(void)
 {
 	static char seen[1 << 16];
 
-	while (client.trace != -1 && recv(client.trace, seen, sizeof(seen), MSG_DONTWAIT) > 0)
-		continue;
+	ssize_t n;
+
+	while (client.trace != -1 && (n = recv(client.trace, seen, sizeof(seen), MSG_DONTWAIT)) > 0)
+		login_check(span_of(seen, (size_t)n), "a trace");
 }
 
 /* Until nothing happens any more unless time goes by. */
@@ -67,7 +69,7 @@ settle(void)
 		while (turn(fixed.loop))
 			if (++turns == TURNS_MAX)
 				breach("the loop has no rest");
-		if (!peers_serve(fixed.server, SERVERS, fd))
+		if (!peers_serve(fixed.server, SERVERS, fd) && !doorman_serve())
 			break;
 		if (fd != -1)
 			client_hear();
@@ -80,6 +82,7 @@ go_by(uint64_t ms)
 {
 	turn_us += ms * 1000;
 	peers_pay();
+	doorman_pay();
 	settle();
 }
 

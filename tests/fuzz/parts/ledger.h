@@ -8,7 +8,7 @@
 
 #include "common/log.h"
 #include "common/log_sink.h"
-#include "tests/fuzz/parts/turn.h"
+#include "tests/fuzz/parts/login.h"
 #include "worker/smtp/txn.h"
 
 enum { LEDGER_MESSAGES = 1024, LEDGER_KEYS = 64 };
@@ -111,6 +111,7 @@ ledger_note(const struct ledger_field *f, unsigned n)
 {
 	struct span event = ledger_get(f, n, "event"), result = ledger_get(f, n, "result");
 
+	login_logged(event, ledger_get(f, n, "user"));
 	if (span_eq(event, SPAN("session"))) {
 		ledger.nsession++;
 		ledger.replies += ledger_number(f, n, "replies");
@@ -136,6 +137,7 @@ log_sink_put(const char *line, size_t n, bool may_drop)
 	(void)may_drop;
 	if (ledger.show)
 		fwrite(line, 1, n, stderr);
+	login_check(s, "the log");
 	if (n == 0 || n >= LOG_LINE_MAX + 96 || line[n - 1] != '\n')
 		breach("a line of the log of %zu octets", n);
 	s.n--;
@@ -216,6 +218,7 @@ ledger_replies(const uint8_t *p, size_t n, bool cut, uint64_t by_code[static 600
 	unsigned code = 0;
 	bool     over = false;
 
+	login_check(span_of(p, n), "a reply");
 	for (const uint8_t *lf; n > 0; n -= (size_t)(lf + 1 - p), p = lf + 1) {
 		unsigned now;
 

@@ -9,6 +9,7 @@
 
 #include "common/id.h"
 #include "tests/fuzz/parts/directory.h"
+#include "tests/fuzz/parts/doorman.h"
 #include "tests/fuzz/parts/ledger.h"
 #include "tests/fuzz/parts/peers.h"
 #include "tests/fuzz/parts/pool.h"
@@ -25,16 +26,25 @@
 
 /* The settings, an octet each. */
 enum {
-	H_EXT,     /* extensions, who talks early, LMTP, who may do what */
-	H_LIMITS,  /* size, recipients, errors, pause, delay of the greeting */
-	H_WHO,     /* sections that are asked */
-	H_FAILURE, /* on_failure of the four kinds, two bits each */
-	H_STORE,   /* how full and how late it is */
-	H_BREAK,   /* how it fails */
-	H_PEER,    /* the client's address, and more of the config */
-	H_STEPS,   /* what milters agree to, three octets */
-	H_ANSWERS = H_STEPS + 3,
+	H_EXT,                /* extensions, who talks early, LMTP, who may do what */
+	H_LIMITS,             /* size, recipients, errors, pause, delay of the greeting */
+	H_WHO,                /* sections that are asked */
+	H_FAILURE,            /* on_failure of the four kinds, two bits each */
+	H_STORE,              /* how full and how late it is */
+	H_BREAK,              /* how it fails */
+	H_PEER,               /* the client's address, and more of the config */
+	H_STEPS,              /* what milters agree to, three octets */
+	H_AUTH = H_STEPS + 3, /* see the SCENE_ bits */
+	H_ANSWERS,
 	HEAD
+};
+
+enum {
+	SCENE_TLS       = 1, /* what the client says is taken to come by TLS */
+	SCENE_PASSWORDS = 2,
+	SCENE_TOKENS    = 4,
+	SCENE_REQUIRED  = 8, /* no MAIL before AUTH */
+	SCENE_OTHERS    = 16 /* a module is asked too */
 };
 
 static const char conf_text[] =
@@ -139,6 +149,7 @@ start(void)
 	if (fixed.recipients == NULL || fixed.dsn == NULL)
 		abort();
 	storehouse.loop = thinkers.loop = fixed.loop;
+	thinkers_learn();
 }
 
 /* --- a run's worker --- */
@@ -163,12 +174,15 @@ set_listener(const uint8_t *h)
 			   .conf                  = &run.listener_conf,
 			   .local                 = { .ss_family = AF_UNIX },
 			   .smtp                  = { .hostname = run.conf.hostname,
-						.ext            = h[H_EXT] & (SMTP_EXT_CHUNKING | SMTP_EXT_SMTPUTF8 | SMTP_EXT_DSN),
-						.lmtp           = (h[H_EXT] & 0x10) != 0,
-						.size_max       = sizes[h[H_LIMITS] & 3],
-						.flood_max      = sizes[h[H_LIMITS] & 3],
-						.rcpt_max       = (h[H_LIMITS] & 0x0c) != 0 ? 1U << (h[H_LIMITS] & 0x0c) : 1000,
-						.errors_max     = (h[H_LIMITS] & 0x30) != 0 ? (h[H_LIMITS] >> 4 & 3) * 2U : 0 } };
+						.ext            = (h[H_EXT] & (SMTP_EXT_CHUNKING | SMTP_EXT_SMTPUTF8 | SMTP_EXT_DSN)) |
+						    ((h[H_AUTH] & SCENE_PASSWORDS) != 0 ? SMTP_EXT_AUTH : 0U) |
+						    ((h[H_AUTH] & SCENE_TOKENS) != 0 ? SMTP_EXT_TOKENS : 0U),
+						.auth_required = (h[H_AUTH] & SCENE_REQUIRED) != 0,
+						.lmtp          = (h[H_EXT] & 0x10) != 0,
+						.size_max      = sizes[h[H_LIMITS] & 3],
+						.flood_max     = sizes[h[H_LIMITS] & 3],
+						.rcpt_max      = (h[H_LIMITS] & 0x0c) != 0 ? 1U << (h[H_LIMITS] & 0x0c) : 1000,
+						.errors_max    = (h[H_LIMITS] & 0x30) != 0 ? (h[H_LIMITS] >> 4 & 3) * 2U : 0 } };
 }
 
 static void
@@ -197,11 +211,14 @@ set_handlers(const uint8_t *h)
 
 		if (i < 8 && (h[H_WHO] >> i & 1) == 0)
 			continue;
-		*c                              = fixed.conf->handler[i];
-		c->on_failure                   = (enum conf_on_failure)((h[H_FAILURE] >> 2 * (i % 4) & 3) % 3);
-		c->socket.ss                    = s->ss;
-		c->socket.len                   = s->len;
-		run.plugin[run.conf.nhandler++] = (struct plugin){ &thinkers_ops[beta], &thinkers.place[beta] };
+		*c            = fixed.conf->handler[i];
+		c->on_failure = (enum conf_on_failure)((h[H_FAILURE] >> 2 * (i % 4) & 3) % 3);
+		c->socket.ss  = s->ss;
+		c->socket.len = s->len;
+		run.plugin[run.conf.nhandler++] =
+		    (struct plugin){ !beta && (h[H_AUTH] & SCENE_OTHERS) != 0 ? &thinkers_knowing_ops
+									      : &thinkers_ops[beta],
+			    &thinkers.place[beta] };
 	}
 	peers.version = (h[H_STEPS] & 0x80) != 0 ? 2 + (h[H_STEPS] >> 5 & 3) : 6;
 	peers.actions = MILTER_F_ALL & ~(uint32_t)MILTER_F_SETSYMLIST;
@@ -225,6 +242,22 @@ set_store(const uint8_t *h)
 	storehouse.error      = errors[h[H_BREAK] & 3];
 	storehouse.targets    = h[H_BREAK] >> 2 & 0x1f;
 	pool.full             = (h[H_BREAK] & 0x80) != 0;
+}
+
+/* As main.c has them, before the sections and behind them. */
+static void
+set_credentials(const uint8_t *h)
+{
+	bool others = setup_has_auth(&run.w), offered = (h[H_AUTH] & (SCENE_PASSWORDS | SCENE_TOKENS)) != 0;
+
+	login.tls      = (h[H_AUTH] & SCENE_TLS) != 0;
+	login.required = (h[H_AUTH] & SCENE_REQUIRED) != 0;
+	if (offered)
+		doorman_come(fixed.loop, others);
+	if ((offered && others && chain_add(&run.w.chain, &credentials_guesses_ops, &chan, NULL) != 0) ||
+	    setup_handlers(&run.w) != 0 ||
+	    ((h[H_AUTH] & SCENE_PASSWORDS) != 0 && chain_add(&run.w.chain, &credentials_ops, &chan, NULL) != 0))
+		abort();
 }
 
 static void
@@ -254,7 +287,8 @@ set_worker(const uint8_t *h)
 	LIST_INIT(&run.w.sessions);
 	run.w.chain.stats = fixed.stats;
 	if (chain_add(&run.w.chain, &limits_ops, &run.limits, NULL) != 0 ||
-	    chain_add(&run.w.chain, &recipients_ops, fixed.recipients, NULL) != 0 || setup_handlers(&run.w) != 0)
+	    chain_add(&run.w.chain, &recipients_ops, fixed.recipients, NULL) != 0)
 		abort();
+	set_credentials(h);
 }
 #endif

@@ -14,7 +14,7 @@
 #ifndef TESTS_FUZZ_PARTS_SENT_H_
 #define TESTS_FUZZ_PARTS_SENT_H_
 
-#include "tests/fuzz/parts/turn.h"
+#include "tests/fuzz/parts/login.h"
 #include "worker/smtp/content.h"
 #include "worker/smtp/editor.h"
 #include "worker/smtp/smtp.h"
@@ -85,7 +85,7 @@ sent_next(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *e
 	size_t       n = had.n - in->n, at = sent.n;
 
 	if (what == SMTP_EV_CONNECT)
-		sent.n = 0;
+		sent.n = at = 0;
 	if (n > SENT_MAX - sent.n)
 		breach("more is taken than a client said");
 	if (n > 0)
@@ -99,11 +99,24 @@ sent_next(struct smtp *s, struct span *in, struct buf *out, struct smtp_event *e
 		sent_begin();
 	if (what == SMTP_EV_EOM)
 		sent.to = sent.n;
+	login_took(s, span_of(sent.raw, sent.n), at, content, what, ev);
 	return what;
 }
 
+static struct smtp_sent
+sent_answer(struct smtp *s, const struct reply *r, struct buf *out)
+{
+	struct smtp_sent how = smtp_answer(s, r, out);
+
+	login_answered(how.code);
+	return how;
+}
+
 #define smtp_next(s, in, out, ev) sent_next(s, in, out, ev)
-#include "worker/session.c" /* NOLINT(bugprone-suspicious-include) */
+#define smtp_answer(s, r, out)    sent_answer(s, r, out)
+#include "worker/session.c"     /* NOLINT(bugprone-suspicious-include) */
+#include "worker/session_ask.c" /* NOLINT(bugprone-suspicious-include) */
+#undef smtp_answer
 #undef smtp_next
 
 /* --- what it was --- */

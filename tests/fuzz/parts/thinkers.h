@@ -41,6 +41,8 @@ thinkers_reply(struct reply *r, uint8_t x)
 	reply_set(r, code, ENH(code / 100U, 7, x % 5), "thought", "what %s thinks",
 	    x / 8 % 2 == 0 ? "one of us" : "nobody here ever really");
 	r->close = code == 421;
+	if (code < 300 && login.asked == SMTP_EV_AUTH)
+		login.yes = true;
 }
 
 /* --- later --- */
@@ -263,6 +265,14 @@ thinkers_on_helo(void *ctx, const struct question *q, struct reply *r)
 }
 
 static enum verdict
+thinkers_on_auth(void *ctx, const struct question *q, struct reply *r)
+{
+	if (q->auth == NULL || q->auth->password.n == 0 || strncmp(q->auth->method, "SCRAM", 5) == 0)
+		breach("AUTH is asked without what was said, or about a proof");
+	return thinkers_at(ctx, q, r, false);
+}
+
+static enum verdict
 thinkers_on_mail(void *ctx, const struct question *q, struct reply *r)
 {
 	if (strlen(q->txn->id) == 0 || q->txn->nrcpt != 0)
@@ -372,4 +382,14 @@ static const struct handler_ops thinkers_ops[THINKERS] = { { .abi               
 	    .on_cancel       = thinkers_on_cancel,
 	    .on_reset        = thinkers_on_reset,
 	    .on_close        = thinkers_on_close } };
+
+/* The first of them, when it knows clients too. */
+static struct handler_ops thinkers_knowing_ops;
+
+static void
+thinkers_learn(void)
+{
+	thinkers_knowing_ops         = thinkers_ops[0];
+	thinkers_knowing_ops.on_auth = thinkers_on_auth;
+}
 #endif
