@@ -393,6 +393,32 @@ START_TEST(t_errors_are_told)
 }
 END_TEST
 
+/* Behind AUTH stands a password, for whatever reason the line is refused. */
+START_TEST(t_refused_it_is_a_secret_too)
+{
+	static const char *const lines[] = { "AUTH PLAIN AGpvZQBwdw==\xb6\r\n", "auth plain AGpvZQBwdw==\x01\r\n",
+		"AUTH PLAIN AGpvZQBwdw==\r\n" };
+
+	for (size_t i = 0; i < 2 * sizeof(lines) / sizeof(lines[0]); i++) {
+		struct smtp_conf cf = usual;
+		struct smtp_event ev;
+		struct stage st;
+
+		cf.ext = SMTP_EXT_AUTH | SMTP_EXT_STARTTLS;
+		cf.tls_required = i % 2 != 0;
+		stage_init(&st, &cf);
+		stage_feed(&st, "", 0);
+		feed(&st, "EHLO a.example\r\n");
+		ck_assert_int_eq(next(&st, lines[i / 2], &ev, NULL), SMTP_EV_REPLY);
+		ck_assert_uint_ge(ev.sent.code, 500);
+		ck_assert_msg(smtp_secret(st.s), "%zu", i);
+		ck_assert_int_eq(next(&st, "NOOP\r\n", &ev, NULL), SMTP_EV_REPLY);
+		ck_assert(!smtp_secret(st.s));
+		stage_fini(&st);
+	}
+}
+END_TEST
+
 /* What the one who is asked may look up of an exchange, and no longer than he is asked. */
 START_TEST(t_who_it_is)
 {
@@ -751,6 +777,7 @@ main(void)
 	tcase_add_test(tc, t_no_room_for_a_refusal);
 	tcase_add_test(tc, t_ends_without_words);
 	tcase_add_test(tc, t_errors_are_told);
+	tcase_add_test(tc, t_refused_it_is_a_secret_too);
 	tcase_add_test(tc, t_who_it_is);
 	tcase_add_test(tc, t_flood_at_the_end_of_numbers);
 	tcase_add_test(tc, t_no_memory);

@@ -194,6 +194,8 @@ conn_linger(struct conn *c)
 		ssize_t n = conn_recv(c, conn_scratch, CONN_READ);
 
 		if (n > 0) {
+			/* Nobody looks at it, so it may be a password. */
+			explicit_bzero(conn_scratch, (size_t)n);
 			c->discarded += (uint32_t)n;
 			if (c->discarded <= CONN_LINGER_MAX)
 				continue;

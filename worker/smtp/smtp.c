@@ -160,10 +160,15 @@ too_many_errors(const struct smtp *s)
 }
 
 static bool
+begins_auth(struct span in)
+{
+	return in.n >= 5 && span_caseeq(span_head(in, 5), SPAN("AUTH "));
+}
+
+static bool
 is_auth(const struct smtp *s, struct span in)
 {
-	return s->state == SMTP_ST_AUTH ||
-	    (auth_offered(s) && in.n >= 5 && span_caseeq(span_head(in, 5), SPAN("AUTH ")));
+	return s->state == SMTP_ST_AUTH || (auth_offered(s) && begins_auth(in));
 }
 
 /* What a line that is too long began as. */
@@ -190,6 +195,7 @@ swallow_line(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 
 	if (!s->swallow)
 		note_long(s, *in);
+	s->confided = true; /* nobody looks what it holds */
 	s->seen = 0;
 	s->swallow = lf == NULL;
 	*in = span_skip(*in, lf != NULL ? (size_t)(lf - in->p) + 1 : in->n);
@@ -257,6 +263,8 @@ next_command(struct smtp *s, struct span *in, struct buf *out, struct smtp_event
 	if (s->show && !s->shown)
 		return show_line(s, line, ev);
 	s->shown = false;
+	/* Whatever it is refused for, and before anybody has looked at it. */
+	s->confided = begins_auth(line);
 	*in = span_skip(*in, taken);
 	s->seen = 0;
 	if (too_many_errors(s) && !is_quit(line))
