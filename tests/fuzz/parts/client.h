@@ -75,6 +75,7 @@ settle(void)
 			client_hear();
 	} while (++turns < TURNS_MAX);
 	client_see();
+	login_check_rest();
 }
 
 static void

@@ -190,6 +190,9 @@ doorman_check(const struct auth_ask *a, size_t n)
 		breach("letterplate-auth is asked about nobody, or nothing");
 	if (a->what == AUTH_FINAL && (a->n[2] == 0 || a->n[3] == 0 || a->n[4] != SASL_PROOF))
 		breach("letterplate-auth is asked about no proof");
+	/* There is no TLS here that anybody could be bound to: "p=" in base64. */
+	if (a->what == AUTH_FINAL && memmem(a->octets, n - AUTH_ASK_HEAD, "c=cD", 4) != NULL)
+		breach("letterplate-auth is asked about another channel");
 	if (a->what == AUTH_RIGHT ? a->id != 0 : a->id <= doorman.last)
 		breach("a question to letterplate-auth has the number of another one");
 }

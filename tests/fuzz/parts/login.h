@@ -7,6 +7,7 @@
 #define TESTS_FUZZ_PARTS_LOGIN_H_
 
 #include "tests/fuzz/parts/turn.h"
+#include "worker/net/conn.c" /* NOLINT(bugprone-suspicious-include) */
 #include "worker/smtp/smtp.h"
 
 /* A password of the dictionary, and what base64 makes of it, wherever in three octets it begins. */
@@ -19,7 +20,8 @@ static struct {
 	bool         yes;           /* who decides about the attempt has said that it is right */
 	bool         authed;
 	bool         claims; /* XCLIENT may have named it */
-	bool         spilt;  /* it said its secret elsewhere too */
+	bool         spilt;  /* it said its secret elsewhere too, */
+	bool         stored; /* or in content */
 	unsigned     code;   /* what it was told last */
 	enum smtp_ev asked;
 	size_t       line; /* where the line that comes begins */
@@ -28,11 +30,12 @@ static struct {
 static void UNTRACED
 login_begin(bool proxied)
 {
-	login.yes = login.authed = login.claims = false;
-	login.spilt                             = proxied;
-	login.code                              = 0;
-	login.asked                             = SMTP_EV_MORE;
-	login.line                              = 0;
+	login.yes = login.authed = login.claims = login.stored = false;
+	login.spilt                                            = proxied;
+	login.code                                             = 0;
+	login.asked                                            = SMTP_EV_MORE;
+	login.line                                             = 0;
+	memset(conn_scratch, 0, sizeof(conn_scratch));
 }
 
 static bool UNTRACED
@@ -52,6 +55,14 @@ login_check(struct span s, const char *where)
 		breach("a secret stands in %s: %.*s", where, (int)s.n, (const char *)s.p);
 }
 
+/* Nothing happens: in what all sessions read into no secret is left. */
+static void UNTRACED
+login_check_rest(void)
+{
+	if (!login.stored && !login.spilt && login_has_secret(span_of(conn_scratch, sizeof(conn_scratch))))
+		breach("a secret stays where sessions read into");
+}
+
 /* Of ${raw} the octets from ${at} on were taken, ${content} or a command; it came to ${what}. */
 static void UNTRACED
 login_took(struct smtp *s, struct span raw, size_t at, bool content, enum smtp_ev what, const struct smtp_event *ev)
@@ -63,6 +74,9 @@ login_took(struct smtp *s, struct span raw, size_t at, bool content, enum smtp_e
 		login.yes = false;
 	if (raw.n > at && !content && !auth && login.code != 334)
 		login.spilt = login.spilt || login_has_secret(line);
+	if (content)
+		login.stored =
+		    login.stored || login_has_secret(span_skip(raw, at < LOGIN_SECRET_MAX ? 0 : at - LOGIN_SECRET_MAX));
 	login.claims = login.claims || (what == SMTP_EV_XCLIENT && ev->xclient != NULL);
 	if (content || (raw.n > at && raw.p[raw.n - 1] == '\n'))
 		login.line = raw.n;
