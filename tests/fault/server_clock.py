@@ -39,15 +39,15 @@ class Shifted(Server):
             f.write(struct.pack("@q", 0))
         os.chmod(self.bin, 0o755)
         os.chmod(self.shift, 0o644)
-        self.library = os.path.join(self.bin, "letterplate.so")
-        shutil.copy(obj("clockshift.so"), self.library)
+        self.shim = os.path.join(self.bin, "letterplate.so")
+        shutil.copy(obj("clockshift.so"), self.shim)
         # The master gives those that it starts no environment.
         for name in ("letterplate-worker", "letterplate-reports", "letterplate-auth", "letterplate-keys"):
             program = os.path.join(self.bin, name)
             os.rename(program, program + ".real")
             shutil.copy(os.path.join(os.path.dirname(obj("clockshift.so")), "../load/preload"), program)
-            shutil.copy(self.library, program + ".so")
-        self.start(through=["env", "LD_PRELOAD=" + self.library])
+            shutil.copy(self.shim, program + ".so")
+        self.start(through=["env", "LD_PRELOAD=" + self.shim])
 
     def set(self, seconds):
         with open(self.shift, "r+b") as f:
